@@ -1,0 +1,285 @@
+//! The settings that other crates take, with their defaults.
+//!
+//! A section has two types. `…Values` is the plain form: public fields, defaults, what a file may say.
+//! The section itself ([`Backoff`], [`Limits`], …) holds values that passed every check, reads like them
+//! and cannot be changed. Where values come from is the business of `tasker-config`.
+
+mod backoff;
+mod database;
+mod engine;
+mod execution;
+mod graph;
+mod limits;
+mod telemetry;
+
+use std::fmt;
+
+use thiserror::Error;
+
+pub use backoff::{Backoff, BackoffValues, ReenqueueDelays};
+pub use database::{Database, DatabaseValues, Synchronous};
+pub use engine::{Engine, EngineValues};
+pub use execution::{Execution, ExecutionValues};
+pub use graph::{
+    DependencyGraphValues, DurationEstimates, GraphWeights, ImpactScoring, PenaltyCalculation,
+    SeverityThresholds, StateSeverity,
+};
+pub use limits::{Limits, LimitsValues};
+pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryValues};
+
+/// A key of a section, for the reference page and for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The key as a file spells it.
+    pub name: &'static str,
+    /// What it means, in sentences, its unit among them.
+    pub doc: &'static str,
+    /// What its values must satisfy; empty when any value of its type will do.
+    pub constraint: &'static str,
+    /// The keys of the table that this key holds; empty for a plain value.
+    pub keys: &'static [Key],
+}
+
+/// A section of the configuration that can be checked as a whole.
+pub trait Section: Sized {
+    /// The plain form, with every key present.
+    type Values: Default + serde::Serialize + serde::de::DeserializeOwned;
+    /// The section's name in files and in the environment.
+    const NAME: &'static str;
+    /// What the section is for.
+    const DOC: &'static str;
+    /// Its keys, in the order of the reference page.
+    const KEYS: &'static [Key];
+
+    /// Checks every constraint of the section.
+    ///
+    /// # Errors
+    ///
+    /// All faults, not only the first.
+    fn check(values: Self::Values) -> Result<Self, SettingFaults>;
+}
+
+/// One value that breaks a constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingFault {
+    /// The key within its section, with dots between tables.
+    pub key: &'static str,
+    /// The value, as it would be written.
+    pub value: String,
+    /// What the value must satisfy.
+    pub must: &'static str,
+}
+
+/// All constraints that the values of a section break.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct SettingFaults {
+    /// The section.
+    pub section: &'static str,
+    /// The faults, in the order of the keys.
+    pub faults: Vec<SettingFault>,
+}
+
+impl fmt::Display for SettingFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(
+                f,
+                "{separator}`{}.{}` is {}, but it must be {}",
+                self.section, fault.key, fault.value, fault.must
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects the faults of a section.
+struct Check(Vec<SettingFault>);
+
+impl Check {
+    fn require(&mut self, holds: bool, key: &'static str, value: impl fmt::Debug, must: &'static str) {
+        if !holds {
+            self.0.push(SettingFault { key, value: format!("{value:?}"), must });
+        }
+    }
+
+    fn number(
+        &mut self,
+        range: impl std::ops::RangeBounds<f64>,
+        key: &'static str,
+        value: f64,
+        must: &'static str,
+    ) {
+        self.require(value.is_finite() && range.contains(&value), key, value, must);
+    }
+}
+
+/// Defines the plain form of a table: its fields, their documentation, defaults and constraints.
+macro_rules! table {
+    (
+        $(#[doc = $table_doc:literal])+
+        $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $type:ty = $default:expr $(; $constraint:literal)? $(=> $nested:ident)?,
+            )+
+        }
+    ) => {
+        $(#[doc = $table_doc])+
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $(
+                $(#[doc = $doc])+
+                pub $key: $type,
+            )+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)+ }
+            }
+        }
+
+        impl $name {
+            pub(super) const KEYS: &'static [$crate::settings::Key] = &[
+                $(
+                    $crate::settings::Key {
+                        name: stringify!($key),
+                        doc: concat!($($doc, "\n",)+),
+                        constraint: concat!("", $($constraint)?),
+                        keys: $crate::settings::table!(@keys $($nested)?),
+                    },
+                )+
+            ];
+        }
+    };
+    (@keys) => { &[] };
+    (@keys $nested:ident) => { $nested::KEYS };
+}
+
+/// Defines a section: values that passed their checks and can only be read.
+macro_rules! section {
+    ($(#[doc = $doc:literal])+ $name:ident($values:ident) in $section:literal) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name($values);
+
+        impl $crate::settings::Section for $name {
+            type Values = $values;
+            const NAME: &'static str = $section;
+            const DOC: &'static str = concat!($($doc, "\n",)+);
+            const KEYS: &'static [$crate::settings::Key] = $values::KEYS;
+
+            fn check(values: $values) -> Result<Self, $crate::settings::SettingFaults> {
+                let mut check = $crate::settings::Check(Vec::new());
+                values.check(&mut check);
+                if check.0.is_empty() {
+                    Ok(Self(values))
+                } else {
+                    Err($crate::settings::SettingFaults { section: $section, faults: check.0 })
+                }
+            }
+        }
+
+        impl Default for $name {
+            /// Returns the defaults, which pass every check.
+            fn default() -> Self {
+                Self($values::default())
+            }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = $values;
+
+            fn deref(&self) -> &$values {
+                &self.0
+            }
+        }
+
+        impl TryFrom<$values> for $name {
+            type Error = $crate::settings::SettingFaults;
+
+            fn try_from(values: $values) -> Result<Self, $crate::settings::SettingFaults> {
+                <Self as $crate::settings::Section>::check(values)
+            }
+        }
+    };
+}
+
+use {section, table};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn defaults_pass<S: Section + Default + serde::Serialize>() {
+        assert!(S::check(S::Values::default()).is_ok(), "{}", S::NAME);
+        let written = serde_json::to_value(S::default()).unwrap();
+        let names: Vec<_> = written.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names.len(), S::KEYS.len());
+        for key in S::KEYS {
+            assert!(names.contains(&key.name), "{}.{}", S::NAME, key.name);
+            assert!(!key.doc.trim().is_empty(), "{}.{}", S::NAME, key.name);
+        }
+    }
+
+    #[test]
+    fn defaults_pass_their_own_checks() {
+        defaults_pass::<Backoff>();
+        defaults_pass::<Database>();
+        defaults_pass::<Engine>();
+        defaults_pass::<Execution>();
+        defaults_pass::<GraphWeights>();
+        defaults_pass::<Limits>();
+        defaults_pass::<Telemetry>();
+    }
+
+    #[track_caller]
+    fn refused<S: Section + fmt::Debug>(change: impl FnOnce(&mut S::Values), message: &str) {
+        let mut values = S::Values::default();
+        change(&mut values);
+        assert_eq!(S::check(values).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn all_faults_of_a_section_come_in_one_report() {
+        refused::<Backoff>(
+            |v| {
+                v.default_backoff_seconds.clear();
+                v.max_backoff_seconds = 0;
+                v.backoff_multiplier = f64::NAN;
+                v.jitter_max_percentage = 1.5;
+            },
+            "`backoff.default_backoff_seconds` is [], but it must be a list of at least one delay; \
+             `backoff.max_backoff_seconds` is 0, but it must be between 1 and 315360000 (ten years); \
+             `backoff.backoff_multiplier` is NaN, but it must be a number that is at least 1; \
+             `backoff.jitter_max_percentage` is 1.5, but it must be between 0 and 1",
+        );
+    }
+
+    #[test]
+    fn a_heartbeat_comes_twice_in_a_lease() {
+        refused::<Execution>(
+            |v| v.heartbeat_seconds = 15.0,
+            "`execution.heartbeat_seconds` is 15.0, but it must be more than 0 and less than half of \
+             `lease_seconds`",
+        );
+    }
+
+    #[test]
+    fn severity_thresholds_descend() {
+        refused::<GraphWeights>(
+            |v| v.severity_thresholds.high = 100.0,
+            "`dependency_graph.severity_thresholds` is (100.0, 100.0, 20.0), but it must be \
+             critical > high > medium > 0",
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<BackoffValues>(r#"{"max_backoff_second": 3}"#).is_err());
+    }
+}
