@@ -17,6 +17,7 @@ mod context;
 mod facts;
 mod ids;
 mod names;
+mod nearest;
 mod settings;
 mod state;
 mod time;
@@ -27,6 +28,7 @@ pub use ids::{LeaseToken, Position, RunNo, StepNo, TaskId, WorkerId};
 pub use names::{
     HandlerName, HandlerRef, HandlerRefError, InvalidName, Namespace, ParameterName, StepName, TemplateName,
 };
+pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
     Backoff, BackoffValues, Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine,
