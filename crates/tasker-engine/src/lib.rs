@@ -1,1 +1,56 @@
-//! In progress.
+//! The engine of Tasker: what may happen to steps and tasks, when a failed step is tried again, when a task is over,
+//! and a worker that makes it happen.
+//!
+//! The rules are pure functions ([`step_transition`], [`retry_delay`], [`decide`], …). Around them is a thin
+//! asynchronous shell, the [`Worker`], which claims steps from a [`Store`], runs their [`StepHandler`]s and records
+//! what became of them. The crate knows no database, no configuration file and no network: it takes a store, a
+//! clock and a source of randomness, and comes with a [`MemoryStore`].
+
+mod backoff;
+mod claim;
+mod clock;
+mod enqueuing;
+mod failure;
+mod finalizer;
+mod handler;
+mod json;
+mod memory;
+mod record;
+mod request;
+mod retry_after;
+mod store;
+mod template;
+mod transition;
+mod typed;
+mod worker;
+
+pub use backoff::{delay, delay_seconds, retry_delay};
+pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Receipt};
+pub use clock::{Clock, Entropy, SeededEntropy, TokioClock};
+pub use enqueuing::{CheckIn, Enqueuing, Forward, Immediate};
+pub use failure::{Failure, Severity};
+pub use finalizer::{Decision, FailureReason, LookAgainReason, UnknownReason, decide};
+pub use handler::{
+    Done, Handlers, Resolve, Resolved, StepContext, StepError, StepHandler, StopPolicy, Unresolved,
+};
+pub use json::Json;
+pub use memory::MemoryStore;
+pub use record::{
+    Actor, Change, HeldLease, Origin, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor,
+};
+pub use request::{HashIdentity, Identity, RequestError, TaskRequest, UniqueIdentity};
+pub use retry_after::{InvalidRetryAfter, parse_retry_after};
+pub use store::{
+    Accepts, BoxError, Create, CreateReply, Created, Demand, Idempotency, Intervened, Intervention, LeaseStatus,
+    NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
+};
+pub use template::{
+    CheckHandler, CheckedStep, ContextFaults, EventDefinition, HandlerProblem, LoadOptions, Loaded, StepBuilder,
+    StepTemplate, Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
+};
+pub use transition::{
+    AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent, UnknownEvent,
+    step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,
+};
+pub use typed::{Config, Context, FromStep, HandlerFn, Parents, blocking, handler};
+pub use worker::{Worker, WorkerHandle, WorkerSetup, look_at};

@@ -1,0 +1,317 @@
+//! Handing steps out, and taking in what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tasker_types::{LeaseToken, Namespace, StepNo, StepState, TaskId, TaskState, WorkerId};
+
+use super::state::{Note, Queued, State};
+use super::{Actor, Change, Claim, Json, LeaseStatus, Outcome, Receipt, Sweep};
+use crate::backoff::retry_delay;
+use crate::claim::{ClaimedTask, End, Lease};
+use crate::clock::{Entropy, SeededEntropy};
+use crate::failure::Failure;
+use crate::finalizer::FailureReason;
+use crate::record::HeldLease;
+use crate::store::{Scope, Want};
+use crate::transition::{StepEvent, TaskEvent};
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl State {
+    fn in_scope(&self, key: i64, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Task(task) => self.task(key).record.id == task,
+        }
+    }
+
+    fn could_run(&self, place: &Queued, want: &Want) -> bool {
+        let template = &self.task(place.key).record.template;
+        self.in_scope(place.key, want.scope)
+            && want.accepts.version_for(template.namespace(), template.step(place.step).handler()).is_some()
+    }
+
+    /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
+    pub(super) fn claim(&mut self, worker: WorkerId, want: &Want) -> Vec<Claim> {
+        let due: Vec<Queued> = self
+            .queue
+            .iter()
+            .filter(|place| self.is_due(place) && self.could_run(place, want))
+            .copied()
+            .collect();
+        let mut chosen: Vec<Queued> = Vec::new();
+        if want.limit > 0
+            && let Some(first) = self.first_served(&due)
+        {
+            chosen.push(first);
+            chosen.extend(due.into_iter().filter(|place| *place != first).take(want.limit as usize - 1));
+        }
+        if !chosen.is_empty() {
+            self.top_ups += 1;
+        }
+        chosen.sort_unstable_by_key(|place| (place.key, place.step));
+        for place in &chosen {
+            let namespace = self.task(place.key).record.template.namespace().clone();
+            self.served.insert(namespace, self.top_ups);
+        }
+        chosen.into_iter().filter_map(|place| self.start(place, worker, want)).collect()
+    }
+
+    /// Returns the first place of the namespace that was served longest ago.
+    fn first_served(&self, due: &[Queued]) -> Option<Queued> {
+        let mut firsts: BTreeMap<&Namespace, Queued> = BTreeMap::new();
+        for place in due {
+            firsts.entry(self.task(place.key).record.template.namespace()).or_insert(*place);
+        }
+        let last_served = |namespace: &Namespace| self.served.get(namespace).copied().unwrap_or(0);
+        firsts.into_iter().min_by_key(|(namespace, place)| (last_served(namespace), *place)).map(|(_, place)| place)
+    }
+
+    fn start(&mut self, place: Queued, worker: WorkerId, want: &Want) -> Option<Claim> {
+        let Queued { key, step, .. } = place;
+        let actor = Actor::Worker(worker);
+        let template = Arc::clone(&self.task(key).record.template);
+        let version = want.accepts.version_for(template.namespace(), template.step(step).handler())?;
+        if self.task(key).record.state == TaskState::Pending {
+            self.apply_to_task(key, TaskEvent::Start, &actor, None, None).ok()?;
+        }
+        let note = Note { handler_version: Some(version), ..Note::default() };
+        self.apply(key, step, StepEvent::Start, &actor, note).ok()?;
+        let until = self.now.plus(want.lease);
+        self.step_mut(key, step).record.lease = Some(HeldLease { worker, token: want.token, until });
+        Some(self.claim_of(key, step, want.token))
+    }
+
+    /// Builds the claim of a step in progress.
+    fn claim_of(&self, key: i64, step: StepNo, token: LeaseToken) -> Claim {
+        let task = self.task(key);
+        let row = self.step(key, step);
+        let parents = task.record.template.step(step).depends_on();
+        let version = self.history.iter().rev().find_map(|entry| match &entry.change {
+            Change::Step { step: other, event: StepEvent::Start, handler_version, .. }
+                if *other == step && entry.task == task.record.id =>
+            {
+                handler_version.clone()
+            }
+            _ => None,
+        });
+        Claim {
+            lease: Lease { task: task.record.id, task_key: key, step, run: row.record.run, token },
+            task: Arc::new(ClaimedTask {
+                template: Arc::clone(&task.record.template),
+                context: task.record.context.clone(),
+                correlation_id: task.record.origin.correlation_id.clone(),
+            }),
+            attempt: row.record.attempts,
+            retry_limit: row.record.retry_limit,
+            parents: parents.iter().map(|parent| (*parent, self.step(key, *parent).result.clone())).collect(),
+            checkpoint: row.checkpoint.clone(),
+            timeout: row.timeout,
+            config: row.config.clone(),
+            handler_version: version.unwrap_or_else(|| tasker_types::Version::new(0, 0, 0)),
+            claimed_at: row.record.started_at.unwrap_or(self.now),
+        }
+    }
+
+    /// Returns what an earlier request with this token was handed and still holds.
+    pub(super) fn claims_under(&self, worker: WorkerId, token: LeaseToken) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for (key, task) in &self.tasks {
+            for row in &task.steps {
+                if row.record.lease.is_some_and(|lease| lease.worker == worker && lease.token == token) {
+                    claims.push(self.claim_of(*key, row.record.step, token));
+                }
+            }
+        }
+        claims
+    }
+
+    pub(super) fn next_due_in(&self, want: &Want) -> Option<Duration> {
+        self.queue
+            .iter()
+            .filter(|place| self.could_run(place, want))
+            .filter_map(|place| self.step(place.key, place.step).record.next_retry_at)
+            .filter(|due| *due > self.now)
+            .min()
+            .map(|due| due.since(self.now))
+    }
+
+    /// Tells whether a lease is held: its token, its claim, and not past its time.
+    fn holds(&self, lease: &Lease) -> bool {
+        let Ok(key) = self.find(lease.task, lease.step) else { return false };
+        let row = &self.step(key, lease.step).record;
+        row.run == lease.run && row.lease.is_some_and(|held| held.token == lease.token && held.until >= self.now)
+    }
+
+    pub(super) fn renew(&mut self, lease: &Lease, extension: Duration) -> LeaseStatus {
+        let until = self.now.plus(extension);
+        let Ok(key) = self.find(lease.task, lease.step) else { return LeaseStatus::Lost };
+        if self.holds(lease) {
+            if let Some(held) = &mut self.step_mut(key, lease.step).record.lease {
+                held.until = until;
+            }
+            return LeaseStatus::Held;
+        }
+        let row = &self.step(key, lease.step).record;
+        if row.state == StepState::Cancelled && row.run == lease.run {
+            LeaseStatus::Cancelled
+        } else {
+            LeaseStatus::Lost
+        }
+    }
+
+    /// Records what became of a claim.
+    pub(super) fn record(&mut self, actor: &Actor, outcome: Outcome) -> Receipt {
+        let lease = outcome.lease;
+        if !self.holds(&lease) {
+            return self.record_late(actor, &outcome);
+        }
+        let Some(key) = self.key_of(lease.task) else { return Receipt::LeaseLost };
+        let ran_us = outcome.ran_for.map(micros);
+        let note = |metadata| Note { handler_version: None, ran_us, metadata };
+        let event = match &outcome.end {
+            End::Succeed { .. } => StepEvent::Succeed,
+            End::Fail { .. } => StepEvent::Fail,
+            End::Release => StepEvent::Release,
+            End::Interrupt => StepEvent::Interrupt,
+            End::Suspend { .. } => StepEvent::Suspend,
+        };
+        let now = self.now;
+        let step = lease.step;
+        match outcome.end {
+            End::Succeed { result } => {
+                self.step_mut(key, step).result = Some(result);
+                self.step_mut(key, step).record.failure = None;
+                let _ = self.apply(key, step, event, actor, note(None));
+            }
+            End::Fail { failure, retry_in } => {
+                let _ = self.apply(key, step, event, actor, note(Json::of(&failure).ok()));
+                self.set_failure(key, step, failure, retry_in);
+            }
+            End::Release => {
+                let _ = self.apply(key, step, event, actor, note(None));
+            }
+            End::Interrupt => {
+                let failure = interrupted();
+                let metadata = Json::of(&failure).ok();
+                self.step_mut(key, step).record.failure = Some(failure);
+                let _ = self.apply(key, step, event, actor, note(metadata));
+            }
+            End::Suspend { wake_in, checkpoint } => {
+                let row = self.step_mut(key, step);
+                row.checkpoint = Some(checkpoint);
+                row.record.next_retry_at = Some(now.plus(wake_in));
+                let _ = self.apply(key, step, event, actor, note(None));
+            }
+        }
+        Receipt::Recorded
+    }
+
+    /// Deals with an outcome whose lease is over.
+    fn record_late(&mut self, actor: &Actor, outcome: &Outcome) -> Receipt {
+        let lease = outcome.lease;
+        let Ok(key) = self.find(lease.task, lease.step) else { return Receipt::LeaseLost };
+        let mut recorded = false;
+        let mut late = false;
+        for entry in self.history.iter().filter(|entry| entry.task == lease.task && entry.actor == *actor) {
+            match &entry.change {
+                Change::Step { step, run, event, .. } if *step == lease.step && *run == lease.run => {
+                    recorded |= *event != StepEvent::Start;
+                }
+                Change::LateOutcome { step, run } if *step == lease.step && *run == lease.run => late = true,
+                _ => {}
+            }
+        }
+        if recorded {
+            return Receipt::Recorded;
+        }
+        let row = &self.step(key, lease.step).record;
+        if row.state != StepState::Cancelled || row.run != lease.run {
+            return Receipt::LeaseLost;
+        }
+        if !late {
+            let change = Change::LateOutcome { step: lease.step, run: lease.run };
+            self.log(key, change, actor, Json::of(&outcome.end).ok());
+        }
+        Receipt::Late
+    }
+
+    /// Ends leases that are over.
+    pub(super) fn expire(&mut self, sweep: &Sweep) -> Vec<(TaskId, StepNo)> {
+        let random = SeededEntropy::new(sweep.seed);
+        let mut over = Vec::new();
+        for (key, task) in &self.tasks {
+            for row in &task.steps {
+                if row.record.lease.is_some_and(|lease| lease.until < self.now) && self.in_scope(*key, sweep.scope) {
+                    over.push((*key, row.record.step));
+                }
+            }
+        }
+        over.truncate(sweep.limit as usize);
+        let mut expired = Vec::new();
+        for (key, step) in over {
+            let failure = lease_expired();
+            let note = Note { metadata: Json::of(&failure).ok(), ..Note::default() };
+            if self.apply(key, step, StepEvent::Expire, &Actor::System, note).is_ok() {
+                let attempts = self.step(key, step).record.attempts;
+                let wait = retry_delay(&sweep.backoff, attempts, None, &mut || random.next_u64());
+                self.set_failure(key, step, failure, wait);
+                expired.push((self.task(key).record.id, step));
+            }
+        }
+        expired
+    }
+
+    /// Fails tasks that are past their deadline.
+    pub(super) fn fail_overdue(&mut self, sweep: &Sweep, finished: &mut Vec<(TaskId, TaskState)>) {
+        let overdue: Vec<i64> = self
+            .tasks
+            .iter()
+            .filter(|(key, task)| {
+                task.record.state.is_active()
+                    && task.record.deadline_at.is_some_and(|deadline| deadline <= self.now)
+                    && self.in_scope(**key, sweep.scope)
+            })
+            .map(|(key, _)| *key)
+            .take(sweep.limit as usize)
+            .collect();
+        for key in overdue {
+            let reason = Some(FailureReason::DeadlineExceeded);
+            if let Ok(state) = self.apply_to_task(key, TaskEvent::Fail, &Actor::System, reason, None) {
+                finished.push((self.task(key).record.id, state));
+            }
+        }
+    }
+
+    /// Names tasks whose time to be looked at has come, and has the next sweeps leave them alone for a while.
+    pub(super) fn due_checks(&mut self, sweep: &Sweep, again: Duration) -> Vec<TaskId> {
+        let now = self.now;
+        let keys: Vec<i64> = self.tasks.keys().copied().collect();
+        let mut due = Vec::new();
+        for key in keys {
+            if due.len() == sweep.limit as usize || !self.in_scope(key, sweep.scope) {
+                continue;
+            }
+            let record = &mut self.task_mut(key).record;
+            if record.next_check_at.is_some_and(|check| check <= now) {
+                record.next_check_at = Some(now.plus(again));
+                due.push(record.id);
+            }
+        }
+        due
+    }
+}
+
+/// Returns the failure of a step whose lease ended.
+pub(crate) fn lease_expired() -> Failure {
+    Failure::retryable(Failure::LEASE_EXPIRED, "the worker that ran the step was not heard of in time")
+}
+
+/// Returns the failure of a step whose worker stopped.
+pub(crate) fn interrupted() -> Failure {
+    Failure::retryable(Failure::INTERRUPTED, "the worker was stopped before the step ended")
+}

@@ -1,0 +1,22 @@
+//! Templates: named, versioned DAGs of steps.
+//!
+//! A [`Template`] that exists is valid. It comes from a YAML or JSON file, from code, or from a store; all three go
+//! through the same checks, and a file's faults come in one report.
+
+mod canonical;
+mod check;
+mod context;
+mod document;
+mod faults;
+mod load;
+mod model;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use canonical::canonical_json;
+pub use check::{CheckHandler, CheckedStep, HandlerProblem, UnknownHandlers};
+pub use context::ContextFaults;
+pub use faults::{TemplateFault, TemplateFaults};
+pub use load::{LoadOptions, Loaded};
+pub use model::{EventDefinition, StepBuilder, StepTemplate, Template, TemplateBuilder};

@@ -1,0 +1,465 @@
+//! From a draft to a template: what the keys mean, and whether it makes sense together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tasker_graph::{Dag, DagError};
+use tasker_types::{
+    HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo, TemplateName, Version, nearest,
+};
+
+use super::document::Marked;
+use super::faults::Findings;
+use super::load::LoadOptions;
+use super::model::{EventDefinition, StepTemplate, Template, number};
+use super::read::Draft;
+
+/// Checks a step's handler while its template is loaded.
+pub trait CheckHandler: std::fmt::Debug {
+    /// Checks that the handler exists and takes the configuration.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    fn check(&self, step: &CheckedStep<'_>) -> Result<(), HandlerProblem>;
+}
+
+/// What a handler may look at when a step that names it is checked.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct CheckedStep<'a> {
+    /// The template's namespace.
+    pub namespace: &'a Namespace,
+    /// The handler that the step names.
+    pub handler: &'a HandlerRef,
+    /// The step's configuration, a JSON object.
+    pub config: &'a Value,
+    /// The names of the steps that it waits for.
+    pub parents: &'a [&'a str],
+}
+
+/// What is wrong with a step's handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerProblem {
+    /// There is no such handler.
+    Unknown {
+        /// What is missing, and what there is instead.
+        message: String,
+    },
+    /// The handler does not accept the configuration.
+    Config {
+        /// Each fault, a sentence without a full stop.
+        faults: Vec<String>,
+    },
+}
+
+/// What a handler that is not known means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownHandlers {
+    /// A fault: steps would run here.
+    Refuse,
+    /// A warning: steps run elsewhere.
+    Warn,
+}
+
+/// A step whose keys are known and typed.
+#[derive(Clone, Debug)]
+pub(super) struct DraftStep {
+    pub(super) name: Marked<String>,
+    pub(super) line: Option<u64>,
+    pub(super) description: Option<String>,
+    pub(super) handler: Option<Marked<String>>,
+    pub(super) config: Option<Marked<Value>>,
+    pub(super) depends_on: Vec<Marked<String>>,
+    pub(super) dependent_system: Option<Marked<String>>,
+    pub(super) retryable: bool,
+    pub(super) retry_limit: Marked<i64>,
+    pub(super) timeout_seconds: Option<Marked<f64>>,
+    pub(super) skippable: bool,
+    pub(super) events: Vec<EventDefinition>,
+}
+
+impl Default for DraftStep {
+    fn default() -> Self {
+        Self {
+            name: Marked::plain(String::new()),
+            line: None,
+            description: None,
+            handler: None,
+            config: None,
+            depends_on: Vec::new(),
+            dependent_system: None,
+            retryable: true,
+            retry_limit: Marked::plain(3),
+            timeout_seconds: None,
+            skippable: false,
+            events: Vec::new(),
+        }
+    }
+}
+
+/// Lays one configuration over another: tables are merged, everything else is replaced.
+pub(super) fn merge(base: Value, over: Value) -> Value {
+    match (base, over) {
+        (Value::Object(mut base), Value::Object(over)) => {
+            for (key, value) in over {
+                let merged = match base.remove(&key) {
+                    Some(before) => merge(before, value),
+                    None => value,
+                };
+                base.insert(key, merged);
+            }
+            Value::Object(base)
+        }
+        (_, over) => over,
+    }
+}
+
+/// Checks a draft; `None` when something is wrong with it.
+pub(super) fn check(draft: Draft, options: &LoadOptions<'_>, findings: &mut Findings) -> Option<Template> {
+    let namespace = match &draft.namespace {
+        Some(text) => name(text, "namespace", Namespace::new, findings),
+        None => Some(options.default_namespace.clone()),
+    };
+    let template_name = match &draft.name {
+        Some(text) => name(text, "name", TemplateName::new, findings),
+        None => {
+            findings.fault(None, "missing_name", "the template has no `name`; give it one");
+            None
+        }
+    };
+    let version = check_version(draft.version.as_ref(), findings);
+    let default_system = draft
+        .default_dependent_system
+        .as_ref()
+        .and_then(|text| name(text, "default_dependent_system", ParameterName::new, findings));
+    if let Some(schema) = &draft.context_schema
+        && let Err(problem) = super::context::check_schema(&schema.value)
+    {
+        findings.fault(schema.line, "bad_schema", format!("`context_schema` is no JSON Schema: {problem}"));
+    }
+    let count = draft.steps.len();
+    let limit = options.limits.steps_per_task;
+    if count > limit as usize {
+        findings.fault(
+            draft.steps_line,
+            "too_many_steps",
+            format!("the template has {count} steps, but the limit is {limit}; split it, or raise `limits.steps_per_task`"),
+        );
+        return None;
+    }
+    let numbers = number_steps(&draft, findings);
+    let dag = check_edges(&draft, &numbers, findings);
+    check_named_steps(&draft, findings);
+    let result = draft.result.as_ref().and_then(|step| {
+        let found = numbers.get(step.value.as_str()).copied();
+        if found.is_none() {
+            unknown_step(step, "`result` names", &draft, findings);
+        }
+        found
+    });
+    let steps: Vec<_> = draft
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| check_step(step, index, dag.as_ref(), default_system.as_ref(), findings))
+        .collect();
+    if let Some(namespace) = &namespace {
+        check_handlers(&draft, namespace, options, findings);
+    }
+    if !findings.is_clean() {
+        return None;
+    }
+    let steps: Vec<StepTemplate> = steps.into_iter().collect::<Option<_>>()?;
+    let numbers = steps.iter().enumerate().map(|(index, step)| (step.name.clone(), number(index))).collect();
+    Some(Template {
+        namespace: namespace?,
+        name: template_name?,
+        version: version?,
+        description: draft.description,
+        default_dependent_system: default_system,
+        context_schema: draft.context_schema.map(|schema| schema.value),
+        result,
+        directory: draft.directory,
+        steps,
+        dag: dag?,
+        numbers,
+    })
+}
+
+fn name<T>(
+    text: &Marked<String>,
+    key: &str,
+    new: impl FnOnce(&str) -> Result<T, InvalidName>,
+    findings: &mut Findings,
+) -> Option<T> {
+    match new(&text.value) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            findings.fault(text.line, "bad_name", format!("`{key}` is no name: {error}"));
+            None
+        }
+    }
+}
+
+fn check_version(text: Option<&Marked<String>>, findings: &mut Findings) -> Option<Version> {
+    let Some(text) = text else { return Some(Version::new(0, 1, 0)) };
+    match text.value.parse() {
+        Ok(version) => Some(version),
+        Err(error) => {
+            findings.fault(
+                text.line,
+                "bad_version",
+                format!("`{}` is no semantic version such as `1.2.0`: {error}", text.value),
+            );
+            None
+        }
+    }
+}
+
+fn number_steps<'a>(draft: &'a Draft, findings: &mut Findings) -> BTreeMap<&'a str, StepNo> {
+    if draft.steps.is_empty() && findings.is_clean() {
+        findings.fault(draft.steps_line, "no_steps", "the template has no steps; list at least one under `steps`");
+    }
+    let mut numbers = BTreeMap::new();
+    for (index, step) in draft.steps.iter().enumerate() {
+        let name = step.name.value.as_str();
+        if let Some(before) = numbers.get(name).copied() {
+            let StepNo(before) = before;
+            let first = draft.steps[before as usize].name.line;
+            let first = first.map_or(String::new(), |line| format!(" (first in line {line})"));
+            findings.fault(
+                step.name.line,
+                "duplicate_step",
+                format!("the step `{name}` is there twice{first}; rename one"),
+            );
+        } else {
+            numbers.insert(name, number(index));
+        }
+    }
+    numbers
+}
+
+fn unknown_step(step: &Marked<String>, says: &str, draft: &Draft, findings: &mut Findings) {
+    let advice = match nearest(&step.value, draft.steps.iter().map(|step| step.name.value.as_str())) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => "; name one of the template's steps".to_owned(),
+    };
+    findings.fault(step.line, "unknown_step", format!("{says} `{}`, which is no step{advice}", step.value));
+}
+
+/// Builds the graph; `None` when an edge or a cycle is wrong.
+fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut Findings) -> Option<Dag> {
+    let mut edges = Vec::new();
+    let mut sound = numbers.len() == draft.steps.len();
+    for (to, step) in draft.steps.iter().enumerate() {
+        let mut seen = Vec::new();
+        for parent in &step.depends_on {
+            match numbers.get(parent.value.as_str()) {
+                Some(from) if seen.contains(from) => {
+                    let name = &step.name.value;
+                    findings.warning(
+                        parent.line,
+                        "repeated_dependency",
+                        format!("step `{name}` depends on `{}` twice; remove one", parent.value),
+                    );
+                }
+                Some(from) => {
+                    seen.push(*from);
+                    edges.push((from.0 as usize, to));
+                }
+                None => {
+                    sound = false;
+                    unknown_step(parent, &format!("step `{}` depends on", step.name.value), draft, findings);
+                }
+            }
+        }
+    }
+    if !sound {
+        return None;
+    }
+    match Dag::build(draft.steps.iter().map(|step| step.name.value.clone()), edges) {
+        Ok(dag) => Some(dag),
+        Err(DagError::Cycles { cycles }) => {
+            for cycle in cycles {
+                let first = numbers.get(cycle[0].as_str()).map_or(0, |number| number.0 as usize);
+                let line = draft.steps[first].depends_on.first().and_then(|parent| parent.line);
+                findings.fault(line.or(draft.steps[first].line), "cycle", describe_cycle(&cycle));
+            }
+            None
+        }
+        Err(error) => {
+            findings.fault(draft.steps_line, "bad_graph", error.to_string());
+            None
+        }
+    }
+}
+
+fn describe_cycle(cycle: &[String]) -> String {
+    match cycle {
+        [alone] => format!("step `{alone}` depends on itself; remove that"),
+        steps => format!(
+            "the steps wait for one another: {} -> {}; remove one of these dependencies",
+            steps.join(" -> "),
+            steps[0]
+        ),
+    }
+}
+
+fn check_named_steps(draft: &Draft, findings: &mut Findings) {
+    let Some(named) = &draft.named_steps else { return };
+    let steps: Vec<_> = draft.steps.iter().map(|step| step.name.value.as_str()).collect();
+    let unlisted: Vec<_> = steps.iter().filter(|step| !named.value.iter().any(|name| name == **step)).collect();
+    let unknown: Vec<_> = named.value.iter().filter(|name| !steps.contains(&name.as_str())).collect();
+    if !unlisted.is_empty() || !unknown.is_empty() {
+        findings.fault(
+            named.line,
+            "named_steps",
+            format!(
+                "`named_steps` and the steps differ (only in `named_steps`: {unknown:?}, only in the steps: \
+                 {unlisted:?}); remove `named_steps`, it is not needed"
+            ),
+        );
+    }
+}
+
+fn check_step(
+    step: &DraftStep,
+    index: usize,
+    dag: Option<&Dag>,
+    default_system: Option<&ParameterName>,
+    findings: &mut Findings,
+) -> Option<StepTemplate> {
+    let label = &step.name.value;
+    let checked_name = match StepName::new(label) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            findings.fault(step.name.line, "bad_name", format!("the step's `name` is no name: {error}"));
+            None
+        }
+    };
+    let handler = check_handler_ref(step, findings);
+    if step.retry_limit.value < 1 {
+        findings.fault(
+            step.retry_limit.line,
+            "bad_retry_limit",
+            format!(
+                "`retry_limit` of step `{label}` is {}; it counts all attempts, so it is at least 1",
+                step.retry_limit.value
+            ),
+        );
+    }
+    let retry_limit = u32::try_from(step.retry_limit.value).ok();
+    if retry_limit.is_none() && step.retry_limit.value > 0 {
+        let message = format!("`retry_limit` of step `{label}` is larger than {}", u32::MAX);
+        findings.fault(step.retry_limit.line, "bad_retry_limit", message);
+    }
+    let timeout = match &step.timeout_seconds {
+        None => Some(None),
+        Some(seconds) => {
+            let timeout = Duration::try_from_secs_f64(seconds.value).ok().filter(|limit| !limit.is_zero());
+            if timeout.is_none() {
+                let message = format!(
+                    "`timeout_seconds` of step `{label}` is {}; write a number above 0, or leave it out",
+                    seconds.value
+                );
+                findings.fault(seconds.line, "bad_timeout", message);
+            }
+            timeout.map(Some)
+        }
+    };
+    let dependent_system = match &step.dependent_system {
+        Some(text) => name(text, "dependent_system", ParameterName::new, findings),
+        None => default_system.cloned(),
+    };
+    Some(StepTemplate {
+        name: checked_name?,
+        description: step.description.clone(),
+        handler: handler?,
+        config: step.config.as_ref().map_or_else(|| Value::Object(Map::new()), |config| config.value.clone()),
+        depends_on: dag?.parents(index).iter().map(|parent| number(*parent)).collect(),
+        dependent_system,
+        retryable: step.retryable,
+        retry_limit: retry_limit?,
+        timeout: timeout?,
+        skippable: step.skippable,
+        events: step.events.clone(),
+    })
+}
+
+fn check_handler_ref(step: &DraftStep, findings: &mut Findings) -> Option<HandlerRef> {
+    let label = &step.name.value;
+    let Some(handler) = &step.handler else {
+        findings.fault(
+            step.line,
+            "missing_handler",
+            format!("step `{label}` has no `handler`; name a registered one, or `command` or `sleep`"),
+        );
+        return None;
+    };
+    if let Some(class) = handler.value.rsplit("::").next().filter(|_| handler.value.contains("::")) {
+        findings.fault(
+            handler.line,
+            "bad_handler",
+            format!(
+                "`{}` of step `{label}` is the name of a class; register a handler and write its name, for instance \
+                 `{}`",
+                handler.value,
+                snake_case(class)
+            ),
+        );
+        return None;
+    }
+    match handler.value.parse() {
+        Ok(handler) => Some(handler),
+        Err(error) => {
+            findings.fault(handler.line, "bad_handler", format!("`handler` of step `{label}`: {error}"));
+            None
+        }
+    }
+}
+
+fn snake_case(class: &str) -> String {
+    let mut name = String::new();
+    for c in class.trim_end_matches("Handler").chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+fn check_handlers(draft: &Draft, namespace: &Namespace, options: &LoadOptions<'_>, findings: &mut Findings) {
+    let Some(handlers) = options.handlers else { return };
+    let empty = Value::Object(Map::new());
+    for step in &draft.steps {
+        let label = &step.name.value;
+        let Some(handler) = &step.handler else { continue };
+        let Ok(reference) = handler.value.parse::<HandlerRef>() else { continue };
+        let parents: Vec<&str> = step.depends_on.iter().map(|parent| parent.value.as_str()).collect();
+        let checked = CheckedStep {
+            namespace,
+            handler: &reference,
+            config: step.config.as_ref().map_or(&empty, |config| &config.value),
+            parents: &parents,
+        };
+        match handlers.check(&checked) {
+            Ok(()) => {}
+            Err(HandlerProblem::Unknown { message }) => {
+                let message = format!("step `{label}`: {message}");
+                match options.unknown_handlers {
+                    UnknownHandlers::Refuse => findings.fault(handler.line, "unknown_handler", message),
+                    UnknownHandlers::Warn => findings.warning(handler.line, "unknown_handler", message),
+                }
+            }
+            Err(HandlerProblem::Config { faults }) => {
+                let line = step.config.as_ref().and_then(|config| config.line).or(handler.line);
+                for fault in faults {
+                    findings.fault(line, "bad_config", format!("`config` of step `{label}`: {fault}"));
+                }
+            }
+        }
+    }
+}

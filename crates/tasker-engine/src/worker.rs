@@ -1,0 +1,513 @@
+//! The worker: claims steps, runs their handlers, and reports what became of them.
+//!
+//! It is a thin shell. What is ready, what a failure means and when a task is over is decided by pure functions and
+//! made durable by the store; the worker decides when to ask. It asks once for everything: one
+//! [`turn`](crate::Store::turn) at a time carries all outcomes that came in while the last one was under way, so that
+//! a lone step never waits for company and a crowd shares commits.
+
+mod execute;
+mod pace;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tasker_types::{Backoff, Execution, LeaseToken, Limits, TaskId, TaskState, WorkerId};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::{Claim, End, Lease, Outcome, Receipt};
+use crate::clock::{Clock, Entropy};
+use crate::enqueuing::{CheckIn, Enqueuing};
+use crate::finalizer::{Decision, decide};
+use crate::handler::Handlers;
+use crate::record::Actor;
+use crate::store::{
+    Accepts, Create, CreateReply, Created, LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept,
+    Turn, TurnReply, Want,
+};
+use execute::{Ended, Environment, Stop, StopReason};
+use pace::{Pace, seconds};
+
+/// How many steps a worker runs at a time when neither it nor the configuration says so.
+const DEFAULT_CONCURRENCY: u32 = 8;
+/// How many leases, deadlines and tasks one sweep deals with.
+const SWEEP_LIMIT: u32 = 1_000;
+/// How long a notice of a finished task waits for a slow listener, in notices.
+const NOTICES: usize = 4_096;
+
+/// Runs steps until it is told to stop.
+#[derive(Debug)]
+pub struct Worker {
+    id: WorkerId,
+    store: Arc<dyn Store>,
+    environment: Arc<Environment>,
+    accepts: Arc<dyn Accepts>,
+    execution: Arc<Execution>,
+    backoff: Arc<Backoff>,
+    entropy: Arc<dyn Entropy>,
+    enqueuing: Arc<dyn Enqueuing>,
+    scope: Scope,
+    requests: mpsc::UnboundedReceiver<Request>,
+    finished: broadcast::Sender<(TaskId, TaskState)>,
+    handle: WorkerHandle,
+}
+
+/// What a worker is made of.
+#[derive(Clone, Debug)]
+pub struct WorkerSetup {
+    /// Where tasks are kept.
+    pub store: Arc<dyn Store>,
+    /// What runs their steps.
+    pub handlers: Handlers,
+    /// The time, for the worker's id; leases are timed by the store.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids, tokens and jitter come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// How steps are run.
+    pub execution: Arc<Execution>,
+    /// How long failed steps wait.
+    pub backoff: Arc<Backoff>,
+    /// How large things may be.
+    pub limits: Arc<Limits>,
+    /// What happens when a task must be looked at again.
+    pub enqueuing: Arc<dyn Enqueuing>,
+    /// Which tasks to work on.
+    pub scope: Scope,
+}
+
+impl WorkerSetup {
+    /// Returns a set-up with the default settings, for all tasks.
+    pub fn new(
+        store: Arc<dyn Store>,
+        handlers: Handlers,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            store,
+            handlers,
+            clock,
+            entropy,
+            execution: Arc::default(),
+            backoff: Arc::default(),
+            limits: Arc::default(),
+            enqueuing: Arc::new(CheckIn),
+            scope: Scope::All,
+        }
+    }
+}
+
+/// Asks a running worker for something. Copies ask the same worker.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle {
+    id: WorkerId,
+    requests: mpsc::UnboundedSender<Request>,
+    finished: broadcast::Sender<(TaskId, TaskState)>,
+}
+
+/// A request to a worker.
+#[derive(Debug)]
+struct Request {
+    actor: Actor,
+    tasks: Vec<NewTask>,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Vec<Created>, StoreError>>;
+
+impl WorkerHandle {
+    /// Returns the worker's id.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Creates tasks, and has the worker run their first steps at once: they are created and claimed in one commit.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; [`StoreError::Closed`] when the worker has stopped.
+    pub async fn create(&self, actor: Actor, tasks: Vec<NewTask>) -> Result<Vec<Created>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { actor, tasks, reply }).map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Returns the tasks that this worker sees end, as they end. Tasks that end elsewhere are not among them.
+    pub fn finished(&self) -> broadcast::Receiver<(TaskId, TaskState)> {
+        self.finished.subscribe()
+    }
+}
+
+/// A call to the store that is under way.
+type Call<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
+
+/// What came back from the store.
+enum Answer {
+    Turned(Turn, Result<TurnReply, StoreError>),
+    Created { wanted: u32, reply: Reply, result: Result<CreateReply, StoreError> },
+}
+
+/// What changes while the worker runs.
+struct Shift {
+    running: JoinSet<Ended>,
+    /// Every claim whose outcome is not recorded yet.
+    held: BTreeMap<Lease, Stop>,
+    outcomes: VecDeque<Outcome>,
+    requests: VecDeque<Request>,
+    pace: Pace,
+    stopping: bool,
+}
+
+impl Worker {
+    /// Returns a worker, not yet running.
+    pub fn new(setup: WorkerSetup) -> Self {
+        let id = WorkerId::new(setup.clock.now(), setup.entropy.next_u128());
+        let (sender, requests) = mpsc::unbounded_channel();
+        let (finished, _) = broadcast::channel(NOTICES);
+        Self {
+            id,
+            store: setup.store,
+            accepts: Arc::new(setup.handlers.clone()),
+            environment: Arc::new(Environment {
+                handlers: setup.handlers,
+                backoff: Arc::clone(&setup.backoff),
+                limits: setup.limits,
+                entropy: Arc::clone(&setup.entropy),
+            }),
+            execution: setup.execution,
+            backoff: setup.backoff,
+            entropy: setup.entropy,
+            enqueuing: setup.enqueuing,
+            scope: setup.scope,
+            requests,
+            finished: finished.clone(),
+            handle: WorkerHandle { id, requests: sender, finished },
+        }
+    }
+
+    /// Returns the worker's id, new for every incarnation.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Returns a way to ask the worker for something while it runs.
+    pub fn handle(&self) -> WorkerHandle {
+        self.handle.clone()
+    }
+
+    /// Runs until `shutdown` is cancelled and what runs has ended, within the grace.
+    ///
+    /// On shutdown nothing more is claimed; what has not begun is handed back with its attempt; what runs may end
+    /// within `shutdown_grace_seconds` and is interrupted then, or at once when `abort` is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails in a way that time does not mend. Leases then end by themselves.
+    pub async fn run(mut self, shutdown: CancellationToken, abort: CancellationToken) -> Result<(), StoreError> {
+        let mut shift = Shift {
+            running: JoinSet::new(),
+            held: BTreeMap::new(),
+            outcomes: VecDeque::new(),
+            requests: VecDeque::new(),
+            pace: Pace::new(&self.execution),
+            stopping: false,
+        };
+        let mut wake = self.store.wake();
+        let mut call: Call<Answer> = None;
+        let mut renewing: Call<(Vec<Lease>, Result<Vec<LeaseStatus>, StoreError>)> = None;
+        let mut sweeping: Call<Result<Swept, StoreError>> = None;
+        let mut grace_ends: Option<Instant> = None;
+        loop {
+            if call.is_none() {
+                call = self.next_call(&mut shift);
+            }
+            if shift.stopping && call.is_none() && shift.running.is_empty() {
+                return Ok(());
+            }
+            let look_at = (call.is_none() && self.free_slots(&shift) > 0).then(|| shift.pace.turn_at());
+            tokio::select! {
+                biased;
+                answer = poll(&mut call) => call = self.answered(&mut shift, answer)?,
+                Some(ended) = shift.running.join_next() => {
+                    shift.ended(ended);
+                    while let Some(ended) = shift.running.try_join_next() {
+                        shift.ended(ended);
+                    }
+                }
+                Some(request) = self.requests.recv(), if !shift.stopping => shift.requests.push_back(request),
+                Ok(()) = wake.changed() => {
+                    shift.pace.hurry();
+                    if renewing.is_none() {
+                        renewing = self.renew(&mut shift);
+                    }
+                }
+                () = shutdown.cancelled(), if !shift.stopping => {
+                    shift.stopping = true;
+                    grace_ends = Some(Instant::now() + seconds(self.execution.shutdown_grace_seconds));
+                }
+                () = abort.cancelled(), if grace_ends.is_some() => {
+                    grace_ends = None;
+                    shift.interrupt();
+                }
+                () = until(grace_ends) => {
+                    grace_ends = None;
+                    shift.interrupt();
+                }
+                (leases, result) = poll(&mut renewing) => {
+                    renewing = None;
+                    shift.renewed(&leases, result);
+                }
+                result = poll(&mut sweeping) => {
+                    sweeping = None;
+                    self.swept(&mut shift, result);
+                }
+                () = tokio::time::sleep_until(shift.pace.renewal_at()), if renewing.is_none() => {
+                    renewing = self.renew(&mut shift);
+                }
+                () = tokio::time::sleep_until(shift.pace.sweep_at()), if sweeping.is_none() => {
+                    shift.pace.swept();
+                    sweeping = Some(self.sweep());
+                }
+                () = until(look_at) => {}
+            }
+        }
+    }
+
+    fn free_slots(&self, shift: &Shift) -> u32 {
+        if shift.stopping {
+            return 0;
+        }
+        let slots = self.execution.max_concurrent_steps.unwrap_or(DEFAULT_CONCURRENCY);
+        slots.saturating_sub(u32::try_from(shift.running.len()).unwrap_or(u32::MAX))
+    }
+
+    fn want(&self, limit: u32) -> Want {
+        Want {
+            limit: limit.min(self.execution.claim_batch),
+            accepts: Arc::clone(&self.accepts),
+            scope: self.scope,
+            lease: seconds(self.execution.lease_seconds),
+            token: LeaseToken((self.entropy.next_u64() >> 1).cast_signed()),
+        }
+    }
+
+    /// Returns the call that is due now, if one is.
+    fn next_call(&self, shift: &mut Shift) -> Call<Answer> {
+        let free = self.free_slots(shift);
+        if let Some(Request { actor, tasks, reply }) = shift.requests.pop_front() {
+            let want = self.want(free);
+            let wanted = want.limit;
+            let create = Create {
+                check_in: Duration::from_secs(self.backoff.default_reenqueue_delay),
+                ..Create::new(self.id, actor, tasks).wanting(want)
+            };
+            let store = Arc::clone(&self.store);
+            return Some(Box::pin(async move {
+                Answer::Created { wanted, reply, result: store.create(create).await }
+            }));
+        }
+        let looks = free > 0 && shift.pace.turn_at() <= Instant::now();
+        if shift.outcomes.is_empty() && !looks {
+            return None;
+        }
+        let batch = shift.outcomes.len().min(self.execution.claim_batch as usize);
+        let outcomes = shift.outcomes.drain(..batch).collect();
+        Some(self.call_turn(Turn::new(self.id, outcomes, self.want(free)), Duration::ZERO))
+    }
+
+    fn call_turn(&self, turn: Turn, after: Duration) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let result = store.turn(turn.clone()).await;
+            Answer::Turned(turn, result)
+        })
+    }
+
+    /// Takes in what the store answered; returns the call to make at once, if the same is to be tried again.
+    fn answered(&self, shift: &mut Shift, answer: Answer) -> Result<Call<Answer>, StoreError> {
+        match answer {
+            Answer::Created { wanted, reply, result } => {
+                // A caller that has gone away does not need its answer.
+                let _ = reply.send(result.map(|created| {
+                    shift.pace.turned(count(&created.claims), wanted, None);
+                    shift.pace.hurry();
+                    self.begin(shift, created.claims);
+                    self.announce(&created.finished);
+                    created.tasks
+                }));
+            }
+            Answer::Turned(turn, Ok(reply)) => {
+                for (outcome, receipt) in turn.outcomes.iter().zip(&reply.receipts) {
+                    shift.held.remove(&outcome.lease);
+                    if *receipt != Receipt::Recorded {
+                        let Lease { task, step, run, .. } = outcome.lease;
+                        tracing::warn!(%task, %step, %run, ?receipt, "the end of a step came too late to be its result");
+                    }
+                }
+                shift.pace.turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
+                self.begin(shift, reply.claims);
+                self.announce(&reply.finished);
+            }
+            Answer::Turned(mut turn, Err(error)) if error.is_transient() => {
+                let wait = shift.pace.after_trouble();
+                tracing::warn!(%error, ?wait, "the store did not take a turn, trying again");
+                turn.again = true;
+                return Ok(Some(self.call_turn(turn, wait)));
+            }
+            Answer::Turned(_, Err(error)) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// Starts the handlers of claims; hands the claims back when the worker is stopping.
+    fn begin(&self, shift: &mut Shift, claims: Vec<Claim>) {
+        for claim in claims {
+            let lease = claim.lease;
+            let stop = Stop::default();
+            shift.held.insert(lease, stop.clone());
+            if shift.stopping {
+                shift.outcomes.push_back(Outcome { lease, end: End::Release, ran_for: None });
+                continue;
+            }
+            let environment = Arc::clone(&self.environment);
+            shift.running.spawn(async move { environment.execute(claim, stop).await });
+        }
+    }
+
+    fn announce(&self, finished: &[(TaskId, TaskState)]) {
+        for notice in finished {
+            // Nobody needs to listen.
+            let _ = self.finished.send(*notice);
+        }
+    }
+
+    fn renew(&self, shift: &mut Shift) -> Call<(Vec<Lease>, Result<Vec<LeaseStatus>, StoreError>)> {
+        shift.pace.renewed();
+        if shift.held.is_empty() {
+            return None;
+        }
+        let leases: Vec<_> = shift.held.keys().copied().collect();
+        let renewal = Renewal::new(self.id, leases.clone(), seconds(self.execution.lease_seconds));
+        let store = Arc::clone(&self.store);
+        Some(Box::pin(async move { (leases, store.renew(renewal).await) }))
+    }
+
+    fn sweep(&self) -> Pin<Box<dyn Future<Output = Result<Swept, StoreError>> + Send>> {
+        let sweep =
+            Sweep::new(SWEEP_LIMIT, Arc::clone(&self.backoff), self.entropy.next_u64()).within(self.scope);
+        let store = Arc::clone(&self.store);
+        let enqueuing = Arc::clone(&self.enqueuing);
+        let backoff = Arc::clone(&self.backoff);
+        Box::pin(async move {
+            let swept = store.sweep(sweep).await?;
+            for task in &swept.due {
+                look_at(&*store, &*enqueuing, &backoff, *task).await?;
+            }
+            Ok(swept)
+        })
+    }
+
+    fn swept(&self, shift: &mut Shift, result: Result<Swept, StoreError>) {
+        match result {
+            Ok(swept) => {
+                for (task, step) in &swept.expired {
+                    tracing::warn!(%task, %step, "a lease ended before its step did");
+                }
+                if !swept.expired.is_empty() {
+                    shift.pace.hurry();
+                }
+                self.announce(&swept.finished);
+            }
+            Err(error) => tracing::warn!(%error, "the store did not take a sweep, trying again later"),
+        }
+    }
+}
+
+/// Looks at a task as the finalizer does: ends it if it is at its end, and has it looked at again if not.
+///
+/// The sweeper does this to tasks whose time has come; a program with a queue of its own does it to the tasks that
+/// [`Forward`](crate::Forward) handed to it.
+///
+/// # Errors
+///
+/// What the store says.
+pub async fn look_at(
+    store: &dyn Store,
+    enqueuing: &dyn Enqueuing,
+    backoff: &Backoff,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    let Some(context) = store.examine(task).await? else {
+        return Ok(());
+    };
+    match decide(Some(&context), backoff) {
+        Decision::LookAgain { after, reason } => enqueuing.look_again(store, task, after, reason).await,
+        Decision::Complete | Decision::Fail { .. } => Ok(()),
+    }
+}
+
+impl Shift {
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        match ended {
+            Ok(Ended { outcome: Some(outcome), .. }) => self.outcomes.push_back(outcome),
+            Ok(Ended { lease, outcome: None }) => {
+                self.held.remove(&lease);
+            }
+            // The handler's own panics are caught where it is called, so this is the engine's: its lease ends by itself.
+            Err(error) => tracing::error!(%error, "a step's task ended without an outcome"),
+        }
+    }
+
+    fn interrupt(&self) {
+        for stop in self.held.values() {
+            stop.stop(StopReason::Interrupted);
+        }
+    }
+
+    fn renewed(&self, leases: &[Lease], result: Result<Vec<LeaseStatus>, StoreError>) {
+        let statuses = match result {
+            Ok(statuses) => statuses,
+            Err(error) => {
+                tracing::warn!(%error, "the store did not renew leases, trying again later");
+                return;
+            }
+        };
+        for (lease, status) in leases.iter().zip(statuses) {
+            let reason = match status {
+                LeaseStatus::Held => continue,
+                LeaseStatus::Cancelled => StopReason::Cancelled,
+                LeaseStatus::Lost => StopReason::LeaseLost,
+            };
+            if let Some(stop) = self.held.get(lease) {
+                stop.stop(reason);
+            }
+        }
+    }
+}
+
+fn count(claims: &[Claim]) -> u32 {
+    u32::try_from(claims.len()).unwrap_or(u32::MAX)
+}
+
+/// Polls a call that may not be there; without one it never ends.
+async fn poll<T>(call: &mut Call<T>) -> T {
+    match call {
+        Some(call) => call.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a time that may not be set; without one it never ends.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,188 @@
+//! Runs one claim to its outcome: the handler, its time limit, the ways to stop it, and its panics.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tasker_types::{Backoff, Limits};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::retry_delay;
+use crate::claim::{Claim, End, Lease, Outcome};
+use crate::clock::Entropy;
+use crate::failure::{Failure, Severity};
+use crate::handler::{Done, Handlers, StepContext, StepError, StepHandler, StopPolicy};
+use crate::json::Json;
+
+/// Why a handler is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReason {
+    /// Its step was cancelled.
+    Cancelled,
+    /// Its lease is over.
+    LeaseLost,
+    /// The worker's grace ended.
+    Interrupted,
+}
+
+/// Stops one running handler.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop {
+    reason: Arc<OnceLock<StopReason>>,
+    token: CancellationToken,
+}
+
+impl Stop {
+    /// Stops the handler; only the first reason counts.
+    pub(super) fn stop(&self, reason: StopReason) {
+        // A second reason changes nothing: the handler is being stopped.
+        if self.reason.set(reason).is_ok() {
+            self.token.cancel();
+        }
+    }
+
+    async fn stopped(&self) -> StopReason {
+        self.token.cancelled().await;
+        self.reason.get().copied().unwrap_or(StopReason::Interrupted)
+    }
+}
+
+/// What running claims needs and what does not change from claim to claim.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) handlers: Handlers,
+    pub(super) backoff: Arc<Backoff>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+/// What a claim came to: an outcome to record, or nothing because the lease is over.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) lease: Lease,
+    pub(super) outcome: Option<Outcome>,
+}
+
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Done, StepError>> + Send + 'a>>;
+
+impl Environment {
+    /// Runs the handler of a claim until it ends or is stopped.
+    pub(super) async fn execute(&self, claim: Claim, stop: Stop) -> Ended {
+        let lease = claim.lease;
+        let claim = Arc::new(claim);
+        let template = claim.template();
+        let namespace = claim.task.template.namespace();
+        let handler = match self.handlers.resolve(namespace, template.handler()) {
+            Ok(resolved) => resolved.handler,
+            Err(unresolved) => {
+                let failure = Failure::retryable(Failure::HANDLER_MISSING, unresolved.message);
+                return self.ended(lease, self.failed(&claim, failure, None), None);
+            }
+        };
+        let started = Instant::now();
+        let end = self.handle(&claim, &*handler, stop).await;
+        let ran_for = started.elapsed();
+        match end {
+            Some(end) => self.ended(lease, end, Some(ran_for)),
+            None => Ended { lease, outcome: None },
+        }
+    }
+
+    fn ended(&self, lease: Lease, end: End, ran_for: Option<Duration>) -> Ended {
+        Ended { lease, outcome: Some(Outcome { lease, end, ran_for }) }
+    }
+
+    /// Polls the handler; `None` when nobody wants to know its end.
+    async fn handle(&self, claim: &Arc<Claim>, handler: &dyn StepHandler, stop: Stop) -> Option<End> {
+        let token = CancellationToken::new();
+        let context = StepContext::new(Arc::clone(claim), token.clone());
+        let timeout = claim.timeout.or(claim.template().timeout());
+        let mut handling: Handling<'_> = Box::pin(async {
+            match AssertUnwindSafe(handler.run(context)).catch_unwind().await {
+                Ok(result) => result,
+                Err(panic) => Err(panicked(&*panic)),
+            }
+        });
+        let time_limit = async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            biased;
+            result = &mut handling => return Some(self.end(claim, result)),
+            reason = stop.stopped() => Some(reason),
+            () = time_limit => None,
+        };
+        token.cancel();
+        let last_word = stop_gently(handler.stop_policy(), handling).await;
+        match (reason, last_word) {
+            (None, _) => {
+                let limit = timeout.unwrap_or_default().as_secs_f64();
+                let message = format!("the step did not end within its {limit} seconds (`timeout_seconds`)");
+                Some(self.failed(claim, Failure::retryable(Failure::TIMEOUT, message), None))
+            }
+            (Some(StopReason::LeaseLost), _) => None,
+            (Some(_), Some(Ok(done))) => Some(self.end(claim, Ok(done))),
+            (Some(_), _) => Some(End::Interrupt),
+        }
+    }
+
+    fn end(&self, claim: &Claim, result: Result<Done, StepError>) -> End {
+        match result {
+            Ok(Done::Result(result)) => match self.too_large(&result) {
+                None => End::Succeed { result },
+                Some(failure) => self.failed(claim, failure, None),
+            },
+            Ok(Done::Suspend { wake_in, checkpoint }) => End::Suspend { wake_in, checkpoint },
+            Err(error) => {
+                let (failure, retry_after) = error.into_parts();
+                self.failed(claim, failure, retry_after)
+            }
+        }
+    }
+
+    fn too_large(&self, result: &Json) -> Option<Failure> {
+        let (size, limit) = (result.as_str().len() as u64, self.limits.result);
+        (size > limit).then(|| {
+            Failure::permanent(
+                Failure::RESULT_REJECTED,
+                format!(
+                    "the result has {size} bytes, but the limit is {limit}; return less, or raise `limits.result`"
+                ),
+            )
+        })
+    }
+
+    fn failed(&self, claim: &Claim, failure: Failure, retry_after: Option<Duration>) -> End {
+        let retry_in = match failure.severity {
+            Severity::Permanent => Duration::ZERO,
+            Severity::Retryable => {
+                retry_delay(&self.backoff, claim.attempt, retry_after, &mut || self.entropy.next_u64())
+            }
+        };
+        End::Fail { failure, retry_in }
+    }
+}
+
+/// Lets a handler that was told to stop come to its end, as its policy permits.
+async fn stop_gently(policy: StopPolicy, mut handling: Handling<'_>) -> Option<Result<Done, StepError>> {
+    match policy {
+        StopPolicy::Drop => None,
+        StopPolicy::Cooperate(grace) => tokio::time::timeout(grace, &mut handling).await.ok(),
+        StopPolicy::UntilReturn => Some(handling.await),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StepError {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is no text".to_owned());
+    StepError::retryable(format!("the handler panicked: {message}")).with_code(Failure::PANIC)
+}

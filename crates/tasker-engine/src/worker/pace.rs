@@ -1,0 +1,90 @@
+//! When an idle worker looks for work, renews its leases and sweeps.
+
+use std::time::Duration;
+
+use tasker_types::Execution;
+use tokio::time::Instant;
+
+/// Never look again sooner than this without a reason.
+const BREATH: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    shortest: Duration,
+    longest: Duration,
+    interval: Duration,
+    turn_at: Instant,
+    heartbeat: Duration,
+    renewal_at: Instant,
+    sweep_at: Instant,
+}
+
+/// Returns a duration of so many seconds, as the settings have checked them.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+impl Pace {
+    pub(super) fn new(execution: &Execution) -> Self {
+        let now = Instant::now();
+        let heartbeat = seconds(execution.heartbeat_seconds);
+        Self {
+            shortest: seconds(execution.poll_min_seconds),
+            longest: seconds(execution.poll_max_seconds),
+            interval: seconds(execution.poll_min_seconds),
+            turn_at: now,
+            heartbeat,
+            renewal_at: now + heartbeat,
+            sweep_at: now,
+        }
+    }
+
+    /// Returns when the worker looks for work next.
+    pub(super) fn turn_at(&self) -> Instant {
+        self.turn_at
+    }
+
+    /// Looks for work at once: there may be some.
+    pub(super) fn hurry(&mut self) {
+        self.interval = self.shortest;
+        self.turn_at = Instant::now();
+    }
+
+    /// Plans the next look after a turn that handed out `claimed` of `wanted` steps.
+    pub(super) fn turned(&mut self, claimed: u32, wanted: u32, next_due_in: Option<Duration>) {
+        let now = Instant::now();
+        if claimed >= wanted && wanted > 0 {
+            self.hurry();
+            return;
+        }
+        self.interval = if claimed > 0 { self.shortest } else { (self.interval * 2).min(self.longest) };
+        let wait = next_due_in.map_or(self.interval, |due| due.max(BREATH).min(self.interval));
+        self.turn_at = now + wait;
+    }
+
+    /// Returns how long to wait before a call to the store is tried again.
+    pub(super) fn after_trouble(&mut self) -> Duration {
+        self.interval = (self.interval * 2).min(self.longest);
+        self.interval
+    }
+
+    /// Returns when the leases are renewed next.
+    pub(super) fn renewal_at(&self) -> Instant {
+        self.renewal_at
+    }
+
+    /// Plans the next renewal.
+    pub(super) fn renewed(&mut self) {
+        self.renewal_at = Instant::now() + self.heartbeat;
+    }
+
+    /// Returns when the worker sweeps next.
+    pub(super) fn sweep_at(&self) -> Instant {
+        self.sweep_at
+    }
+
+    /// Plans the next sweep: twice in a heartbeat, so that a lost lease is noticed soon after its end.
+    pub(super) fn swept(&mut self) {
+        self.sweep_at = Instant::now() + self.heartbeat / 2;
+    }
+}
