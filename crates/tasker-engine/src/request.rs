@@ -90,6 +90,13 @@ impl Identity for HashIdentity {
     }
 }
 
+impl From<Arc<Template>> for TaskRequest {
+    /// Returns a request with an empty context.
+    fn from(template: Arc<Template>) -> Self {
+        Self::new(template)
+    }
+}
+
 impl TaskRequest {
     /// Returns a request with an empty context.
     pub fn new(template: Arc<Template>) -> Self {

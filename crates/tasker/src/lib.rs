@@ -1,1 +1,45 @@
-//! In progress.
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod builtin;
+mod compose;
+mod error;
+mod list;
+mod location;
+mod report;
+mod resolve;
+mod system;
+mod tasker;
+
+/// The configuration: what there is, where its values come from, and what is wrong with them.
+pub mod config {
+    pub use crate::config_stub::*;
+}
+mod config_stub;
+
+pub use crate::builder::TaskerBuilder;
+pub use crate::error::{BuildError, RunError};
+pub use crate::list::{TaskFilter, TaskSummary};
+pub use crate::location::{UnknownDatabase, sqlite_file};
+pub use crate::report::{StepReport, TaskReport};
+pub use crate::system::{SystemClock, SystemEntropy};
+pub use crate::tasker::Tasker;
+
+// What a program that defines templates, handles steps and looks at tasks needs of the crates below.
+pub use tasker_engine::{
+    Actor, Change, CheckHandler, CheckIn, CheckedStep, Claim, Clock, Config, Context, ContextFaults, Create,
+    Created, Demand, Done, Enqueuing, Entropy, Failure, FailureReason, Fault, Forward, FromStep, Handlers,
+    HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition, Immediate, Intervened,
+    Intervention, Json, LoadOptions, Loaded, MemoryStore, NewTask, Origin, Parents, Report, RequestError,
+    Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder, StepContext, StepError, StepEvent,
+    StepHandler, StepRecord, StepTemplate, StopPolicy, Store, StoreError, TaskEvent, TaskRecord, TaskRequest,
+    Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Transition, UniqueIdentity,
+    UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at,
+    parse_retry_after, verify_all, verify_store,
+};
+pub use tasker_registry::{BatchError, LookupError, RegisterError, Registry};
+pub use tasker_types::{
+    BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
+    StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,
+    VersionReq, WorkerId,
+};

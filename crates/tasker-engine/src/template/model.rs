@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tasker_graph::Dag;
 use tasker_types::{HandlerRef, Limits, Namespace, ParameterName, StepName, StepNo, TemplateName, Version};
 
-use super::check::{DraftStep, check};
+use super::check::{CheckHandler, CheckedStep, DraftStep, HandlerProblem, check};
 use super::document::{Marked, Node};
 use super::faults::{Findings, TemplateFaults};
 use super::load::{LoadOptions, Loaded, finish};
@@ -142,6 +142,24 @@ impl Template {
     /// Returns the steps that wait for a step.
     pub fn children(&self, step: StepNo) -> impl Iterator<Item = StepNo> + '_ {
         self.dag.children(step.0 as usize).iter().map(|child| number(*child))
+    }
+
+    /// Checks that these handlers can run every step, and returns the steps that they cannot.
+    pub fn check_handlers(&self, handlers: &dyn CheckHandler) -> Vec<(StepNo, HandlerProblem)> {
+        let mut problems = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let parents: Vec<_> = step.depends_on.iter().map(|parent| self.step(*parent).name.as_str()).collect();
+            let checked = CheckedStep {
+                namespace: &self.namespace,
+                handler: &step.handler,
+                config: &step.config,
+                parents: &parents,
+            };
+            if let Err(problem) = handlers.check(&checked) {
+                problems.push((number(index), problem));
+            }
+        }
+        problems
     }
 }
 

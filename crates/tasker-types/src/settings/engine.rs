@@ -10,6 +10,8 @@ table! {
         task_config_directory: Option<String> = None,
         /// The namespace of templates that name none.
         default_namespace: Namespace = Namespace::default(); "a name",
+        /// The environment variables that the configuration of steps may read, as `{{ env.NAME }}`.
+        template_environment: Vec<String> = Vec::new(),
     }
 }
 

@@ -1,0 +1,491 @@
+//! What may be written on the command line.
+//!
+//! Only shapes are checked here: that an option exists, that a number is a number. What a value means is the
+//! business of the command that takes it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tasker_types::TaskState;
+
+/// Runs task templates: DAGs of steps, in order, with retries, surviving crashes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tasker",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  tasker run pipeline.yaml                     run a template and watch it
+  tasker run pipeline.yaml --context @in.json  with a context from a file
+  tasker resume                                go on with everything that is unfinished
+  tasker task list                             what there is
+  tasker task show 0198c2                      one task; the beginning of its id is enough
+
+Exit codes:
+  0 complete or resolved   1 error or cancelled   2 bad command, template or configuration
+  3 the store              130 interrupted; `tasker resume` goes on"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Common {
+    /// Keep tasks in this directory [default: $TASKER_DATA_DIR, else the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Read this configuration file [default: $TASKER_CONFIG, else tasker.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one value of the configuration; may be repeated
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Write one JSON object to standard output, also for an error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Write nothing but the result
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Resume(Resume),
+    /// Look at tasks and change what happens to them
+    #[command(subcommand)]
+    Task(Task),
+    /// Draw and check templates
+    #[command(subcommand)]
+    Graph(Graph),
+    /// Show and check the configuration
+    #[command(subcommand)]
+    Config(Config),
+    Handlers(Handlers),
+    /// Bring the database to another version of its schema
+    #[command(subcommand)]
+    Migrate(Migrate),
+    Verify(Verify),
+    Completions(Completions),
+}
+
+/// Run a template to its end
+///
+/// The task is kept in the data directory before its first step starts. Interrupt it or kill it at any moment:
+/// `tasker resume` goes on where it was. Ctrl-C lets running steps end within `execution.shutdown_grace_seconds`; a
+/// second Ctrl-C interrupts them at once.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker run pipeline.yaml
+  tasker run pipeline.yaml --context '{\"day\": \"2026-01-31\"}' --key 2026-01-31
+  tasker run refund --set engine.task_config_directory=templates   a template by its name
+  tasker run pipeline.yaml --json | jq .steps
+
+With --key a repeated command finds the same task again: it goes on with it, or reports it if it has ended.")]
+pub(crate) struct Run {
+    /// The template's file, or the name (or namespace.name) of one in engine.task_config_directory
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: String,
+    /// The task's context: a JSON object, @FILE, or @- for standard input
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(crate) context: Option<String>,
+    /// The key under which this command may be repeated without running the task again
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) key: Option<String>,
+    /// Resolve a skippable step from the start; may be repeated
+    #[arg(long, value_name = "STEP")]
+    pub(crate) bypass: Vec<String>,
+    /// Higher runs first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i16,
+}
+
+/// Go on with unfinished tasks
+///
+/// Without an id: with all of the data directory. With one: with that task; if it is in error, its failed steps get
+/// their attempts back, as by `tasker task retry`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker resume
+  tasker resume 0198c2
+  tasker resume --json | jq '.tasks[] | {task_id, state}'")]
+pub(crate) struct Resume {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    List(List),
+    Show(Show),
+    Retry(Retry),
+    Resolve(Resolve),
+    Cancel(Cancel),
+}
+
+/// List tasks, the newest first
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task list
+  tasker task list --state error --namespace payments
+  tasker task list --quiet | head -1      the id of the newest task")]
+pub(crate) struct List {
+    /// Only tasks in this state; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = state_parser())]
+    pub(crate) state: Vec<TaskState>,
+    /// Only tasks of this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<tasker_types::Namespace>,
+    /// Only tasks of the template of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<tasker_types::TemplateName>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+/// Show a task and its steps
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task show 0198c2
+  tasker task show 0198c2 --history
+  tasker task show 0198c2 --json | jq '.steps[] | select(.state == \"error\")'")]
+pub(crate) struct Show {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: String,
+    /// Show everything that happened, too
+    #[arg(long)]
+    pub(crate) history: bool,
+}
+
+/// Give failed steps their attempts back
+///
+/// Without a step: every failed step of a task that is in error, which then goes on. With one: that step, failed or
+/// cancelled. Nothing runs by this command; `tasker resume` or a worker does that.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task retry 0198c2
+  tasker task retry 0198c2 send_mail --reason 'the mail server is back'")]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Declare a step or a task done
+///
+/// Without a step: the task, which must be in error; its unfinished steps are cancelled. With one: that step; its
+/// children see the result that is given, or null.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task resolve 0198c2 --reason 'done by hand'
+  tasker task resolve 0198c2 fetch_rates --result '{\"eur\": 1.08}'")]
+pub(crate) struct Resolve {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The step's result: JSON, @FILE, or @- for standard input
+    #[arg(long, value_name = "JSON|@FILE", requires = "step")]
+    pub(crate) result: Option<String>,
+}
+
+/// Stop a step or a task
+///
+/// A step that runs is told to stop; what it still returns is kept in the history, never as its result.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task cancel 0198c2
+  tasker task cancel 0198c2 send_mail --reason 'wrong list'")]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// A task or one of its steps, and why it is changed.
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: String,
+    /// The step
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Why; kept in the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Graph {
+    /// Draw the steps of a template
+    #[command(after_help = "\
+Examples:
+  tasker graph show pipeline.yaml
+  tasker graph show pipeline.yaml --format dot | dot -Tsvg > pipeline.svg")]
+    Show {
+        /// The template's file, or the name of one in engine.task_config_directory
+        #[arg(value_name = "TEMPLATE")]
+        template: String,
+        /// How to draw it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Check templates and name every fault
+    ///
+    /// An unknown handler is a warning here, since the steps may run elsewhere.
+    #[command(after_help = "\
+Examples:
+  tasker graph check pipeline.yaml
+  tasker graph check templates/*.yaml --json | jq .faults")]
+    Check {
+        /// The templates' files, or names of some in engine.task_config_directory
+        #[arg(value_name = "TEMPLATE", required = true)]
+        templates: Vec<String>,
+    },
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines of text
+    Text,
+    /// A Mermaid flow chart
+    Mermaid,
+    /// Graphviz
+    Dot,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Check a configuration file and name every fault
+    #[command(after_help = "\
+Examples:
+  tasker config check
+  tasker config check deploy/tasker.toml")]
+    Check {
+        /// The file [default: the one that the other commands would read]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Show the configuration that applies
+    #[command(after_help = "\
+Examples:
+  tasker config show
+  tasker config show --origin        and where each value comes from
+  tasker config show --set execution.lease_seconds=60 --origin")]
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// List the handlers that steps can use, and the templates of engine.task_config_directory
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker handlers
+  tasker handlers --json | jq '.step_handlers[].name'")]
+pub(crate) struct Handlers {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrate {
+    /// Apply the migrations that are missing
+    #[command(after_help = "\
+Examples:
+  tasker migrate up --dry-run
+  tasker migrate up")]
+    Up {
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take migrations back, the last one first
+    ///
+    /// What only the newer schema can hold is lost. Make a copy of the file first.
+    #[command(after_help = "\
+Examples:
+  tasker migrate down --dry-run
+  tasker migrate down --steps 1")]
+    Down {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Say which migrations are applied
+    #[command(after_help = "\
+Examples:
+  tasker migrate status
+  tasker migrate status --json | jq '.migrations[] | select(.applied | not)'")]
+    Status {},
+}
+
+/// Check what the database holds against the rules of the engine
+///
+/// States follow their tables, histories have no gaps, children ran after their parents, no two leases overlap, every
+/// run has one outcome, counters are right, and every unfinished task can progress or says why not. The last line is
+/// `N tasks, M transitions, K violations`; any violation is exit code 1.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker verify
+  tasker verify 0198c2 --json")]
+pub(crate) struct Verify {
+    /// Only this task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: Option<String>,
+}
+
+/// Write a script that completes the commands for a shell
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker completions bash > ~/.local/share/bash-completion/completions/tasker
+  tasker completions fish > ~/.config/fish/completions/tasker.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Splits `section.key=value`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.contains('.') => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("write SECTION.KEY=VALUE, such as execution.lease_seconds=60".to_owned()),
+    }
+}
+
+/// Takes the names of states, and lists them in the help.
+fn state_parser() -> impl clap::builder::TypedValueParser<Value = TaskState> {
+    use clap::builder::TypedValueParser;
+    let names = TaskState::ALL.iter().map(|state| state.as_str());
+    clap::builder::PossibleValuesParser::new(names).try_map(|name| name.parse::<TaskState>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[track_caller]
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(line: &str, part: &str) {
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        #[track_caller]
+        fn check(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() || command.get_name() == "tasker" {
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(help.contains("Examples:\n  tasker "), "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn common_options_stand_anywhere() {
+        for line in [
+            "tasker --json --data-dir d run t.yaml",
+            "tasker run --json t.yaml --data-dir d",
+            "tasker run t.yaml --data-dir d --json",
+        ] {
+            let cli = parse(line);
+            assert!(
+                cli.common.json && cli.common.data_dir == Some("d".into()),
+                "{line}"
+            );
+        }
+        assert!(parse("tasker task list -q").common.quiet);
+    }
+
+    #[test]
+    fn settings_are_split_at_the_first_equals_sign() {
+        let cli = parse("tasker resume --set database.url=sqlite:a=b --set limits.context=5");
+        let expected = [("database.url", "sqlite:a=b"), ("limits.context", "5")];
+        assert_eq!(
+            cli.common.settings,
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
+        refused("tasker resume --set lease=5", "write SECTION.KEY=VALUE");
+        refused("tasker resume --set a.b", "write SECTION.KEY=VALUE");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_code_2() {
+        refused("tasker bogus", "unrecognized subcommand 'bogus'");
+        refused("tasker run", "<TEMPLATE>");
+        refused(
+            "tasker run t.yaml --priority 40000",
+            "40000 is not in -32768..=32767",
+        );
+        refused(
+            "tasker run t.yaml --key=",
+            "a value is required for '--key <KEY>'",
+        );
+        refused(
+            "tasker task list --state done",
+            "possible values: pending, in_progress",
+        );
+        refused("tasker task list --limit 0", "0 is not in 1..");
+        refused(
+            "tasker task list --namespace 1x",
+            "`1x` must begin with a letter (A-Z, a-z)",
+        );
+        refused("tasker task resolve 01 --result 1", "<STEP>");
+        refused(
+            "tasker graph show t.yaml --format svg",
+            "possible values: text, mermaid, dot",
+        );
+        refused("tasker graph check", "<TEMPLATE>...");
+    }
+
+    #[test]
+    fn priorities_may_be_negative() {
+        let Command::Run(run) = parse("tasker run t.yaml --priority -3 --bypass a --bypass b").command else {
+            panic!("not a run");
+        };
+        assert_eq!(
+            (run.priority, run.bypass),
+            (-3, vec!["a".to_owned(), "b".to_owned()])
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! The commands. Each reads its arguments, asks the crates below, and writes its result.
+
+mod completions;
+mod graph;
+mod handlers;
+mod resume;
+mod run;
+mod task;
+mod verify;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Problem};
+use crate::output::Output;
+use crate::session::Session;
+
+/// Does what the command line says.
+pub(crate) fn run(cli: Cli) -> Exit {
+    let output = Output::of(&cli.common);
+    dispatch(cli).unwrap_or_else(|problem| output.problem(&problem))
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Problem> {
+    // These need no configuration, or are about a faulty one.
+    let session = |common| Session::start(common);
+    match cli.command {
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Config(_) | Command::Migrate(_) => Err(crate::exit::Problem::refused(
+            "unfinished",
+            "this command is not finished",
+        )),
+        Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
+        Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
+        Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),
+        Command::Task(arguments) => task::run(&session(cli.common)?, arguments),
+        Command::Graph(arguments) => graph::run(&session(cli.common)?, arguments),
+        Command::Handlers(_) => handlers::run(&session(cli.common)?),
+    }
+}

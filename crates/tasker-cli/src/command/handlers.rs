@@ -1,0 +1,124 @@
+//! `tasker handlers`: what steps can use, and the templates that can be named.
+
+use serde::Serialize;
+use tasker::{Tasker, Template};
+
+use crate::exit::{Exit, Fault, Problem};
+use crate::locate;
+use crate::output::{Output, Table};
+use crate::session::Session;
+
+/// What there is.
+#[derive(Debug, Serialize)]
+struct Listed {
+    step_handlers: Vec<StepHandler>,
+    templates: Vec<ListedTemplate>,
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepHandler {
+    namespace: Option<String>,
+    name: String,
+    version: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedTemplate {
+    namespace: String,
+    name: String,
+    version: String,
+    file: String,
+    description: Option<String>,
+    steps: Vec<ListedStep>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedStep {
+    name: String,
+    handler: String,
+}
+
+/// Lists them.
+pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
+    let tasker = session.without_store()?;
+    let mut listed = Listed {
+        step_handlers: step_handlers(&tasker),
+        templates: Vec::new(),
+        faults: Vec::new(),
+    };
+    if let Some(directory) = locate::directory(&tasker) {
+        for (path, loaded) in locate::all(&tasker, &directory)? {
+            match loaded {
+                Ok(loaded) => listed
+                    .templates
+                    .push(template(&path.display().to_string(), &loaded.template)),
+                Err(faults) => listed.faults.extend(faults.as_slice().iter().map(Fault::from)),
+            }
+        }
+    }
+    let directory = locate::directory(&tasker).map(|directory| directory.display().to_string());
+    session
+        .output()
+        .result(&listed, || text(&listed, directory.as_deref(), session.output()))?;
+    Ok(Exit::Done)
+}
+
+/// Returns the handlers that steps can use in this program; the built-in ones serve every namespace.
+fn step_handlers(tasker: &Tasker) -> Vec<StepHandler> {
+    let registry = tasker.registry().snapshot();
+    let namespaces = registry.namespaces();
+    let entries = namespaces
+        .iter()
+        .flat_map(|namespace| registry.list(namespace).unwrap_or_default());
+    entries
+        .map(|entry| StepHandler {
+            namespace: Some(entry.namespace.to_string()),
+            name: entry.name.to_string(),
+            version: entry.version.to_string(),
+        })
+        .collect()
+}
+
+fn template(file: &str, template: &Template) -> ListedTemplate {
+    let steps = template.steps().iter().map(|step| ListedStep {
+        name: step.name().to_string(),
+        handler: step.handler().to_string(),
+    });
+    ListedTemplate {
+        namespace: template.namespace().to_string(),
+        name: template.name().to_string(),
+        version: template.version().to_string(),
+        file: file.to_owned(),
+        description: template.description().map(str::to_owned),
+        steps: steps.collect(),
+    }
+}
+
+fn text(listed: &Listed, directory: Option<&str>, output: Output) -> String {
+    let mut table = Table::new(&["HANDLER", "VERSION", "NAMESPACE"]);
+    for handler in &listed.step_handlers {
+        let namespace = handler
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "every one".to_owned());
+        table.row([handler.name.clone(), handler.version.clone(), namespace]);
+    }
+    let mut text = table.render();
+    if !listed.templates.is_empty() {
+        let mut table = Table::new(&["TEMPLATE", "STEPS", "FILE"]);
+        for template in &listed.templates {
+            let name = format!("{}.{}@{}", template.namespace, template.name, template.version);
+            table.row([name, template.steps.len().to_string(), template.file.clone()]);
+        }
+        text.push('\n');
+        text.push_str(&table.render());
+    }
+    for fault in &listed.faults {
+        text.push_str(&format!("{fault}\n"));
+    }
+    if directory.is_none() && output == Output::Text {
+        text.push_str("\nno templates are listed, since `engine.task_config_directory` is not set\n");
+    }
+    text
+}

@@ -1,0 +1,188 @@
+//! `tasker run`: one task, from its template to its end.
+
+use std::sync::Arc;
+
+use tasker::{Created, Scope, TaskRequest, Tasker, UnknownHandlers};
+use tasker_types::TaskId;
+
+use crate::args::Run;
+use crate::exit::{Exit, Problem};
+use crate::input::{self, Expected};
+use crate::locate;
+use crate::output::Output;
+use crate::session::Session;
+use crate::signals::Signals;
+use crate::summary;
+use crate::view::follow::Follower;
+use crate::work::{Job, refresh, watch_task};
+
+/// Runs the template to its end, or goes on with the task that the key names.
+pub(super) fn run(session: &Session, arguments: &Run) -> Result<Exit, Problem> {
+    session.block_on(async {
+        let tasker = session.open()?;
+        let request = request(session, &tasker, arguments)?;
+        let signals = Signals::listen(&session.view(), session.grace())?;
+        let task = create(session, &tasker, request, &signals).await?;
+        report(session, &tasker, task).await
+    })
+}
+
+/// Reads template and context.
+fn request(session: &Session, tasker: &Tasker, arguments: &Run) -> Result<TaskRequest, Problem> {
+    let path = locate::template(tasker, &arguments.template)?;
+    let loaded = tasker.load(&path, UnknownHandlers::Refuse)?;
+    session.warn_all(&loaded.warnings);
+    let mut request = TaskRequest::new(Arc::clone(&loaded.template))
+        .origin(session.origin())
+        .bypass(arguments.bypass.iter().cloned())
+        .priority(arguments.priority);
+    if let Some(context) = &arguments.context {
+        let limit = tasker.config().limits().context;
+        request = request.context(input::json(
+            context,
+            Expected {
+                what: "the context",
+                limit,
+                key: "limits.context",
+            },
+        )?);
+    }
+    if let Some(key) = &arguments.key {
+        request = request.idempotency_key(key);
+    }
+    Ok(request)
+}
+
+/// Creates the task and runs it until it is no longer active or a signal comes.
+async fn create(
+    session: &Session,
+    tasker: &Tasker,
+    request: TaskRequest,
+    signals: &Signals,
+) -> Result<TaskId, Problem> {
+    let new = tasker.prepare(request)?;
+    let key = new
+        .idempotency
+        .as_ref()
+        .map(|idempotency| idempotency.key.clone());
+    let worker = tasker.worker(Scope::Task(new.id));
+    let handle = worker.handle();
+    let finished = handle.finished();
+    let job = Job::start(worker, signals);
+    let created = match handle.create(session.actor(), vec![new]).await {
+        Ok(created) => created,
+        Err(error) => {
+            // What ended the worker says more than that it is closed.
+            job.stop().await?;
+            return Err(error.into());
+        }
+    };
+    match created.first() {
+        Some(Created::New(task)) => {
+            watch(session, tasker, *task, job, finished, Since::Beginning).await?;
+            Ok(*task)
+        }
+        Some(Created::Repeated(task)) => {
+            job.stop().await?;
+            go_on(session, tasker, *task, signals).await?;
+            Ok(*task)
+        }
+        Some(Created::KeyReused(task)) => {
+            job.stop().await?;
+            let key = key.unwrap_or_default();
+            let message = format!("the key `{key}` was used for another request, whose task is `{task}`");
+            Err(Problem::refused("idempotency_key_reused", message)
+                .with_help("repeat the command exactly as it was, or take another key"))
+        }
+        Some(Created::Duplicate(task)) => {
+            job.stop().await?;
+            Err(Problem::refused(
+                "duplicate_task",
+                format!("the same was asked for before; its task is `{task}`"),
+            )
+            .with_help(format!("`tasker task show {task}` shows it")))
+        }
+        None => {
+            job.stop().await?;
+            Err(Problem::store(
+                "store_failed",
+                "the store did not say what became of the task",
+            ))
+        }
+    }
+}
+
+/// Runs a task that exists, if it is unfinished.
+pub(super) async fn go_on(
+    session: &Session,
+    tasker: &Tasker,
+    task: TaskId,
+    signals: &Signals,
+) -> Result<(), Problem> {
+    let Some(follower) = Follower::start(Arc::clone(tasker.store()), task).await? else {
+        return Err(tasker::StoreError::UnknownTask { task }.into());
+    };
+    if !follower.model().state.is_active() {
+        return Ok(());
+    }
+    let worker = tasker.worker(Scope::Task(task));
+    let finished = worker.handle().finished();
+    let job = Job::start(worker, signals);
+    watch(session, tasker, task, job, finished, Since::Now).await
+}
+
+type Finished = tokio::sync::broadcast::Receiver<(TaskId, tasker::TaskState)>;
+
+/// From when on it is told what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Beginning,
+    Now,
+}
+
+async fn watch(
+    session: &Session,
+    tasker: &Tasker,
+    task: TaskId,
+    job: Job,
+    finished: Finished,
+    since: Since,
+) -> Result<(), Problem> {
+    let view = session.view();
+    let Some(mut follower) = Follower::start(Arc::clone(tasker.store()), task).await? else {
+        return Err(tasker::StoreError::UnknownTask { task }.into());
+    };
+    if since == Since::Beginning && view.tells() {
+        let template = follower.template();
+        follower
+            .recount(&mut |transition| view.tell(transition, &template))
+            .await?;
+    }
+    let result = job
+        .watched_by(watch_task(&mut follower, &view, Some(finished)))
+        .await;
+    // What the worker did last, such as handing leases back, is shown too.
+    let shown = refresh(&mut follower, &view).await;
+    view.close();
+    result?;
+    Ok(shown?)
+}
+
+/// Writes how the task ended.
+pub(super) async fn report(session: &Session, tasker: &Tasker, task: TaskId) -> Result<Exit, Problem> {
+    let Some(report) = tasker.report(task).await? else {
+        return Err(tasker::StoreError::UnknownTask { task }.into());
+    };
+    let exit = Exit::of_task(report.state);
+    session
+        .output()
+        .result(&report, || match (session.output(), &report.result) {
+            (Output::Quiet, Some(result)) => result.to_string(),
+            (Output::Quiet, None) => String::new(),
+            _ => summary::task(&report),
+        })?;
+    if session.output() == Output::Quiet && exit == Exit::Failed {
+        session.complain(&summary::task(&report));
+    }
+    Ok(exit)
+}

@@ -1,0 +1,25 @@
+//! `tasker task`: looks at tasks and changes what happens to them.
+
+mod intervene;
+mod list;
+mod show;
+
+use crate::args::Task;
+use crate::exit::{Exit, Problem};
+use crate::session::Session;
+
+/// Does what a command about tasks says.
+pub(super) fn run(session: &Session, arguments: Task) -> Result<Exit, Problem> {
+    session.block_on(async {
+        let tasker = session.open()?;
+        match arguments {
+            Task::List(arguments) => list::run(session, &tasker, &arguments).await,
+            Task::Show(arguments) => show::run(session, &tasker, &arguments).await,
+            Task::Retry(arguments) => intervene::retry(session, &tasker, &arguments.target).await,
+            Task::Resolve(arguments) => {
+                intervene::resolve(session, &tasker, &arguments.target, arguments.result.as_deref()).await
+            }
+            Task::Cancel(arguments) => intervene::cancel(session, &tasker, &arguments.target).await,
+        }
+    })
+}

@@ -1,0 +1,77 @@
+//! `tasker task list`.
+
+use serde::Serialize;
+use tasker::{TaskFilter, TaskSummary, Tasker};
+
+use crate::args::List;
+use crate::exit::{Exit, Problem};
+use crate::output::{Output, Table};
+use crate::session::Session;
+use crate::view::plain::time;
+use crate::view::text::duration;
+
+/// The tasks as `--json` shows them.
+#[derive(Debug, Serialize)]
+struct Listed {
+    tasks: Vec<TaskSummary>,
+    /// There are more than were asked for.
+    more: bool,
+}
+
+/// Lists tasks, the newest first.
+pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) -> Result<Exit, Problem> {
+    let filter = TaskFilter {
+        states: arguments.state.clone(),
+        namespace: arguments.namespace.clone(),
+        name: arguments.name.clone(),
+        limit: arguments.limit.saturating_add(1),
+        ..TaskFilter::default()
+    };
+    let mut tasks = tasker.list(&filter).await?;
+    let more = tasks.len() > arguments.limit as usize;
+    tasks.truncate(arguments.limit as usize);
+    let listed = Listed { tasks, more };
+    session
+        .output()
+        .result(&listed, || text(&listed, &filter, session.output()))?;
+    Ok(Exit::Done)
+}
+
+fn text(listed: &Listed, filter: &TaskFilter, output: Output) -> String {
+    if output == Output::Quiet {
+        return listed
+            .tasks
+            .iter()
+            .map(|task| format!("{}\n", task.task_id))
+            .collect();
+    }
+    if listed.tasks.is_empty() {
+        let unfiltered = filter.states.is_empty() && filter.namespace.is_none() && filter.name.is_none();
+        let text = if unfiltered {
+            "no tasks yet; `tasker run TEMPLATE` makes one"
+        } else {
+            "no tasks like that"
+        };
+        return format!("{text}\n");
+    }
+    let mut table = Table::new(&["TASK", "TEMPLATE", "STATE", "STEPS", "CREATED", "TOOK"]);
+    for task in &listed.tasks {
+        let took = task
+            .finished_at
+            .map(|end| duration(end.since(task.created_at)))
+            .unwrap_or_default();
+        table.row([
+            task.task_id.to_string(),
+            task.name.clone(),
+            task.state.to_string(),
+            format!("{}/{}", task.completed_steps, task.total_steps),
+            time(task.created_at, 0),
+            took,
+        ]);
+    }
+    let mut text = table.render();
+    if listed.more {
+        text.push_str("there are more; --limit N shows them\n");
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! `tasker task show`.
+
+use serde::Serialize;
+use tasker::{Actor, Change, Json, Origin, Snapshot, StoreError, TaskReport, Tasker, Template, Transition};
+use tasker_types::{Position, RunNo, StepNo, TaskId, Timestamp, Version};
+
+use crate::args::Show;
+use crate::exit::{Exit, Problem};
+use crate::output::{Output, Table};
+use crate::session::Session;
+use crate::view::follow::{BEGINNING, model_of};
+use crate::view::plain::{Detail, line, time};
+use crate::view::render::{detail, state_word};
+use crate::view::text::{counted, duration, printable};
+
+/// How many transitions are read at once.
+const PAGE: u32 = 1_000;
+
+/// A task as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a TaskReport,
+    context: &'a Json,
+    priority: i16,
+    idempotency_key: Option<&'a str>,
+    origin: &'a Origin,
+    parent_task_id: Option<TaskId>,
+    start_at: Option<Timestamp>,
+    deadline_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<Entry<'a>>>,
+}
+
+/// An entry of the history as `--json` shows it: steps have their names.
+#[derive(Debug, Default, Serialize)]
+struct Entry<'a> {
+    position: Position,
+    at: Timestamp,
+    subject: &'static str,
+    step: Option<&'a str>,
+    from: Option<&'static str>,
+    event: Option<&'static str>,
+    to: Option<&'static str>,
+    run: Option<RunNo>,
+    attempt: Option<u32>,
+    handler_version: Option<&'a Version>,
+    ran_us: Option<u64>,
+    actor: Option<&'a Actor>,
+    metadata: Option<&'a Json>,
+}
+
+/// Shows a task, its steps, and what happened if that was asked for.
+pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) -> Result<Exit, Problem> {
+    let task = session.find(tasker, &arguments.task).await?;
+    let unknown = || Problem::from(StoreError::UnknownTask { task });
+    let snapshot = tasker.store().snapshot(task).await?.ok_or_else(unknown)?;
+    let results = tasker.store().results(task).await?;
+    let report = TaskReport::new(&snapshot, &results);
+    let history = if arguments.history {
+        Some(history(tasker, task).await?)
+    } else {
+        None
+    };
+    let record = &snapshot.task;
+    let shown = Shown {
+        report: &report,
+        context: &record.context,
+        priority: record.priority,
+        idempotency_key: record.idempotency_key.as_deref(),
+        origin: &record.origin,
+        parent_task_id: record.parent.map(|(task, _)| task),
+        start_at: record.start_at,
+        deadline_at: record.deadline_at,
+        history: history.as_ref().map(|history| {
+            history
+                .iter()
+                .map(|transition| entry(transition, &record.template))
+                .collect()
+        }),
+    };
+    session.output().result(&shown, || match session.output() {
+        Output::Quiet => report.state.to_string(),
+        _ => text(&snapshot, &report, history.as_deref()),
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn history(tasker: &Tasker, task: TaskId) -> Result<Vec<Transition>, StoreError> {
+    let mut history: Vec<Transition> = Vec::new();
+    loop {
+        let after = history.last().map_or(BEGINNING, |last| last.position);
+        let page = tasker.store().history(task, after, PAGE).await?;
+        let last = page.len() < PAGE as usize;
+        history.extend(page);
+        if last {
+            return Ok(history);
+        }
+    }
+}
+
+fn entry<'a>(transition: &'a Transition, template: &'a Template) -> Entry<'a> {
+    let name = |step: StepNo| {
+        template
+            .steps()
+            .get(step.0 as usize)
+            .map(|step| step.name().as_str())
+    };
+    let entry = Entry {
+        position: transition.position,
+        at: transition.at,
+        actor: Some(&transition.actor),
+        metadata: transition.metadata.as_ref(),
+        ..Entry::default()
+    };
+    match &transition.change {
+        Change::Created => Entry {
+            subject: "created",
+            ..entry
+        },
+        Change::Task { from, event, to } => Entry {
+            subject: "task",
+            from: Some(from.as_str()),
+            event: Some(event.as_str()),
+            to: Some(to.as_str()),
+            ..entry
+        },
+        Change::Step {
+            step,
+            from,
+            event,
+            to,
+            run,
+            attempt,
+            handler_version,
+            ran_us,
+        } => Entry {
+            subject: "step",
+            step: name(*step),
+            from: Some(from.as_str()),
+            event: Some(event.as_str()),
+            to: Some(to.as_str()),
+            run: Some(*run),
+            attempt: Some(*attempt),
+            handler_version: handler_version.as_ref(),
+            ran_us: *ran_us,
+            ..entry
+        },
+        Change::LateOutcome { step, run } => Entry {
+            subject: "late_outcome",
+            step: name(*step),
+            run: Some(*run),
+            ..entry
+        },
+        Change::Setting { step } => Entry {
+            subject: "setting",
+            step: step.and_then(name),
+            ..entry
+        },
+    }
+}
+
+fn text(snapshot: &Snapshot, report: &TaskReport, history: Option<&[Transition]>) -> String {
+    let mut text = head(snapshot, report);
+    let model = model_of(snapshot);
+    let mut table = Table::new(&["STEP", "STATE", "ATTEMPTS", "TIME", "NOTE"]);
+    for step in &model.steps {
+        let doing = model.doing(step, snapshot.taken_at);
+        table.row([
+            step.name.clone(),
+            state_word(step, doing).to_owned(),
+            format!("{}/{}", step.attempts, step.retry_limit),
+            step.elapsed(snapshot.taken_at).map(duration).unwrap_or_default(),
+            detail(&model, step, doing, snapshot.taken_at),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    if let Some(history) = history {
+        text.push('\n');
+        for transition in history {
+            text.push_str(&line(transition, &snapshot.task.template, Detail::Full).plain());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn head(snapshot: &Snapshot, report: &TaskReport) -> String {
+    let task = &snapshot.task;
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        text.push_str(&format!("{name:10} {}\n", printable(&value)));
+    };
+    row("task", task.id.to_string());
+    row("template", report.name.clone());
+    let failure = report
+        .failure
+        .map(|failure| format!(" ({failure})"))
+        .unwrap_or_default();
+    row("state", format!("{}{failure}", report.state));
+    if report.state.is_active() {
+        row(
+            "status",
+            format!("{}, {}", report.execution_status, report.health_status),
+        );
+    }
+    let done = report.steps.iter().filter(|step| step.state.is_done()).count();
+    row(
+        "progress",
+        format!(
+            "{} %, {done} of {}",
+            report.completion_percentage,
+            counted(report.steps.len() as u64, "step")
+        ),
+    );
+    row("created", time(report.created_at, 3));
+    if let Some(started) = report.started_at {
+        row("started", time(started, 3));
+    }
+    if let Some(finished) = report.finished_at {
+        row(
+            "finished",
+            format!(
+                "{} (after {})",
+                time(finished, 3),
+                duration(finished.since(report.created_at))
+            ),
+        );
+    }
+    if let Some(start) = task.start_at {
+        row("not before", time(start, 0));
+    }
+    if let Some(deadline) = task.deadline_at {
+        row("deadline", time(deadline, 0));
+    }
+    if task.priority != 0 {
+        row("priority", task.priority.to_string());
+    }
+    for (name, value) in [
+        ("key", &task.idempotency_key),
+        ("initiator", &task.origin.initiator),
+        ("source", &task.origin.source_system),
+        ("reason", &task.origin.reason),
+    ] {
+        if let Some(value) = value {
+            row(name, value.clone());
+        }
+    }
+    if task.context.as_str() != "{}" {
+        row("context", crate::view::text::cut(task.context.as_str(), 100));
+    }
+    text
+}

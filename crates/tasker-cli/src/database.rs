@@ -1,0 +1,124 @@
+//! Where tasks are kept, and how they are found there.
+
+use std::path::{Path, PathBuf};
+
+use tasker::config::Config;
+use tasker::{BuildError, StoreError, TaskFilter, TaskSummary, Tasker, UnknownDatabase, sqlite_file};
+use tasker_types::{TaskId, TaskState};
+
+use crate::args::Common;
+use crate::exit::Problem;
+use crate::settings;
+
+/// The name of the database's file within a data directory.
+const FILE: &str = "tasker.db";
+/// How many tasks are read at once.
+const PAGE: u32 = 1_000;
+/// How many tasks are named when the beginning of an id fits several.
+const NAMED: u32 = 4;
+
+/// Returns the database's file.
+///
+/// `--data-dir` counts most, then `database.url`, then `TASKER_DATA_DIR`, then the platform's data directory.
+pub(crate) fn file(common: &Common, config: &Config) -> Result<PathBuf, Problem> {
+    let url = config.database().url.as_deref();
+    match (&common.data_dir, url.map(sqlite_file)) {
+        (None, None) => Ok(settings::data_directory()?.join(FILE)),
+        (None, Some(file)) => file.map_err(|unknown| no_such_store(&unknown)),
+        (Some(directory), Some(Err(unknown))) => Err(beside_url(directory, &unknown.url)),
+        (Some(directory), Some(Ok(_))) if common.settings.iter().any(|(key, _)| key == "database.url") => {
+            Err(beside_url(directory, url.unwrap_or_default()))
+        }
+        (Some(directory), _) => Ok(directory.join(FILE)),
+    }
+}
+
+fn beside_url(directory: &Path, url: &str) -> Problem {
+    let directory = directory.display();
+    let message =
+        format!("`--data-dir {directory}` and `database.url` = `{url}` both say where tasks are kept");
+    Problem::refused("data_dir_beside_url", message).with_help(
+        "leave out --data-dir to use the URL, or take the URL out of the configuration and the environment",
+    )
+}
+
+fn no_such_store(unknown: &UnknownDatabase) -> Problem {
+    let url = &unknown.url;
+    if unknown.is_postgres() {
+        let message = format!("`database.url` is `{url}`, but this version has no PostgreSQL store yet");
+        return Problem::refused("no_postgres", message).with_help(
+            "write `sqlite:PATH`, or take the URL out of the configuration and the environment (TASKER_DATABASE__URL) to \
+             keep tasks in the data directory",
+        );
+    }
+    Problem::refused(
+        "database_url",
+        format!("`database.url` is `{url}`, which names no database"),
+    )
+    .with_help("write `sqlite:PATH`, or take the URL out to keep tasks in the data directory")
+}
+
+/// Returns the task that is meant by an id or by its beginning.
+pub(crate) async fn find(tasker: &Tasker, text: &str) -> Result<TaskId, Problem> {
+    if let Ok(task) = text.parse() {
+        return Ok(task);
+    }
+    let not_found = || {
+        let message = format!("there is no task whose id begins with `{}`", text.escape_debug());
+        Problem::refused("task_not_found", message).with_help("`tasker task list` lists the tasks")
+    };
+    let prefix = text.to_ascii_lowercase();
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+        return Err(not_found());
+    }
+    let filter = TaskFilter {
+        id_prefix: Some(prefix),
+        limit: NAMED,
+        ..TaskFilter::default()
+    };
+    let found = tasker.list(&filter).await?;
+    match found.as_slice() {
+        [] => Err(not_found()),
+        [task] => Ok(task.task_id),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .map(|task| format!("{} {} {}", task.task_id, task.name, task.state))
+                .collect();
+            let message = format!("several tasks have ids that begin with `{text}`");
+            Err(Problem::refused("task_ambiguous", message).with_help(format!(
+                "write more of it; the newest are\n    {}",
+                named.join("\n    ")
+            )))
+        }
+    }
+}
+
+/// Returns every unfinished task, the oldest first.
+pub(crate) async fn active(tasker: &Tasker) -> Result<Vec<TaskSummary>, StoreError> {
+    let mut filter = TaskFilter {
+        states: vec![TaskState::Pending, TaskState::InProgress],
+        limit: PAGE,
+        ..TaskFilter::default()
+    };
+    let mut tasks = Vec::new();
+    loop {
+        let page = tasker.list(&filter).await?;
+        let full = page.len() == PAGE as usize;
+        tasks.extend(page);
+        if !full {
+            tasks.reverse();
+            return Ok(tasks);
+        }
+        filter.after = tasks.last().map(|task| task.task_id);
+    }
+}
+
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Store(error) => error.into(),
+            error => Self::refused("set_up", error.to_string()).caused_by(&error),
+        }
+    }
+}

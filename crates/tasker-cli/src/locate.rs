@@ -1,0 +1,171 @@
+//! Finds the file of a template that is named on the command line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tasker::{Loaded, Tasker, TemplateFaults, UnknownHandlers};
+use tasker_types::{Version, VersionReq, nearest};
+
+use crate::exit::{Fault, Problem};
+
+/// How deep the directory of templates is searched.
+const DEEPEST: usize = 8;
+
+/// Returns the file that is meant: a path, or `[namespace.]name[@requirement]` of a template in
+/// `engine.task_config_directory`, whose latest version counts.
+pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Problem> {
+    let path = Path::new(argument);
+    if path.is_file() || looks_like_a_path(argument) {
+        return Ok(path.to_owned());
+    }
+    let shown = argument.escape_debug();
+    let Some(directory) = directory(tasker) else {
+        return Err(
+            Problem::refused("template_not_found", format!("there is no file `{shown}`")).with_help(
+                "name a template's file; to find templates by name, set `engine.task_config_directory`",
+            ),
+        );
+    };
+    let Some(wanted) = Wanted::parse(argument) else {
+        let message = format!("`{shown}` is neither a file nor a name ([namespace.]name[@requirement])");
+        return Err(Problem::refused("template_not_found", message));
+    };
+    let found = all(tasker, &directory)?;
+    let candidates = found
+        .iter()
+        .filter_map(|(path, loaded)| Some((path, loaded.as_ref().ok()?)));
+    let latest = candidates
+        .filter(|(_, loaded)| wanted.is(loaded))
+        .max_by_key(|(path, loaded)| {
+            let template = &loaded.template;
+            // Of two files with the same version the first counts.
+            (template.version().clone(), std::cmp::Reverse((*path).clone()))
+        });
+    latest
+        .map(|(path, _)| path.clone())
+        .ok_or_else(|| not_found(&shown.to_string(), &directory, &found))
+}
+
+/// Every template file of a directory, with what is in it.
+pub(crate) type Found = BTreeMap<PathBuf, Result<Loaded, TemplateFaults>>;
+
+/// Returns the directory in which templates are looked up by name.
+pub(crate) fn directory(tasker: &Tasker) -> Option<PathBuf> {
+    tasker
+        .config()
+        .engine()
+        .task_config_directory
+        .as_ref()
+        .map(PathBuf::from)
+}
+
+/// Loads every template of a directory and the directories in it.
+pub(crate) fn all(tasker: &Tasker, directory: &Path) -> Result<Found, Problem> {
+    let mut paths = Vec::new();
+    collect(directory, 0, &mut paths).map_err(|error| {
+        Problem::refused(
+            "task_config_directory",
+            format!(
+                "the directory `{}` cannot be read (`engine.task_config_directory`)",
+                directory.display()
+            ),
+        )
+        .caused_by(&error)
+    })?;
+    let load = |path: PathBuf| {
+        let loaded = tasker.load(&path, UnknownHandlers::Warn);
+        (path, loaded)
+    };
+    Ok(paths.into_iter().map(load).collect())
+}
+
+fn collect(directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if depth < DEEPEST {
+                collect(&path, depth + 1, paths)?;
+            }
+        } else if is_template(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_template(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+}
+
+fn looks_like_a_path(argument: &str) -> bool {
+    argument.contains('/') || is_template(Path::new(argument))
+}
+
+/// What a name says about a template.
+struct Wanted<'a> {
+    namespace: Option<&'a str>,
+    name: &'a str,
+    requirement: Option<VersionReq>,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (path, requirement) = match text.split_once('@') {
+            // A bare version means that version and no later one.
+            Some((path, version)) if version.parse::<Version>().is_ok() => {
+                (path, Some(format!("={version}").parse().ok()?))
+            }
+            Some((path, requirement)) => (path, Some(requirement.parse().ok()?)),
+            None => (text, None),
+        };
+        let (namespace, name) = match path.split_once('.') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, path),
+        };
+        Some(Self {
+            namespace,
+            name,
+            requirement,
+        })
+    }
+
+    fn is(&self, loaded: &Loaded) -> bool {
+        let template = &loaded.template;
+        template.name().as_str() == self.name
+            && self
+                .namespace
+                .is_none_or(|namespace| template.namespace().as_str() == namespace)
+            && self
+                .requirement
+                .as_ref()
+                .is_none_or(|requirement| requirement.matches(template.version()))
+    }
+}
+
+fn not_found(wanted: &str, directory: &Path, found: &Found) -> Problem {
+    let faulty: Vec<Fault> = found
+        .values()
+        .filter_map(|loaded| loaded.as_ref().err()?.as_slice().first().map(Fault::from))
+        .collect();
+    let names: Vec<String> = found
+        .values()
+        .filter_map(|loaded| Some(loaded.as_ref().ok()?.template.full_name()))
+        .collect();
+    let message = format!(
+        "there is no file and no template `{wanted}` in `{}`",
+        directory.display()
+    );
+    let problem = Problem::refused("template_not_found", message).with_faults(faulty);
+    let near = nearest(wanted, names.iter().flat_map(|full| [full.as_str(), short(full)]));
+    match near {
+        Some(near) => problem.with_help(format!("did you mean `{near}`?")),
+        None => problem.with_help("`tasker handlers` lists the templates"),
+    }
+}
+
+/// Returns the name within a full name.
+fn short(full: &str) -> &str {
+    let name = full.split('@').next().unwrap_or(full);
+    name.split_once('.').map_or(name, |(_, name)| name)
+}

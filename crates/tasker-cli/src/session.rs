@@ -1,0 +1,141 @@
+//! What every command that works on tasks has: the configuration, the log, the database.
+
+use std::io::Write;
+
+use tasker::config::Config;
+use tasker::{Actor, Origin, Tasker, TaskerBuilder, TemplateFault};
+use tasker_types::{LogLevel, TaskId};
+
+use crate::args::Common;
+use crate::database;
+use crate::exit::Problem;
+use crate::logging;
+use crate::output::Output;
+use crate::settings;
+use crate::view::View;
+use crate::view::terminal::Terminal;
+
+/// A command that is being carried out.
+#[derive(Debug)]
+pub(crate) struct Session {
+    common: Common,
+    config: Config,
+    terminal: Terminal,
+    user: String,
+}
+
+impl Session {
+    /// Reads the configuration and starts the log.
+    pub(crate) fn start(common: Common) -> Result<Self, Problem> {
+        let config = settings::load(&common, settings::File::Found)?;
+        let terminal = Terminal::stderr();
+        let telemetry = config.telemetry();
+        // A command that ends by itself speaks up only when something is wrong, unless it is asked to say more.
+        let level = if settings::is_default(&config, "telemetry.log_level") {
+            LogLevel::Warn
+        } else {
+            telemetry.log_level
+        };
+        logging::start(level, telemetry.log_format, &terminal);
+        Ok(Self {
+            common,
+            config,
+            terminal,
+            user: settings::user(),
+        })
+    }
+
+    /// Opens the database, and makes or migrates it if that is needed.
+    pub(crate) fn open(&self) -> Result<Tasker, Problem> {
+        let file = database::file(&self.common, &self.config)?;
+        Ok(self.builder().sqlite(file).build()?)
+    }
+
+    /// Returns a Tasker for what needs no database.
+    pub(crate) fn without_store(&self) -> Result<Tasker, Problem> {
+        Ok(self.builder().memory().build()?)
+    }
+
+    fn builder(&self) -> TaskerBuilder {
+        Tasker::builder()
+            .config(self.config.clone())
+            .environment(settings::template_variables(&self.config))
+            .actor(self.actor())
+    }
+
+    /// Returns the task that is meant by an id or by its beginning.
+    pub(crate) async fn find(&self, tasker: &Tasker, text: &str) -> Result<TaskId, Problem> {
+        database::find(tasker, text).await
+    }
+
+    /// Returns the configuration.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the options of every command.
+    pub(crate) fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// Returns the form of the result.
+    pub(crate) fn output(&self) -> Output {
+        Output::of(&self.common)
+    }
+
+    /// Returns a view of what happens.
+    pub(crate) fn view(&self) -> View {
+        View::new(&self.terminal, &self.common)
+    }
+
+    /// Returns who the command is recorded as.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::User(self.user.clone())
+    }
+
+    /// Returns what a request of this command says about itself.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            initiator: Some(self.user.clone()),
+            source_system: Some("cli".to_owned()),
+            ..Origin::default()
+        }
+    }
+
+    /// Returns how long running steps have after the first signal.
+    pub(crate) fn grace(&self) -> f64 {
+        self.config.execution().shutdown_grace_seconds
+    }
+
+    /// Runs a future to its end, and its tasks on as many threads as there are cores.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Problem::refused("runtime", "threads cannot be started").caused_by(&error))?;
+        let result = runtime.block_on(future);
+        // A blocking handler that does not return must not keep the process alive.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// Writes warnings to standard error.
+    pub(crate) fn warn_all(&self, warnings: &[TemplateFault]) {
+        for warning in warnings {
+            self.warn(&warning.to_string());
+        }
+    }
+
+    /// Writes a warning to standard error.
+    pub(crate) fn warn(&self, warning: &str) {
+        if !self.common.quiet {
+            self.complain(&format!("warning: {warning}\n"));
+        }
+    }
+
+    /// Writes to standard error what must be said.
+    pub(crate) fn complain(&self, text: &str) {
+        // There is nobody left to tell when this cannot be written.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}

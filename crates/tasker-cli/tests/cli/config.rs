@@ -1,0 +1,79 @@
+//! `tasker config`, and the layers that every command reads.
+
+use crate::place::{GREETING, Place};
+
+#[test]
+fn values_are_shown_with_their_origin() {
+    let place = Place::with("tasker.toml", "[execution]\nlease_seconds = 45\n");
+    let shown = place
+        .run("config show --origin --set execution.heartbeat_seconds=5")
+        .exits(0);
+    let shown = shown
+        .says("lease_seconds = 45")
+        .says("tasker.toml")
+        .says("heartbeat_seconds = 5");
+    shown.says("[backoff]");
+    let plain = place.run("config show").exits(0);
+    assert!(!plain.stdout.contains("tasker.toml"));
+    let json = place.run("config show --json --origin").exits(0).json();
+    assert_eq!(json["execution"]["lease_seconds"]["value"], 45.0);
+    let json = place.run("config show --json").exits(0).json();
+    assert_eq!(json["execution"]["lease_seconds"], 45.0);
+}
+
+#[test]
+fn all_faults_of_a_file_are_reported() {
+    let place = Place::with("bad.toml", "[execution]\nlease_second = 45\nclaim_batch = 0\n");
+    let ran = place.run("config check bad.toml").exits(2);
+    ran.complains("lease_second").complains("claim_batch");
+    let ran = place.run("config check bad.toml --json").exits(2);
+    assert_eq!(ran.error().0, "config_faults");
+    assert!(ran.json()["error"]["faults"].as_array().unwrap().len() >= 2);
+    let place = Place::with("tasker.toml", "[execution]\nlease_seconds = 45\n");
+    place.run("config check").exits(0).says("tasker.toml");
+    place
+        .run("config check nowhere.toml")
+        .exits(2)
+        .complains("nowhere.toml");
+}
+
+#[test]
+fn every_command_refuses_a_bad_configuration() {
+    let place = Place::with("greeting.yaml", GREETING);
+    let ran = place
+        .run("run greeting.yaml --json --set execution.leas_seconds=5")
+        .exits(2);
+    assert_eq!(ran.error().0, "config_faults");
+    let ran = place.run("task list --set execution.claim_batch=many").exits(2);
+    ran.complains("execution.claim_batch");
+    let ran = place.run("run greeting.yaml --config nowhere.toml").exits(2);
+    ran.complains("nowhere.toml");
+}
+
+#[test]
+fn a_data_directory_beside_another_database_is_a_fault() {
+    let place = Place::new();
+    let ran = place
+        .run("task list --json --data-dir here --set database.url=postgres://localhost/tasker")
+        .exits(2);
+    let (code, message) = ran.error();
+    assert_eq!(code, "data_dir_beside_url");
+    assert!(message.contains("--data-dir"), "{message}");
+}
+
+#[test]
+fn log_messages_have_the_form_that_is_asked_for() {
+    let place = Place::with("greeting.yaml", GREETING);
+    for (format, begin) in [("json", "{\"timestamp\":"), ("logfmt", "time=")] {
+        let arguments = format!(
+            "run greeting.yaml --quiet --set telemetry.log_level=trace --set telemetry.log_format={format}"
+        );
+        let ran = place.run(&arguments).exits(0);
+        assert!(
+            ran.stderr.lines().all(|line| line.starts_with(begin)),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(place.run("run greeting.yaml --quiet").exits(0).stderr, "");
+}

@@ -1,0 +1,108 @@
+//! `tasker graph` and `tasker handlers`.
+
+use crate::place::{FAILING, GREETING, Place};
+
+#[test]
+fn a_template_is_drawn() {
+    let place = Place::with("greeting.yaml", GREETING);
+    let text = place.run("graph show greeting.yaml").exits(0);
+    text.says("level 0\n  greet  command\n")
+        .says("level 1\n  shout  command  after greet\n");
+    place
+        .run("graph show greeting.yaml --format mermaid")
+        .exits(0)
+        .says("flowchart TD\n")
+        .says("n0 --> n1");
+    place
+        .run("graph show greeting.yaml --format dot")
+        .exits(0)
+        .says("digraph {")
+        .says("n0 -> n1;");
+    let shown = place.run("graph show greeting.yaml --json").exits(0).json();
+    assert_eq!(shown["template"], "default_system.greeting@0.1.0");
+    assert_eq!(shown["edges"], serde_json::json!([["greet", "shout"]]));
+    assert_eq!(
+        (&shown["depth"], &shown["roots"][0]),
+        (&2.into(), &"greet".into())
+    );
+    assert!(!place.path("data").exists(), "drawing needs no database");
+}
+
+#[test]
+fn all_faults_of_all_files_are_reported() {
+    let place = Place::with("good.yaml", GREETING);
+    place.write("cycle.yaml", "name: cycle\nsteps:\n  - { name: a, handler: sleep, config: { seconds: 1 }, depends_on: [b] }\n  - { name: b, handler: sleep, config: { seconds: 1 }, depends_on: [a] }\n");
+    place.write("typo.yaml", "name: typo\nstep: []\nretries: 1\n");
+    let ran = place
+        .run("graph check good.yaml cycle.yaml typo.yaml nowhere")
+        .exits(2);
+    let ran = ran
+        .says("cycle.yaml")
+        .says("typo.yaml:2: ")
+        .says("typo.yaml:3: ")
+        .says("nowhere: there is no file");
+    let ran = ran
+        .says("good.yaml: default_system.greeting@0.1.0, 2 steps\n")
+        .says("4 templates, ");
+    assert_eq!(ran.stderr, "");
+    let checked = place
+        .run("graph check good.yaml typo.yaml --json")
+        .exits(2)
+        .json();
+    assert_eq!(checked["templates"].as_array().unwrap().len(), 2);
+    assert_eq!(checked["faults"][0]["line"], 2);
+    place
+        .run("graph check good.yaml")
+        .exits(0)
+        .says("1 template, 0 faults, 0 warnings\n");
+    assert_eq!(place.run("graph check good.yaml --quiet").exits(0).stdout, "");
+}
+
+#[test]
+fn an_unknown_handler_is_only_a_warning() {
+    let place = Place::with(
+        "far.yaml",
+        "name: far\nsteps:\n  - { name: a, handler: charge_card }\n",
+    );
+    place
+        .run("graph check far.yaml")
+        .exits(0)
+        .says("far.yaml:3: warning: ")
+        .says("`charge_card`");
+    place
+        .run("graph show far.yaml")
+        .exits(0)
+        .complains("warning: far.yaml:3: ");
+    place.run("run far.yaml").exits(2).complains("`charge_card`");
+}
+
+#[test]
+fn handlers_and_templates_are_listed() {
+    let place = Place::with("templates/greeting.yaml", GREETING);
+    place.write("templates/sub/failing.yaml", FAILING);
+    place.write("templates/broken.yaml", "name: broken\n");
+    place.run("handlers").exits(0).says("command").says("sleep");
+    let listed = place
+        .run("handlers --json --set engine.task_config_directory=templates")
+        .exits(0)
+        .json();
+    let names: Vec<_> = listed["step_handlers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].clone())
+        .collect();
+    assert_eq!(names, ["command", "sleep"]);
+    let names: Vec<_> = listed["templates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].clone())
+        .collect();
+    assert_eq!(names, ["greeting", "failing"]);
+    assert_eq!(listed["faults"].as_array().unwrap().len(), 1);
+    let ran = place
+        .run("handlers --set engine.task_config_directory=nowhere")
+        .exits(2);
+    ran.complains("`nowhere` cannot be read (`engine.task_config_directory`)");
+}

@@ -1,0 +1,11 @@
+//! The real binary, run as a person would run it: in a directory of its own, with an environment of its own.
+
+mod config;
+mod graph;
+mod interrupted;
+mod place;
+mod resume;
+mod run;
+mod store;
+mod task;
+mod usage;

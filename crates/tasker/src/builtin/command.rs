@@ -1,0 +1,300 @@
+//! The `command` handler: runs a program.
+//!
+//! The step's input is JSON on the program's standard input, its result JSON on standard output. The program runs in a
+//! process group of its own; stopping it stops the group: SIGTERM, and SIGKILL five seconds later.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tasker_engine::{CheckedStep, Done, Failure, Json, StepContext, StepError, StepHandler, StopPolicy};
+use tasker_types::Limits;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin};
+
+use super::expression::{Template, as_text};
+use super::output::{Head, read_head, read_tail};
+
+/// How long a program has to end after SIGTERM.
+const TERM_GRACE: Duration = Duration::from_secs(5);
+/// How long a worker waits for a program that it stops.
+const STOP_GRACE: Duration = Duration::from_secs(8);
+/// How long to read on when the program has ended and a child of its own keeps its output open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The exit codes of `sysexits.h` that mean something here.
+const EX_DATAERR: i32 = 65;
+const EX_TEMPFAIL: i32 = 75;
+const EX_CONFIG: i32 = 78;
+
+/// Runs programs.
+#[derive(Debug)]
+pub(super) struct Command {
+    limits: Arc<Limits>,
+    environment: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    program: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    cwd: Option<String>,
+}
+
+impl Settings {
+    fn of(config: &serde_json::Value) -> Result<Self, String> {
+        let settings = Self::deserialize(config).map_err(|error| error.to_string())?;
+        if settings.program.is_empty() {
+            return Err("`program` is empty; name a program or a script beside the template".to_owned());
+        }
+        Ok(settings)
+    }
+}
+
+/// What a program is given on standard input.
+#[derive(Serialize)]
+struct Input<'a> {
+    task: String,
+    step: &'a str,
+    context: &'a Json,
+    parents: Json,
+    attempt: u32,
+    idempotency_key: String,
+}
+
+impl Command {
+    pub(super) fn new(limits: Arc<Limits>, environment: BTreeMap<String, String>) -> Self {
+        Self { limits, environment }
+    }
+
+    fn spawn(&self, ctx: &StepContext, settings: &Settings) -> Result<(Child, PathBuf), StepError> {
+        let directory = ctx.template_directory().map(Path::new);
+        let program = find_program(&settings.program, directory);
+        let mut command = tokio::process::Command::new(&program);
+        for argument in &settings.args {
+            let template = Template::parse(argument)
+                .map_err(|error| StepError::permanent("config_rejected", error.to_string()))?;
+            command.arg(as_text(&template.fill(ctx, &self.environment)?));
+        }
+        command.envs(&settings.env);
+        match (&settings.cwd, directory) {
+            (Some(cwd), Some(directory)) => command.current_dir(directory.join(cwd)),
+            (Some(cwd), None) => command.current_dir(cwd),
+            (None, Some(directory)) => command.current_dir(directory),
+            (None, None) => &mut command,
+        };
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| {
+            let message = format!("the program `{}` cannot be started: {error}", program.display());
+            match error.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
+                    StepError::permanent("program_not_started", message)
+                }
+                _ => StepError::retryable(message).with_code("program_not_started"),
+            }
+        })?;
+        Ok((child, program))
+    }
+
+    fn result(
+        &self,
+        program: &Path,
+        status: ExitStatus,
+        stdout: &Head,
+        stderr: &str,
+    ) -> Result<Done, StepError> {
+        let program = program.display();
+        let context = json!({ "exit_code": status.code(), "signal": status.signal(), "stderr": stderr });
+        if status.success() {
+            return self
+                .read_result(stdout)
+                .map(Done::Result)
+                .map_err(|error| error.with_context(&context));
+        }
+        let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty());
+        let told = last_line.map_or(String::new(), |line| format!(": {}", line.trim()));
+        let error = match (status.code(), status.signal()) {
+            (Some(code @ (EX_DATAERR | EX_CONFIG)), _) => StepError::permanent(
+                format!("exit_{code}"),
+                format!("`{program}` ended with code {code}{told}"),
+            ),
+            (Some(code), _) => {
+                let busy = if code == EX_TEMPFAIL {
+                    " (try again later)"
+                } else {
+                    ""
+                };
+                StepError::retryable(format!("`{program}` ended with code {code}{busy}{told}"))
+                    .with_code(format!("exit_{code}"))
+            }
+            (None, signal) => {
+                let signal = signal.unwrap_or_default();
+                StepError::retryable(format!("`{program}` was ended by signal {signal}{told}"))
+                    .with_code(format!("signal_{signal}"))
+            }
+        };
+        Err(error.with_context(&context))
+    }
+
+    fn read_result(&self, stdout: &Head) -> Result<Json, StepError> {
+        let rejected = |message: String| StepError::permanent(Failure::RESULT_REJECTED, message);
+        if stdout.over {
+            let limit = self.limits.result;
+            return Err(rejected(format!(
+                "the program wrote more than {limit} bytes to its standard output; write less, or raise \
+                 `limits.result`"
+            )));
+        }
+        let text = std::str::from_utf8(&stdout.bytes).map_err(|error| {
+            rejected(format!(
+                "the program's standard output is not UTF-8 at byte {}; write one JSON value and nothing else",
+                error.valid_up_to()
+            ))
+        })?;
+        if text.trim().is_empty() {
+            return Ok(Json::null());
+        }
+        Json::parse(text.trim()).map_err(|error| {
+            rejected(format!(
+                "the program's standard output is no JSON: {error}; write one JSON value and nothing else, and messages \
+                 to standard error"
+            ))
+        })
+    }
+}
+
+#[async_trait]
+impl StepHandler for Command {
+    async fn run(&self, ctx: StepContext) -> Result<Done, StepError> {
+        let settings =
+            Settings::of(&ctx.config()).map_err(|fault| StepError::permanent("config_rejected", fault))?;
+        let input = Json::of(&Input {
+            task: ctx.task_id().to_string(),
+            step: ctx.step_name().as_str(),
+            context: ctx.context(),
+            parents: ctx.parents_object(),
+            attempt: ctx.attempt(),
+            idempotency_key: ctx.idempotency_key(),
+        })?;
+        let (mut child, program) = self.spawn(&ctx, &settings)?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let stdin = child.stdin.take();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut head = Head::default();
+        let mut tail = VecDeque::new();
+        let limit = usize::try_from(self.limits.result).unwrap_or(usize::MAX);
+        let tail_limit = usize::try_from(self.limits.stderr_tail).unwrap_or(usize::MAX);
+        let status = {
+            let streams = async {
+                let write = write_input(stdin, &input);
+                let read = async {
+                    if let Some(stdout) = stdout {
+                        read_head(stdout, limit, &mut head).await;
+                    }
+                };
+                let listen = async {
+                    if let Some(stderr) = stderr {
+                        read_tail(stderr, tail_limit, &mut tail).await;
+                    }
+                };
+                tokio::join!(write, read, listen)
+            };
+            let mut streams = std::pin::pin!(streams);
+            let ended = wait(&mut child, group, &ctx);
+            let mut ended = std::pin::pin!(ended);
+            tokio::select! {
+                biased;
+                status = &mut ended => {
+                    // What it started may live on and keep the streams open.
+                    let _ = tokio::time::timeout(LAST_WORDS, streams).await;
+                    status
+                }
+                _ = &mut streams => ended.await,
+            }
+        };
+        let status = status.map_err(|error| {
+            StepError::retryable(format!(
+                "the end of `{}` cannot be learned: {error}",
+                program.display()
+            ))
+        })?;
+        let (front, back) = tail.as_slices();
+        let stderr = String::from_utf8_lossy(&[front, back].concat()).into_owned();
+        self.result(&program, status, &head, &stderr)
+    }
+
+    fn check_step(&self, step: &CheckedStep<'_>) -> Result<(), Vec<String>> {
+        let settings = Settings::of(step.config).map_err(|fault| vec![fault])?;
+        let faults: Vec<String> = settings
+            .args
+            .iter()
+            .filter_map(|argument| {
+                let template = Template::parse(argument);
+                template
+                    .and_then(|template| template.check(step.parents, &self.environment))
+                    .err()
+            })
+            .map(|error| error.to_string())
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    fn stop_policy(&self) -> StopPolicy {
+        StopPolicy::Cooperate(STOP_GRACE)
+    }
+}
+
+/// A program with a slash in its name, or one that lies beside the template, is the template's; any other is searched
+/// on the `PATH`.
+fn find_program(program: &str, directory: Option<&Path>) -> PathBuf {
+    match directory.map(|directory| directory.join(program)) {
+        Some(path) if program.contains('/') || path.is_file() => path,
+        _ => PathBuf::from(program),
+    }
+}
+
+/// Writes the input and closes the pipe. A program that does not read it is free to do so.
+async fn write_input(stdin: Option<ChildStdin>, input: &Json) {
+    if let Some(mut stdin) = stdin {
+        let _ = stdin.write_all(input.as_str().as_bytes()).await;
+        let _ = stdin.shutdown().await;
+    }
+}
+
+/// Waits for the program's end; stops it when the handler is told to stop.
+async fn wait(child: &mut Child, group: Option<Pid>, ctx: &StepContext) -> std::io::Result<ExitStatus> {
+    tokio::select! {
+        biased;
+        status = child.wait() => return status,
+        () = ctx.stop().cancelled() => signal(group, Signal::TERM),
+    }
+    if let Ok(status) = tokio::time::timeout(TERM_GRACE, child.wait()).await {
+        // Its children may not have listened.
+        signal(group, Signal::KILL);
+        return status;
+    }
+    signal(group, Signal::KILL);
+    child.wait().await
+}
+
+/// Signals the program and what it started. A group that is gone needs no signal.
+fn signal(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, signal);
+    }
+}

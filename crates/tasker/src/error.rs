@@ -1,0 +1,63 @@
+//! What keeps a Tasker from being put together, and a task from being run.
+
+use tasker_engine::{RequestError, StoreError};
+use tasker_registry::BatchError;
+use tasker_types::{StepName, TaskId};
+use thiserror::Error;
+
+use crate::location::UnknownDatabase;
+
+/// Why a Tasker could not be put together.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nothing says where tasks are kept.
+    #[error(
+        "nothing says where tasks are kept; call `data_directory`, `sqlite`, `memory` or `store` on the builder, or set \
+         `database.url`"
+    )]
+    NoStore,
+    /// The URL of the database is of a kind that this build does not know.
+    #[error(transparent)]
+    UnknownDatabase(#[from] UnknownDatabase),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Handlers cannot be registered.
+    #[error(transparent)]
+    Handlers(#[from] BatchError),
+}
+
+/// Why a task was not run to its end.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The request does not fit the template.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A step cannot run in this program.
+    #[error("step `{step}` of `{template}` cannot run here: {problem}")]
+    Handler {
+        /// The template's full name.
+        template: String,
+        /// The step.
+        step: StepName,
+        /// What is wrong with its handler or its configuration.
+        problem: String,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request, whose task is `{task}`")]
+    KeyReused {
+        /// The task of the other request.
+        task: TaskId,
+    },
+    /// The same was asked for before.
+    #[error("the same was asked for before; its task is `{task}`")]
+    Duplicate {
+        /// The task of the first request.
+        task: TaskId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

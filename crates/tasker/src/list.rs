@@ -1,0 +1,134 @@
+//! Lists of tasks.
+
+use tasker_engine::{Change, FailureReason, Snapshot, Store, StoreError};
+use tasker_types::{Namespace, Position, StepState, TaskId, TaskState, TemplateName, Timestamp};
+
+/// How many transitions are read at once.
+const PAGE: u32 = 1_000;
+
+/// Which tasks are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only tasks in one of these states; empty for all.
+    pub states: Vec<TaskState>,
+    /// Only tasks of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only tasks of the template of this name.
+    pub name: Option<TemplateName>,
+    /// Only tasks whose id begins like this.
+    pub id_prefix: Option<String>,
+    /// Only tasks that come after this one in the list: older ones.
+    pub after: Option<TaskId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Default for TaskFilter {
+    fn default() -> Self {
+        Self {
+            states: Vec::new(),
+            namespace: None,
+            name: None,
+            id_prefix: None,
+            after: None,
+            limit: 100,
+        }
+    }
+}
+
+/// A task in a list.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TaskSummary {
+    /// The task.
+    pub task_id: TaskId,
+    /// The template's full name.
+    pub name: String,
+    /// The state.
+    pub state: TaskState,
+    /// Why it is in error.
+    pub failure: Option<FailureReason>,
+    /// Higher first.
+    pub priority: i16,
+    /// How many steps are complete or resolved.
+    pub completed_steps: u64,
+    /// How many steps there are.
+    pub total_steps: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its first step was claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Lists the tasks of a store that has no lists of its own, by reading its whole log.
+pub(crate) async fn scan(store: &dyn Store, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
+    let mut ids = Vec::new();
+    let mut after = Position(0);
+    loop {
+        let page = store.events(after, PAGE).await?;
+        ids.extend(
+            page.iter()
+                .filter(|entry| entry.change == Change::Created)
+                .map(|entry| entry.task),
+        );
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => after = last.position,
+            _ => break,
+        }
+    }
+    ids.retain(|id| filter.after.is_none_or(|after| *id < after));
+    ids.retain(|id| {
+        filter
+            .id_prefix
+            .as_ref()
+            .is_none_or(|prefix| id.to_string().starts_with(prefix.as_str()))
+    });
+    ids.sort_unstable_by(|left, right| right.cmp(left));
+    let mut tasks = Vec::new();
+    for id in ids {
+        if tasks.len() == filter.limit as usize {
+            break;
+        }
+        let Some(snapshot) = store.snapshot(id).await? else {
+            continue;
+        };
+        if wanted(filter, &snapshot) {
+            tasks.push(summary(&snapshot));
+        }
+    }
+    Ok(tasks)
+}
+
+fn wanted(filter: &TaskFilter, snapshot: &Snapshot) -> bool {
+    let task = &snapshot.task;
+    (filter.states.is_empty() || filter.states.contains(&task.state))
+        && filter
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| namespace == task.template.namespace())
+        && filter
+            .name
+            .as_ref()
+            .is_none_or(|name| name == task.template.name())
+}
+
+fn summary(snapshot: &Snapshot) -> TaskSummary {
+    let task = &snapshot.task;
+    TaskSummary {
+        task_id: task.id,
+        name: task.template.full_name(),
+        state: task.state,
+        failure: task.failure,
+        priority: task.priority,
+        completed_steps: snapshot
+            .steps
+            .iter()
+            .filter(|step| StepState::is_done(step.state))
+            .count() as u64,
+        total_steps: snapshot.steps.len() as u64,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        finished_at: task.finished_at,
+    }
+}

@@ -1,0 +1,343 @@
+//! A Tasker: a store, handlers, and what is needed to run tasks with them.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tasker_engine::{
+    Actor, Clock, Created, Demand, Enqueuing, Entropy, HandlerProblem, Handlers, Identity, Intervened,
+    Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store, StoreError,
+    TaskRequest, Template, TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
+};
+use tasker_registry::Registry;
+use tasker_types::{Execution, TaskId, TaskState, Version};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::TaskerBuilder;
+use crate::config::Config;
+use crate::error::RunError;
+use crate::list::{TaskFilter, TaskSummary, scan};
+use crate::report::TaskReport;
+use crate::resolve::BuiltIns;
+
+/// How often a task is looked at that another process may end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A store, handlers, and what is needed to run tasks with them. Copies are the same Tasker.
+#[derive(Clone, Debug)]
+pub struct Tasker(Arc<Parts>);
+
+/// What a Tasker is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) kept: Kept,
+    pub(crate) execution: Arc<Execution>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) identity: Arc<dyn Identity>,
+    pub(crate) enqueuing: Arc<dyn Enqueuing>,
+    pub(crate) actor: Actor,
+    pub(crate) handlers: Handlers,
+    pub(crate) registry: Arc<Registry<dyn StepHandler>>,
+    pub(crate) built_ins: Arc<BuiltIns>,
+}
+
+/// Where tasks are kept: the port, and what the concrete store offers beside it.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// In a store that has nothing beside the port.
+    Elsewhere(Arc<dyn Store>),
+}
+
+impl Kept {
+    fn port(&self) -> &Arc<dyn Store> {
+        match self {
+            Self::Elsewhere(store) => store,
+        }
+    }
+}
+
+impl Tasker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Begins to put a Tasker together.
+    pub fn builder() -> TaskerBuilder {
+        TaskerBuilder::default()
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.0.kept.port()
+    }
+
+    /// Returns what finds handlers: in the registry, then among the built-in ones.
+    pub fn handlers(&self) -> &Handlers {
+        &self.0.handlers
+    }
+
+    /// Returns the registry of the program's own handlers.
+    pub fn registry(&self) -> &Arc<Registry<dyn StepHandler>> {
+        &self.0.registry
+    }
+
+    /// Returns the names and versions of the built-in handlers, which every namespace has.
+    pub fn built_in_handlers(&self) -> impl Iterator<Item = (&'static str, &Version)> {
+        self.0.built_ins.list()
+    }
+
+    /// Returns the time, by the clock of this Tasker.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// Returns how templates are checked: against the limits of the configuration and these handlers.
+    pub fn load_options(&self, unknown_handlers: UnknownHandlers) -> LoadOptions<'_> {
+        let config = self.config();
+        LoadOptions {
+            default_namespace: config.engine().default_namespace.clone(),
+            handlers: Some(self.handlers()),
+            unknown_handlers,
+            ..LoadOptions::new(config.limits())
+        }
+    }
+
+    /// Reads a template from a file.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the file.
+    pub fn load(
+        &self,
+        path: impl AsRef<Path>,
+        unknown_handlers: UnknownHandlers,
+    ) -> Result<Loaded, TemplateFaults> {
+        Template::load(path.as_ref(), &self.load_options(unknown_handlers))
+    }
+
+    /// Checks a request and returns the task to create, with a new id.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request.
+    pub fn prepare(&self, request: TaskRequest) -> Result<NewTask, RequestError> {
+        let id = TaskId::new(self.0.clock.now(), self.0.entropy.next_u128());
+        request.prepare(id, self.config().limits(), &*self.0.identity)
+    }
+
+    /// Returns a worker, not yet running.
+    pub fn worker(&self, scope: Scope) -> Worker {
+        let parts = &self.0;
+        let setup = WorkerSetup::new(
+            Arc::clone(self.store()),
+            parts.handlers.clone(),
+            Arc::clone(&parts.clock),
+            Arc::clone(&parts.entropy),
+        );
+        Worker::new(WorkerSetup {
+            execution: Arc::clone(&parts.execution),
+            backoff: Arc::clone(parts.config.backoff()),
+            limits: Arc::clone(parts.config.limits()),
+            enqueuing: Arc::clone(&parts.enqueuing),
+            scope,
+            ..setup
+        })
+    }
+
+    /// Creates a task and runs it to its end: until it is complete, in error or ended by someone.
+    ///
+    /// A failed task is no error of this function; its report says how it failed. A request that repeats an
+    /// idempotency key goes on with the task of that key. When the future is dropped, handlers stop and the task can be
+    /// resumed.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] says why the task was not created or not run.
+    pub async fn run(&self, request: impl Into<TaskRequest>) -> Result<TaskReport, RunError> {
+        let request = request.into();
+        self.check(request.template())?;
+        let new = self.prepare(request)?;
+        let worker = self.worker(Scope::Task(new.id));
+        let handle = worker.handle();
+        let created = self.working(worker, self.created_and_ended(&handle, new));
+        match created.await? {
+            Created::New(task) => self.told(task).await,
+            Created::Repeated(task) => self.resume(task).await,
+            Created::KeyReused(task) => Err(RunError::KeyReused { task }),
+            Created::Duplicate(task) => Err(RunError::Duplicate { task }),
+        }
+    }
+
+    /// Goes on with an unfinished task until it is complete, in error or ended by someone.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] says why it was not run.
+    pub async fn resume(&self, task: TaskId) -> Result<TaskReport, RunError> {
+        let snapshot = self
+            .store()
+            .snapshot(task)
+            .await?
+            .ok_or(StoreError::UnknownTask { task })?;
+        if snapshot.task.state.is_active() {
+            self.check(&snapshot.task.template)?;
+            let worker = self.worker(Scope::Task(task));
+            let finished = worker.handle().finished();
+            self.working(worker, async { Ok(self.ended(task, finished).await?) })
+                .await?;
+        }
+        self.told(task).await
+    }
+
+    /// Returns a report of a task; `None` when there is no such task.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn report(&self, task: TaskId) -> Result<Option<TaskReport>, StoreError> {
+        // Results are read after the snapshot, so that a step which it has as complete has its result.
+        let Some(snapshot) = self.store().snapshot(task).await? else {
+            return Ok(None);
+        };
+        let results = self.store().results(task).await?;
+        Ok(Some(TaskReport::new(&snapshot, &results)))
+    }
+
+    /// Lists tasks, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
+        match &self.0.kept {
+            Kept::Elsewhere(store) => scan(&**store, filter).await,
+        }
+    }
+
+    /// Carries out what an operator demands of a task, in the name of this Tasker's actor.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; a demand that the state does not permit changes nothing.
+    pub async fn intervene(&self, task: TaskId, demand: Demand) -> Result<Intervened, StoreError> {
+        self.store()
+            .intervene(Intervention::new(task, demand, self.0.actor.clone()))
+            .await
+    }
+
+    /// Gives the failed steps of a task in error their attempts back. [`resume`](Self::resume) or a worker goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`intervene`](Self::intervene).
+    pub async fn retry(&self, task: TaskId) -> Result<Intervened, StoreError> {
+        self.intervene(task, Demand::RetryTask).await
+    }
+
+    /// Cancels a task and its unfinished steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`intervene`](Self::intervene).
+    pub async fn cancel(&self, task: TaskId) -> Result<Intervened, StoreError> {
+        self.intervene(task, Demand::CancelTask).await
+    }
+
+    /// Declares a task in error done.
+    ///
+    /// # Errors
+    ///
+    /// As [`intervene`](Self::intervene).
+    pub async fn resolve(&self, task: TaskId) -> Result<Intervened, StoreError> {
+        self.intervene(task, Demand::ResolveTask).await
+    }
+
+    /// Checks that every step of a template can run in this program.
+    fn check(&self, template: &Template) -> Result<(), RunError> {
+        let Some((step, problem)) = template.check_handlers(self.handlers()).into_iter().next() else {
+            return Ok(());
+        };
+        let problem = match problem {
+            HandlerProblem::Unknown { message } => message,
+            HandlerProblem::Config { faults } => format!("its `config`: {}", faults.join("; ")),
+        };
+        Err(RunError::Handler {
+            template: template.full_name(),
+            step: template.step(step).name().clone(),
+            problem,
+        })
+    }
+
+    async fn created_and_ended(&self, handle: &WorkerHandle, new: NewTask) -> Result<Created, RunError> {
+        let finished = handle.finished();
+        let mut created = handle.create(self.0.actor.clone(), vec![new]).await?;
+        let created = created.pop().ok_or(StoreError::Closed)?;
+        if let Created::New(task) = created {
+            self.ended(task, finished).await?;
+        }
+        Ok(created)
+    }
+
+    /// Has a worker work while a future is awaited, and then stops it.
+    async fn working<T>(
+        &self,
+        worker: Worker,
+        work: impl Future<Output = Result<T, RunError>>,
+    ) -> Result<T, RunError> {
+        let stop = CancellationToken::new();
+        let mut running = Box::pin(worker.run(stop.clone(), CancellationToken::new()));
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            result = &mut work => {
+                stop.cancel();
+                running.await?;
+                result
+            }
+            stopped = &mut running => {
+                stopped?;
+                Err(StoreError::Closed.into())
+            }
+        }
+    }
+
+    /// Waits until a task is no longer active, whoever ends it.
+    async fn ended(
+        &self,
+        task: TaskId,
+        mut finished: broadcast::Receiver<(TaskId, TaskState)>,
+    ) -> Result<(), StoreError> {
+        loop {
+            tokio::select! {
+                notice = finished.recv() => match notice {
+                    Ok((ended, _)) if ended == task => return Ok(()),
+                    Ok(_) => continue,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => tokio::time::sleep(LOOK).await,
+                },
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            match self.store().examine(task).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, %task, "the store does not say how the task stands, asking again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn told(&self, task: TaskId) -> Result<TaskReport, RunError> {
+        Ok(self.report(task).await?.ok_or(StoreError::UnknownTask { task })?)
+    }
+}
