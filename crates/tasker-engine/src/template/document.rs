@@ -9,6 +9,18 @@ use tasker_types::Limits;
 
 use super::faults::Findings;
 
+/// How many lists and tables may contain one another, aliases written out.
+///
+/// It is well below the depth at which JSON, as which templates are stored, is no longer read.
+pub(super) const DEEPEST: usize = 64;
+
+/// How many nodes, and how many bytes of texts, aliases may add to what a file says itself.
+const REPEATED_NODES: usize = 100_000;
+const REPEATED_BYTES: usize = 4 << 20;
+
+/// Enough for the deepest text in an unoptimized build, many times over.
+const STACK: usize = 64 << 20;
+
 /// A value and the line where it is written.
 #[derive(Clone, Debug)]
 pub(super) struct Marked<T> {
@@ -174,7 +186,24 @@ fn marked<T>(spanned: Spanned<T>) -> Marked<T> {
 }
 
 /// Reads a text. `None` when it cannot be read; the findings then say why.
+///
+/// It is read on a thread of its own: the reader recurses, and a caller's stack may be small.
 pub(super) fn read(text: &str, limits: &Limits, findings: &mut Findings) -> Option<Node> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new()
+            .name("template".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || parse(text, limits, findings));
+        match reader.map(|reader| reader.join()) {
+            Ok(Ok(node)) => node,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The caller's findings are free again: the thread never began.
+            Err(_) => None,
+        }
+    })
+}
+
+fn parse(text: &str, limits: &Limits, findings: &mut Findings) -> Option<Node> {
     let aliases = limits.yaml_aliases as usize;
     let size = text.len().max(1_024);
     let options = serde_saphyr::options! {
@@ -182,10 +211,12 @@ pub(super) fn read(text: &str, limits: &Limits, findings: &mut Findings) -> Opti
             max_aliases: aliases,
             max_anchors: aliases.max(1_000),
             max_documents: 1,
-            // A text of so many bytes cannot have more events, nodes or comments than it has bytes.
-            max_events: size * 2,
-            max_nodes: size * 2,
-            max_total_scalar_bytes: size * 2,
+            max_depth: DEEPEST,
+            // A text of so many bytes cannot have more events, nodes or comments than it has bytes; the rest is for
+            // aliases, which count as if they were written out.
+            max_events: size * 2 + REPEATED_NODES,
+            max_nodes: size * 2 + REPEATED_NODES,
+            max_total_scalar_bytes: size * 2 + REPEATED_BYTES,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
@@ -209,9 +240,19 @@ fn report(error: &serde_saphyr::Error, limits: &Limits, findings: &mut Findings)
             "too_many_aliases",
             format!("the file uses more than {limit} aliases (`*name`); write the values out, or raise `limits.yaml_aliases`"),
         );
+    } else if message.contains("recursion limit exceeded") || message.contains("breached: Depth") {
+        findings.fault(line, "too_deep", too_deep("the file"));
+    } else if message.contains("budget breached") || message.contains("alias replay") {
+        let message = "the file's aliases (`*name`) repeat so much that it is too large; write less, or less often";
+        findings.fault(line, "too_many_aliases", message);
     } else if message.contains("ultiple documents") || message.contains("ocuments") {
         findings.fault(line, "several_documents", "the file has several documents (`---`); put each template in a file of its own");
     } else {
         findings.fault(line, "syntax", format!("this is no valid YAML: {message}"));
     }
+}
+
+/// Says that something is nested too deep.
+pub(super) fn too_deep(what: &str) -> String {
+    format!("{what} is nested more than {DEEPEST} levels deep; make it flatter")
 }

@@ -6,6 +6,8 @@ use tasker_types::{Limits, LimitsValues};
 
 use super::*;
 
+mod hostile;
+
 fn options(limits: &Limits) -> LoadOptions<'_> {
     LoadOptions::new(limits)
 }
