@@ -24,6 +24,8 @@ use crate::resolve::BuiltIns;
 
 /// How often a task is looked at that another process may end.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long to wait for company after a hint that there is something to look at.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// A store, handlers, and what is needed to run tasks with them. Copies are the same Tasker.
 #[derive(Clone, Debug)]
@@ -316,14 +318,18 @@ impl Tasker {
         task: TaskId,
         mut finished: broadcast::Receiver<(TaskId, TaskState)>,
     ) -> Result<(), StoreError> {
+        let mut wake = self.store().wake();
         loop {
             tokio::select! {
+                biased;
                 notice = finished.recv() => match notice {
                     Ok((ended, _)) if ended == task => return Ok(()),
                     Ok(_) => continue,
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => tokio::time::sleep(LOOK).await,
                 },
+                // Such as the task's cancellation, which no worker sees.
+                Ok(()) = wake.changed() => tokio::time::sleep(SETTLE).await,
                 () = tokio::time::sleep(LOOK) => {}
             }
             match self.store().examine(task).await {

@@ -66,18 +66,22 @@ pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
 
 /// Returns the handlers that steps can use in this program; the built-in ones serve every namespace.
 fn step_handlers(tasker: &Tasker) -> Vec<StepHandler> {
+    let built_in = tasker.built_in_handlers().map(|(name, version)| StepHandler {
+        namespace: None,
+        name: name.to_owned(),
+        version: version.to_string(),
+    });
     let registry = tasker.registry().snapshot();
     let namespaces = registry.namespaces();
-    let entries = namespaces
+    let registered = namespaces
         .iter()
         .flat_map(|namespace| registry.list(namespace).unwrap_or_default());
-    entries
-        .map(|entry| StepHandler {
-            namespace: Some(entry.namespace.to_string()),
-            name: entry.name.to_string(),
-            version: entry.version.to_string(),
-        })
-        .collect()
+    let registered = registered.map(|entry| StepHandler {
+        namespace: Some(entry.namespace.to_string()),
+        name: entry.name.to_string(),
+        version: entry.version.to_string(),
+    });
+    built_in.chain(registered).collect()
 }
 
 fn template(file: &str, template: &Template) -> ListedTemplate {

@@ -20,7 +20,7 @@ fn a_wrong_command_is_code_2() {
     place
         .run("rum")
         .exits(2)
-        .complains("a similar subcommand exists: 'run'");
+        .complains("similar subcommands exist: 'run'");
 }
 
 #[test]

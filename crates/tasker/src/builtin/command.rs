@@ -39,6 +39,8 @@ const EX_CONFIG: i32 = 78;
 pub(super) struct Command {
     limits: Arc<Limits>,
     environment: BTreeMap<String, String>,
+    /// How long a program has to end after SIGTERM.
+    term_grace: Duration,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +77,11 @@ struct Input<'a> {
 
 impl Command {
     pub(super) fn new(limits: Arc<Limits>, environment: BTreeMap<String, String>) -> Self {
-        Self { limits, environment }
+        Self {
+            limits,
+            environment,
+            term_grace: TERM_GRACE,
+        }
     }
 
     fn spawn(&self, ctx: &StepContext, settings: &Settings) -> Result<(Child, PathBuf), StepError> {
@@ -192,7 +198,7 @@ impl StepHandler for Command {
             idempotency_key: ctx.idempotency_key(),
         })?;
         let (mut child, program) = self.spawn(&ctx, &settings)?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let mut group = Group::of(&child);
         let stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let mut head = Head::default();
@@ -215,7 +221,7 @@ impl StepHandler for Command {
                 tokio::join!(write, read, listen)
             };
             let mut streams = std::pin::pin!(streams);
-            let ended = wait(&mut child, group, &ctx);
+            let ended = wait(&mut child, &mut group, &ctx, self.term_grace);
             let mut ended = std::pin::pin!(ended);
             tokio::select! {
                 biased;
@@ -277,24 +283,57 @@ async fn write_input(stdin: Option<ChildStdin>, input: &Json) {
 }
 
 /// Waits for the program's end; stops it when the handler is told to stop.
-async fn wait(child: &mut Child, group: Option<Pid>, ctx: &StepContext) -> std::io::Result<ExitStatus> {
-    tokio::select! {
+async fn wait(
+    child: &mut Child,
+    group: &mut Group,
+    ctx: &StepContext,
+    term_grace: Duration,
+) -> std::io::Result<ExitStatus> {
+    let status = tokio::select! {
         biased;
-        status = child.wait() => return status,
-        () = ctx.stop().cancelled() => signal(group, Signal::TERM),
-    }
-    if let Ok(status) = tokio::time::timeout(TERM_GRACE, child.wait()).await {
-        // Its children may not have listened.
-        signal(group, Signal::KILL);
-        return status;
-    }
-    signal(group, Signal::KILL);
-    child.wait().await
+        status = child.wait() => status,
+        () = ctx.stop().cancelled() => {
+            group.signal(Signal::TERM);
+            let status = tokio::time::timeout(term_grace, child.wait()).await;
+            // What it started may not have listened either.
+            group.signal(Signal::KILL);
+            match status {
+                Ok(status) => status,
+                Err(_) => child.wait().await,
+            }
+        }
+    };
+    group.leave();
+    status
 }
 
-/// Signals the program and what it started. A group that is gone needs no signal.
-fn signal(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        let _ = kill_process_group(group, signal);
+/// The process group of a program. When it is dropped before the program's end, the group is killed.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+
+    /// Signals the program and what it started. A group that is gone needs no signal.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Lets what is left of the group live.
+    fn leave(&mut self) {
+        self.0 = None;
     }
 }
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests;
