@@ -62,6 +62,52 @@ impl Json {
     }
 }
 
+/// How many lists and objects may contain one another in a context or a result.
+///
+/// Readers of JSON stop at 128 levels; the rest is for what contexts and results are wrapped in when they are handed on.
+pub(crate) const DEEPEST: usize = 100;
+
+/// Tells whether a value has more levels of lists and objects than a limit.
+pub(crate) fn is_deeper(value: &serde_json::Value, limit: usize) -> bool {
+    let mut waiting = vec![(value, 1)];
+    while let Some((value, depth)) = waiting.pop() {
+        let parts: &mut dyn Iterator<Item = &serde_json::Value> = match value {
+            serde_json::Value::Array(items) => &mut items.iter(),
+            serde_json::Value::Object(fields) => &mut fields.values(),
+            _ => continue,
+        };
+        if depth > limit {
+            return true;
+        }
+        waiting.extend(parts.map(|part| (part, depth + 1)));
+    }
+    false
+}
+
+impl Json {
+    /// Tells whether the text has more levels of lists and objects than a limit.
+    pub(crate) fn is_deeper(&self, limit: usize) -> bool {
+        let (mut depth, mut in_text, mut escaped) = (0, false, false);
+        for byte in self.0.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_text => escaped = true,
+                b'"' => in_text = !in_text,
+                _ if in_text => {}
+                b'[' | b'{' => {
+                    depth += 1;
+                    if depth > limit {
+                        return true;
+                    }
+                }
+                b']' | b'}' => depth -= 1,
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -97,7 +143,23 @@ impl<'de> Deserialize<'de> for Json {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(json!("]}\\\"[{"), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"[": inner}) })
+    }
+
+    proptest! {
+        #[test]
+        fn depth_counts_lists_and_objects(levels in 0usize..40, limit in 0usize..40) {
+            let value = nested(levels);
+            prop_assert_eq!(is_deeper(&value, limit), levels > limit);
+            prop_assert_eq!(Json::from(&value).is_deeper(limit), levels > limit);
+        }
+    }
 
     #[test]
     fn json_passes_through_unchanged() {

@@ -6,6 +6,7 @@
 mod canonical;
 mod check;
 mod context;
+mod defaults;
 mod document;
 mod faults;
 mod load;

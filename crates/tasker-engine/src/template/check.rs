@@ -1,19 +1,20 @@
 //! From a draft to a template: what the keys mean, and whether it makes sense together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tasker_graph::{Dag, DagError};
 use tasker_types::{
-    HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo, TemplateName, Version, nearest,
+    HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo, TemplateName, Version,
 };
 
-use super::document::Marked;
+use super::document::{DEEPEST, Marked, too_deep};
 use super::faults::Findings;
 use super::load::LoadOptions;
 use super::model::{EventDefinition, StepTemplate, Template, number};
 use super::read::Draft;
+use crate::json::is_deeper;
 
 /// Checks a step's handler while its template is loaded.
 pub trait CheckHandler: std::fmt::Debug {
@@ -134,10 +135,12 @@ pub(super) fn check(draft: Draft, options: &LoadOptions<'_>, findings: &mut Find
         .default_dependent_system
         .as_ref()
         .and_then(|text| name(text, "default_dependent_system", ParameterName::new, findings));
-    if let Some(schema) = &draft.context_schema
-        && let Err(problem) = super::context::check_schema(&schema.value)
-    {
-        findings.fault(schema.line, "bad_schema", format!("`context_schema` is no JSON Schema: {problem}"));
+    if let Some(schema) = &draft.context_schema {
+        if is_deeper(&schema.value, DEEPEST) {
+            findings.fault(schema.line, "too_deep", too_deep("`context_schema`"));
+        } else if let Err(problem) = super::context::check_schema(&schema.value) {
+            findings.fault(schema.line, "bad_schema", format!("`context_schema` is no JSON Schema: {problem}"));
+        }
     }
     let count = draft.steps.len();
     let limit = options.limits.steps_per_task;
@@ -219,7 +222,7 @@ fn check_version(text: Option<&Marked<String>>, findings: &mut Findings) -> Opti
 }
 
 fn number_steps<'a>(draft: &'a Draft, findings: &mut Findings) -> BTreeMap<&'a str, StepNo> {
-    if draft.steps.is_empty() && findings.is_clean() {
+    if draft.steps.is_empty() && !draft.steps_faulty {
         findings.fault(draft.steps_line, "no_steps", "the template has no steps; list at least one under `steps`");
     }
     let mut numbers = BTreeMap::new();
@@ -242,7 +245,7 @@ fn number_steps<'a>(draft: &'a Draft, findings: &mut Findings) -> BTreeMap<&'a s
 }
 
 fn unknown_step(step: &Marked<String>, says: &str, draft: &Draft, findings: &mut Findings) {
-    let advice = match nearest(&step.value, draft.steps.iter().map(|step| step.name.value.as_str())) {
+    let advice = match findings.hint(&step.value, draft.steps.iter().map(|step| step.name.value.as_str())) {
         Some(near) => format!("; did you mean `{near}`?"),
         None => "; name one of the template's steps".to_owned(),
     };
@@ -252,12 +255,12 @@ fn unknown_step(step: &Marked<String>, says: &str, draft: &Draft, findings: &mut
 /// Builds the graph; `None` when an edge or a cycle is wrong.
 fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut Findings) -> Option<Dag> {
     let mut edges = Vec::new();
-    let mut sound = numbers.len() == draft.steps.len();
+    let mut sound = true;
     for (to, step) in draft.steps.iter().enumerate() {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for parent in &step.depends_on {
             match numbers.get(parent.value.as_str()) {
-                Some(from) if seen.contains(from) => {
+                Some(from) if !seen.insert(*from) => {
                     let name = &step.name.value;
                     findings.warning(
                         parent.line,
@@ -265,10 +268,7 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
                         format!("step `{name}` depends on `{}` twice; remove one", parent.value),
                     );
                 }
-                Some(from) => {
-                    seen.push(*from);
-                    edges.push((from.0 as usize, to));
-                }
+                Some(from) => edges.push((from.0 as usize, to)),
                 None => {
                     sound = false;
                     unknown_step(parent, &format!("step `{}` depends on", step.name.value), draft, findings);
@@ -276,42 +276,48 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
             }
         }
     }
-    if !sound {
-        return None;
-    }
-    match Dag::build(draft.steps.iter().map(|step| step.name.value.clone()), edges) {
-        Ok(dag) => Some(dag),
-        Err(DagError::Cycles { cycles }) => {
-            for cycle in cycles {
-                let first = numbers.get(cycle[0].as_str()).map_or(0, |number| number.0 as usize);
-                let line = draft.steps[first].depends_on.first().and_then(|parent| parent.line);
-                findings.fault(line.or(draft.steps[first].line), "cycle", describe_cycle(&cycle));
+    // Cycles are looked for among the dependencies that are right, even if others are not.
+    let error = match Dag::build(draft.steps.iter().map(|step| &step.name.value), edges) {
+        Ok(dag) => return sound.then_some(dag),
+        Err(error) => error,
+    };
+    let place = |name: &str| {
+        let step = &draft.steps[numbers.get(name).map_or(0, |number| number.0 as usize)];
+        step.depends_on.first().and_then(|parent| parent.line).or(step.line)
+    };
+    for fault in error.faults() {
+        match fault {
+            DagError::SelfLoop { name } => {
+                findings.fault(place(name), "cycle", format!("step `{name}` depends on itself; remove that"));
             }
-            None
-        }
-        Err(error) => {
-            findings.fault(draft.steps_line, "bad_graph", error.to_string());
-            None
+            DagError::Cycles { cycles } => {
+                for cycle in cycles {
+                    findings.fault(place(&cycle[0]), "cycle", describe_cycle(cycle));
+                }
+            }
+            // Reported where the steps were numbered.
+            DagError::DuplicateName { .. } => {}
+            other => findings.fault(draft.steps_line, "bad_graph", other.to_string()),
         }
     }
+    None
 }
 
+/// How many steps of a cycle a message names.
+const SHOWN: usize = 60;
+
 fn describe_cycle(cycle: &[String]) -> String {
-    match cycle {
-        [alone] => format!("step `{alone}` depends on itself; remove that"),
-        steps => format!(
-            "the steps wait for one another: {} -> {}; remove one of these dependencies",
-            steps.join(" -> "),
-            steps[0]
-        ),
-    }
+    let shown = cycle.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(" -> ");
+    let more = if cycle.len() > SHOWN { format!(" -> … {} more", cycle.len() - SHOWN) } else { String::new() };
+    format!("the steps wait for one another: {shown}{more} -> {}; remove one of these dependencies", cycle[0])
 }
 
 fn check_named_steps(draft: &Draft, findings: &mut Findings) {
     let Some(named) = &draft.named_steps else { return };
-    let steps: Vec<_> = draft.steps.iter().map(|step| step.name.value.as_str()).collect();
-    let unlisted: Vec<_> = steps.iter().filter(|step| !named.value.iter().any(|name| name == **step)).collect();
-    let unknown: Vec<_> = named.value.iter().filter(|name| !steps.contains(&name.as_str())).collect();
+    let steps: BTreeSet<&str> = draft.steps.iter().map(|step| step.name.value.as_str()).collect();
+    let names: BTreeSet<&str> = named.value.iter().map(String::as_str).collect();
+    let (unlisted, unknown): (Vec<_>, Vec<_>) =
+        (steps.difference(&names).collect(), names.difference(&steps).collect());
     if !unlisted.is_empty() || !unknown.is_empty() {
         findings.fault(
             named.line,
@@ -340,6 +346,9 @@ fn check_step(
         }
     };
     let handler = check_handler_ref(step, findings);
+    if let Some(config) = step.config.as_ref().filter(|config| is_deeper(&config.value, DEEPEST)) {
+        findings.fault(config.line, "too_deep", too_deep(&format!("`config` of step `{label}`")));
+    }
     if step.retry_limit.value < 1 {
         findings.fault(
             step.retry_limit.line,
@@ -360,8 +369,9 @@ fn check_step(
         Some(seconds) => {
             let timeout = Duration::try_from_secs_f64(seconds.value).ok().filter(|limit| !limit.is_zero());
             if timeout.is_none() {
+                let bound = if seconds.value > 0.0 { "a smaller number" } else { "a number above 0" };
                 let message = format!(
-                    "`timeout_seconds` of step `{label}` is {}; write a number above 0, or leave it out",
+                    "`timeout_seconds` of step `{label}` is {}; write {bound}, or leave it out",
                     seconds.value
                 );
                 findings.fault(seconds.line, "bad_timeout", message);

@@ -60,6 +60,11 @@ impl Node {
         }
     }
 
+    /// Tells whether nothing is written.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Scalar(Value::Null))
+    }
+
     /// Returns the tree as a JSON value. Of a key that is there twice the last counts.
     pub(super) fn to_value(&self) -> Value {
         match self {
@@ -242,11 +247,12 @@ fn report(error: &serde_saphyr::Error, limits: &Limits, findings: &mut Findings)
         );
     } else if message.contains("recursion limit exceeded") || message.contains("breached: Depth") {
         findings.fault(line, "too_deep", too_deep("the file"));
+    } else if message.contains("budget breached: Documents") {
+        let message = "the file has several documents (`---`); put each template in a file of its own";
+        findings.fault(line, "several_documents", message);
     } else if message.contains("budget breached") || message.contains("alias replay") {
         let message = "the file's aliases (`*name`) repeat so much that it is too large; write less, or less often";
         findings.fault(line, "too_many_aliases", message);
-    } else if message.contains("ultiple documents") || message.contains("ocuments") {
-        findings.fault(line, "several_documents", "the file has several documents (`---`); put each template in a file of its own");
     } else {
         findings.fault(line, "syntax", format!("this is no valid YAML: {message}"));
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use tasker_types::nearest;
 use thiserror::Error;
 
 /// One fault, with what to write instead.
@@ -59,7 +60,11 @@ pub(super) struct Findings {
     pub(super) file: Option<String>,
     faults: Vec<TemplateFault>,
     warnings: Vec<TemplateFault>,
+    hints: u32,
 }
+
+/// How many names are compared with all others for a hint: a file may have many steps and many slips.
+const HINTS: u32 = 20;
 
 impl Findings {
     pub(super) fn new(file: Option<String>) -> Self {
@@ -78,6 +83,12 @@ impl Findings {
     pub(super) fn warning(&mut self, line: Option<u64>, code: &'static str, message: impl Into<String>) {
         let warning = self.finding(line, code, message.into());
         self.warnings.push(warning);
+    }
+
+    /// Returns the candidate that was probably meant; after many hints none.
+    pub(super) fn hint<'a>(&mut self, text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        self.hints += 1;
+        if self.hints > HINTS { None } else { nearest(text, candidates) }
     }
 
     pub(super) fn is_clean(&self) -> bool {

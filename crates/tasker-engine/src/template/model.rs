@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tasker_graph::Dag;
-use tasker_types::{HandlerRef, Limits, Namespace, ParameterName, StepName, StepNo, TemplateName, Version};
+use tasker_types::{HandlerRef, Limits, LimitsValues, Namespace, ParameterName, StepName, StepNo, TemplateName, Version};
 
 use super::check::{CheckHandler, CheckedStep, DraftStep, HandlerProblem, check};
 use super::document::{Marked, Node};
@@ -291,6 +291,13 @@ impl Template {
     }
 }
 
+/// Returns the limits of a template that is read back from a store: it was within those of its time, and smaller ones
+/// must not make its tasks unreadable.
+pub(super) fn stored_limits() -> Limits {
+    let values = LimitsValues { steps_per_task: u32::MAX, ..LimitsValues::default() };
+    Limits::try_from(values).unwrap_or_default()
+}
+
 impl Serialize for Template {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_value().serialize(serializer)
@@ -302,7 +309,7 @@ impl<'de> Deserialize<'de> for Template {
         let mut value = Value::deserialize(deserializer)?;
         let directory = value.as_object_mut().and_then(|fields| fields.remove("directory"));
         let mut findings = Findings::default();
-        let limits = Limits::default();
+        let limits = stored_limits();
         let template = read(&Node::from_value(value), None, &mut findings).and_then(|mut draft| {
             draft.directory = directory.and_then(|directory| directory.as_str().map(ToOwned::to_owned));
             check(draft, &LoadOptions::new(&limits), &mut findings)

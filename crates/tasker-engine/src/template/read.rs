@@ -1,5 +1,7 @@
 //! From a tree to a draft: which keys there are, of which type, under which spelling.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use tasker_types::nearest;
 
@@ -22,6 +24,8 @@ pub(super) struct Draft {
     pub(super) named_steps: Option<Marked<Vec<String>>>,
     pub(super) steps: Vec<DraftStep>,
     pub(super) steps_line: Option<u64>,
+    /// Whether there is something under `steps` that is not among them because it is wrong.
+    pub(super) steps_faulty: bool,
 }
 
 /// A key, the original's other spellings of it, and where it may stand.
@@ -137,7 +141,7 @@ impl<'a> Fields<'a> {
         convert: impl FnOnce(&Node) -> Option<T>,
     ) -> Option<Marked<T>> {
         let (key, value) = self.get(name)?;
-        if matches!(value.value, Node::Scalar(Value::Null)) {
+        if value.value.is_null() {
             return None;
         }
         let converted = convert(&value.value);
@@ -247,9 +251,10 @@ pub(super) fn read(node: &Node, environment: Option<&str>, findings: &mut Findin
     }
     if let Some((line, items)) = fields.list("steps", findings) {
         draft.steps_line = line;
-        for (index, item) in items.iter().enumerate() {
-            draft.steps.extend(read_step(item, index, findings));
-        }
+        draft.steps.extend(items.iter().enumerate().filter_map(|(index, item)| read_step(item, index, findings)));
+        draft.steps_faulty = draft.steps.len() < items.len();
+    } else {
+        draft.steps_faulty = fields.get("steps").is_some_and(|(_, steps)| !steps.value.is_null());
     }
     read_environments(&fields, environment, &mut draft, findings);
     Some(draft)
@@ -328,6 +333,8 @@ fn read_environments(
             return;
         }
     };
+    let numbers: BTreeMap<String, usize> =
+        draft.steps.iter().enumerate().rev().map(|(number, step)| (step.name.value.clone(), number)).collect();
     for (name, node) in entries {
         let what = format!("environment `{}`", name.value);
         let Some(fields) = Fields::of(&node.value, name.line, what, &[("steps", &["step_templates"])], findings)
@@ -336,7 +343,7 @@ fn read_environments(
         };
         let Some((_, items)) = fields.list("steps", findings) else { continue };
         for (index, item) in items.iter().enumerate() {
-            let change = read_override(item, index, &name.value, &draft.steps, findings);
+            let change = read_override(item, index, &name.value, &numbers, findings);
             if let (true, Some(change)) = (environment == Some(name.value.as_str()), change) {
                 change.apply(&mut draft.steps);
             }
@@ -374,7 +381,7 @@ fn read_override(
     item: &Marked<Node>,
     index: usize,
     environment: &str,
-    steps: &[DraftStep],
+    numbers: &BTreeMap<String, usize>,
     findings: &mut Findings,
 ) -> Option<Override> {
     let what = format!("{} of environment `{environment}`", step_label(&item.value, index));
@@ -383,9 +390,9 @@ fn read_override(
         findings.fault(fields.line, "missing_name", format!("{what} has no `name`; say which step it changes"));
         return None;
     };
-    let known = steps.iter().position(|step| step.name.value == name.value);
+    let known = numbers.get(&name.value).copied();
     if known.is_none() {
-        let advice = match nearest(&name.value, steps.iter().map(|step| step.name.value.as_str())) {
+        let advice = match findings.hint(&name.value, numbers.keys().map(String::as_str)) {
             Some(near) => format!("; did you mean `{near}`?"),
             None => "; name one of its steps, or remove it".to_owned(),
         };

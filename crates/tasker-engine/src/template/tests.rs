@@ -6,7 +6,9 @@ use tasker_types::{Limits, LimitsValues};
 
 use super::*;
 
+mod contexts;
 mod hostile;
+mod reports;
 
 fn options(limits: &Limits) -> LoadOptions<'_> {
     LoadOptions::new(limits)
@@ -313,62 +315,6 @@ fn a_file_is_named_and_must_be_readable() {
     std::fs::write(&path, WHOLE).unwrap();
     let loaded = Template::load(&path, &options(&limits)).unwrap();
     assert_eq!(loaded.template.directory(), directory.path().to_str());
-}
-
-fn with_schema(schema: Value) -> std::sync::Arc<Template> {
-    Template::builder("x").context_schema(schema).step(StepBuilder::new("a", "h")).build().unwrap()
-}
-
-#[test]
-fn defaults_are_filled_in_everywhere() {
-    let template = with_schema(json!({
-        "type": "object",
-        "properties": {
-            "currency": {"default": "EUR"},
-            "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}},
-            "shipping": {"default": {}, "properties": {"express": {"default": false}}},
-        },
-        "$defs": {"line": {"properties": {"count": {"$ref": "#/$defs/count"}}}, "count": {"default": 1}},
-    }));
-    let context = template.prepare_context(json!({"lines": [{}, {"count": 3}]}), &Limits::default()).unwrap();
-    assert_eq!(
-        context,
-        json!({"currency": "EUR", "lines": [{"count": 1}, {"count": 3}], "shipping": {"express": false}})
-    );
-}
-
-#[test]
-fn a_schema_that_refers_to_itself_ends() {
-    let template = with_schema(json!({"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"a": {"$ref": "#/$defs/a"}}}}}));
-    assert!(template.prepare_context(json!({"a": {"a": {}}}), &Limits::default()).is_ok());
-}
-
-#[test]
-fn a_context_that_does_not_fit_is_refused_with_all_faults() {
-    let template = with_schema(json!({
-        "type": "object", "required": ["id"], "properties": {"amount": {"type": "number"}},
-    }));
-    let faults = template.prepare_context(json!({"amount": "much"}), &Limits::default()).unwrap_err();
-    assert_eq!(
-        faults.to_string(),
-        "the context does not fit the template's schema: \"id\" is a required property\n\
-         `/amount` does not fit the template's schema: \"much\" is not of type \"number\""
-    );
-    assert_eq!(
-        template.prepare_context(json!([]), &Limits::default()).unwrap_err().to_string(),
-        "the context must be a JSON object, but it is a list"
-    );
-}
-
-#[test]
-fn a_context_over_the_limit_is_refused() {
-    let template = with_schema(json!({}));
-    let large = json!({"text": "x".repeat(1 << 20)});
-    assert_eq!(
-        template.prepare_context(large, &Limits::default()).unwrap_err().to_string(),
-        "the context has 1048587 bytes, but the limit is 1048576; pass a reference to the data instead, or raise \
-         `limits.context`"
-    );
 }
 
 proptest! {

@@ -15,7 +15,7 @@ use crate::claim::{Claim, End, Lease, Outcome};
 use crate::clock::Entropy;
 use crate::failure::{Failure, Severity};
 use crate::handler::{Done, Handlers, StepContext, StepError, StepHandler, StopPolicy};
-use crate::json::Json;
+use crate::json::{DEEPEST, Json};
 
 /// Why a handler is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,11 +134,14 @@ impl Environment {
 
     fn end(&self, claim: &Claim, result: Result<Done, StepError>) -> End {
         match result {
-            Ok(Done::Result(result)) => match self.too_large(&result) {
+            Ok(Done::Result(result)) => match self.rejects("result", &result) {
                 None => End::Succeed { result },
                 Some(failure) => self.failed(claim, failure, None),
             },
-            Ok(Done::Suspend { wake_in, checkpoint }) => End::Suspend { wake_in, checkpoint },
+            Ok(Done::Suspend { wake_in, checkpoint }) => match self.rejects("checkpoint", &checkpoint) {
+                None => End::Suspend { wake_in, checkpoint },
+                Some(failure) => self.failed(claim, failure, None),
+            },
             Err(error) => {
                 let (failure, retry_after) = error.into_parts();
                 self.failed(claim, failure, retry_after)
@@ -146,16 +149,17 @@ impl Environment {
         }
     }
 
-    fn too_large(&self, result: &Json) -> Option<Failure> {
-        let (size, limit) = (result.as_str().len() as u64, self.limits.result);
-        (size > limit).then(|| {
-            Failure::permanent(
-                Failure::RESULT_REJECTED,
-                format!(
-                    "the result has {size} bytes, but the limit is {limit}; return less, or raise `limits.result`"
-                ),
-            )
-        })
+    /// Returns why something that a handler returned cannot be kept, if it cannot.
+    fn rejects(&self, what: &str, json: &Json) -> Option<Failure> {
+        let (size, limit) = (json.as_str().len() as u64, self.limits.result);
+        let message = if size > limit {
+            format!("the {what} has {size} bytes, but the limit is {limit}; return less, or raise `limits.result`")
+        } else if json.is_deeper(DEEPEST) {
+            format!("the {what} is nested more than {DEEPEST} levels deep; make it flatter, or return it as a text")
+        } else {
+            return None;
+        };
+        Some(Failure::permanent(Failure::RESULT_REJECTED, message))
     }
 
     fn failed(&self, claim: &Claim, failure: Failure, retry_after: Option<Duration>) -> End {
