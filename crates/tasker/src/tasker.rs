@@ -271,6 +271,9 @@ impl Tasker {
         let problem = match problem {
             HandlerProblem::Unknown { message } => message,
             HandlerProblem::Config { faults } => format!("its `config`: {}", faults.join("; ")),
+            HandlerProblem::Parents { missing, .. } => {
+                format!("its handler takes the result of `{}`; add it to `depends_on`", missing.join("`, `"))
+            }
         };
         Err(RunError::Handler {
             template: template.full_name(),

@@ -150,17 +150,20 @@ pub(crate) fn failure(transition: &Transition) -> Option<Failure> {
     transition.metadata.as_ref()?.to().ok()
 }
 
-/// Writes a failure as `code: message`, in one line; a failure without a code of its own as its message.
+/// Writes a failure as `code: message`, in one line; one whose code says nothing beside the message as its message.
 pub(crate) fn failure_text(failure: &Failure) -> String {
     let message = first_line(&failure.message);
-    if failure.code == Failure::ERROR || message.is_empty() {
-        return if message.is_empty() {
-            failure.code.clone()
-        } else {
-            message
-        };
+    let code = &failure.code;
+    if message.is_empty() {
+        return code.clone();
     }
-    format!("{}: {message}", failure.code)
+    // The message of a command names how it ended.
+    let says_nothing = code == Failure::ERROR || code.starts_with("exit_") || code.starts_with("signal_");
+    if says_nothing {
+        message
+    } else {
+        format!("{code}: {message}")
+    }
 }
 
 fn reason(transition: &Transition) -> String {

@@ -1,5 +1,7 @@
 //! The real binary, run as a person would run it: in a directory of its own, with an environment of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod config;
 mod graph;
 mod interrupted;
