@@ -39,6 +39,12 @@ pub trait StepHandler: Send + Sync {
         Ok(())
     }
 
+    /// Returns the parents whose results the handler cannot do without. A template whose step does not wait for them is
+    /// refused.
+    fn required_parents(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Says how the handler is stopped before its end.
     fn stop_policy(&self) -> StopPolicy {
         StopPolicy::Drop
@@ -244,7 +250,7 @@ impl StepContext {
         json.to().map_err(|error| {
             StepError::permanent(
                 Failure::INPUT_REJECTED,
-                format!("the {what} of step `{}` do not fit its handler: {error}", self.step_name()),
+                format!("the {what} not fit the handler of step `{}`: {error}", self.step_name()),
             )
         })
     }
@@ -329,6 +335,16 @@ impl CheckHandler for Handlers {
         let resolved = self
             .resolve(step.namespace, step.handler)
             .map_err(|unresolved| HandlerProblem::Unknown { message: unresolved.message })?;
-        resolved.handler.check_step(step).map_err(|faults| HandlerProblem::Config { faults })
+        let config = resolved.handler.check_step(step).err().unwrap_or_default();
+        let mut missing = resolved.handler.required_parents();
+        missing.retain(|parent| !step.parents.contains(parent));
+        match (config.is_empty(), missing.is_empty()) {
+            (true, true) => Ok(()),
+            (false, true) => Err(HandlerProblem::Config { faults: config }),
+            (_, false) => {
+                let missing = missing.into_iter().map(ToOwned::to_owned).collect();
+                Err(HandlerProblem::Parents { missing, config })
+            }
+        }
     }
 }

@@ -18,6 +18,10 @@
 //! let price = handler(price);
 //! ```
 
+mod fields;
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -48,6 +52,11 @@ pub trait FromStep: Sized {
         let _ = config;
         Ok(())
     }
+
+    /// Returns the parents whose results it cannot do without; a template whose step does not wait for them is refused.
+    fn required_parents() -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// The task's context, read as a type.
@@ -55,6 +64,9 @@ pub trait FromStep: Sized {
 pub struct Context<T>(pub T);
 
 /// The results of the step's parents, read as a type whose fields are named like the parents.
+///
+/// A template in which the step does not wait for one of them is refused. A field that is an `Option` may name a step
+/// that is no parent; so may every key of a map.
 #[derive(Clone, Debug)]
 pub struct Parents<T>(pub T);
 
@@ -64,19 +76,23 @@ pub struct Config<T>(pub T);
 
 impl<T: DeserializeOwned> FromStep for Context<T> {
     fn from_step(ctx: &StepContext) -> Result<Self, StepError> {
-        ctx.read("task context and the types", ctx.context()).map(Self)
+        ctx.read("task's context does", ctx.context()).map(Self)
     }
 }
 
 impl<T: DeserializeOwned> FromStep for Parents<T> {
     fn from_step(ctx: &StepContext) -> Result<Self, StepError> {
-        ctx.read("results of the parents", &ctx.parents_object()).map(Self)
+        ctx.read("results of the parents do", &ctx.parents_object()).map(Self)
+    }
+
+    fn required_parents() -> Vec<&'static str> {
+        fields::required_fields::<T>()
     }
 }
 
 impl<T: DeserializeOwned> FromStep for Config<T> {
     fn from_step(ctx: &StepContext) -> Result<Self, StepError> {
-        ctx.read("configuration keys", &Json::from(&ctx.config())).map(Self)
+        ctx.read("configuration does", &Json::from(&ctx.config())).map(Self)
     }
 
     fn check_config(config: &serde_json::Value) -> Result<(), String> {
@@ -100,6 +116,9 @@ pub trait HandlerFn<Arguments>: Send + Sync + 'static {
 
     /// Checks a configuration for every argument.
     fn check_config(config: &serde_json::Value) -> Vec<String>;
+
+    /// Returns the parents whose results the arguments cannot do without.
+    fn required_parents() -> Vec<&'static str>;
 }
 
 fn to_json<T: Serialize>(result: &T) -> Result<Json, StepError> {
@@ -131,6 +150,11 @@ macro_rules! handler_fn {
                 let checks: [Result<(), String>; _] = [$($argument::check_config(config)),*];
                 checks.into_iter().filter_map(Result::err).collect()
             }
+
+            fn required_parents() -> Vec<&'static str> {
+                let parents: [Vec<&'static str>; _] = [$($argument::required_parents()),*];
+                parents.concat()
+            }
         }
     };
 }
@@ -159,6 +183,10 @@ where
     fn check_step(&self, step: &CheckedStep<'_>) -> Result<(), Vec<String>> {
         let faults = Function::check_config(step.config);
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    fn required_parents(&self) -> Vec<&'static str> {
+        Function::required_parents()
     }
 }
 

@@ -53,6 +53,13 @@ pub enum HandlerProblem {
         /// Each fault, a sentence without a full stop.
         faults: Vec<String>,
     },
+    /// The handler takes results of steps that this one does not wait for.
+    Parents {
+        /// The names of these steps.
+        missing: Vec<String>,
+        /// Each fault of the configuration beside, as in [`HandlerProblem::Config`].
+        config: Vec<String>,
+    },
 }
 
 /// What a handler that is not known means.
@@ -464,12 +471,25 @@ fn check_handlers(draft: &Draft, namespace: &Namespace, options: &LoadOptions<'_
                     UnknownHandlers::Warn => findings.warning(handler.line, "unknown_handler", message),
                 }
             }
-            Err(HandlerProblem::Config { faults }) => {
-                let line = step.config.as_ref().and_then(|config| config.line).or(handler.line);
-                for fault in faults {
-                    findings.fault(line, "bad_config", format!("`config` of step `{label}`: {fault}"));
+            Err(HandlerProblem::Config { faults }) => refuse_config(step, handler, &faults, findings),
+            Err(HandlerProblem::Parents { missing, config }) => {
+                refuse_config(step, handler, &config, findings);
+                let line = step.depends_on.first().and_then(|parent| parent.line).or(handler.line);
+                for parent in missing {
+                    let message = format!(
+                        "the handler `{}` of step `{label}` takes the result of `{parent}`; add it to `depends_on`",
+                        handler.value
+                    );
+                    findings.fault(line, "undeclared_parent", message);
                 }
             }
         }
+    }
+}
+
+fn refuse_config(step: &DraftStep, handler: &Marked<String>, faults: &[String], findings: &mut Findings) {
+    let line = step.config.as_ref().and_then(|config| config.line).or(handler.line);
+    for fault in faults {
+        findings.fault(line, "bad_config", format!("`config` of step `{}`: {fault}", step.name.value));
     }
 }
