@@ -1,5 +1,8 @@
 //! A request for a task: what a caller says, checked against the template and made into a task to create.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +14,10 @@ use thiserror::Error;
 use crate::json::Json;
 use crate::record::Origin;
 use crate::store::{Idempotency, NewTask};
-use crate::template::{ContextFaults, Template, canonical_json};
+use crate::template::{ContextFaults, Template, canonical_json, check_form};
+
+/// Why a task was asked for when the request does not say.
+const DEFAULT_REASON: &str = "unknown";
 
 /// A request for one run of a template.
 #[derive(Clone, Debug)]
@@ -185,13 +191,19 @@ impl TaskRequest {
                 limit: limits.steps_per_task,
             });
         }
-        self.context = self.template.prepare_context(self.context, limits)?;
+        // Before anything walks through the context: it may be too deep for that.
+        check_form(&self.context, limits)?;
         let bypass = self.bypassed_steps()?;
-        let identity = identity.of(&self, id);
+        self.bypass.sort_unstable();
+        self.bypass.dedup();
+        self.origin.reason.get_or_insert_with(|| DEFAULT_REASON.to_owned());
+        // What the caller said, without defaults, which a later version of the template may change.
         let idempotency = self
             .idempotency_key
             .take()
             .map(|key| Idempotency { key, digest: sha256(&self.said_in_full()) });
+        self.context = self.template.prepare_context(self.context, limits)?;
+        let identity = identity.of(&self, id);
         let context = Json::from(&self.context);
         let mut task = NewTask::new(id, self.template, context);
         task.origin = self.origin;

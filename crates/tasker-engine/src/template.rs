@@ -18,6 +18,7 @@ mod tests;
 pub use canonical::canonical_json;
 pub use check::{CheckHandler, CheckedStep, HandlerProblem, UnknownHandlers};
 pub use context::ContextFaults;
+pub(crate) use context::check_form;
 pub use faults::{TemplateFault, TemplateFaults};
 pub use load::{LoadOptions, Loaded};
 pub use model::{EventDefinition, StepBuilder, StepTemplate, Template, TemplateBuilder};

@@ -58,22 +58,7 @@ impl Template {
     ///
     /// All faults: no object, over the limit, nested too deep, or where it does not fit the schema.
     pub fn prepare_context(&self, mut context: Value, limits: &Limits) -> Result<Value, ContextFaults> {
-        if !context.is_object() {
-            let kind = match context {
-                Value::Array(_) => "a list",
-                Value::String(_) => "a text",
-                Value::Number(_) => "a number",
-                Value::Bool(_) => "true or false",
-                _ => "null",
-            };
-            return Err(ContextFaults::one(format!("the context must be a JSON object, but it is {kind}")));
-        }
-        if is_deeper(&context, DEEPEST) {
-            return Err(ContextFaults::one(format!(
-                "the context is nested more than {DEEPEST} levels deep; make it flatter, or pass it as a text"
-            )));
-        }
-        check_size(&context, limits.context, "")?;
+        check_form(&context, limits)?;
         let Some(schema) = self.context_schema() else { return Ok(context) };
         fill_defaults(schema, &mut context, limits.context).map_err(ContextFaults::one)?;
         check_size(&context, limits.context, " with the defaults of the template's schema")?;
@@ -96,6 +81,26 @@ impl Template {
         }
         if faults.is_empty() { Ok(context) } else { Err(ContextFaults(faults)) }
     }
+}
+
+/// Checks what can be said of a context without a schema: it is an object, not too deep and not too large.
+pub(crate) fn check_form(context: &Value, limits: &Limits) -> Result<(), ContextFaults> {
+    if !context.is_object() {
+        let kind = match context {
+            Value::Array(_) => "a list",
+            Value::String(_) => "a text",
+            Value::Number(_) => "a number",
+            Value::Bool(_) => "true or false",
+            _ => "null",
+        };
+        return Err(ContextFaults::one(format!("the context must be a JSON object, but it is {kind}")));
+    }
+    if is_deeper(context, DEEPEST) {
+        return Err(ContextFaults::one(format!(
+            "the context is nested more than {DEEPEST} levels deep; make it flatter, or pass it as a text"
+        )));
+    }
+    check_size(context, limits.context, "")
 }
 
 fn check_size(context: &Value, limit: u64, with: &str) -> Result<(), ContextFaults> {
