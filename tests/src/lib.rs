@@ -1,0 +1,6 @@
+//! What tests of the whole share: the stores that there are, and a simulation of workers that fail in every way.
+
+pub mod simulation;
+mod stores;
+
+pub use stores::{Opened, StoreKind};

@@ -1,0 +1,45 @@
+//! A clock that jumps.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tasker_engine::{Clock, TokioClock};
+use tasker_types::Timestamp;
+
+/// A clock that follows virtual time and can be set, as an administrator or a time server does.
+#[derive(Debug)]
+pub(super) struct JumpingClock {
+    steady: TokioClock,
+    offset_us: AtomicI64,
+}
+
+impl JumpingClock {
+    /// Returns a clock at 2026-01-01T00:00:00Z.
+    pub(super) fn new() -> Self {
+        let steady = TokioClock::starting_at(Timestamp::from_micros(1_767_225_600_000_000));
+        Self {
+            steady,
+            offset_us: AtomicI64::new(0),
+        }
+    }
+
+    /// Sets the clock ahead.
+    pub(super) fn ahead(&self, by: Duration) {
+        self.offset_us.fetch_add(micros(by), Ordering::Relaxed);
+    }
+
+    /// Sets the clock back.
+    pub(super) fn back(&self, by: Duration) {
+        self.offset_us.fetch_sub(micros(by), Ordering::Relaxed);
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.steady.now().as_micros() + self.offset_us.load(Ordering::Relaxed))
+    }
+}
