@@ -2,6 +2,9 @@
 //!
 //! Progress never depends on it: a finished step wakes its children at once. This is the safety net under that.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
