@@ -1,17 +1,4 @@
-//! The vocabulary that every Tasker crate shares: ids, names, versions, states, the facts that decide
-//! whether a step may run, and the validated settings.
-//!
-//! This crate is pure. It reads no clock, no environment and no file, and knows no other Tasker crate.
-//!
-//! ```
-//! use tasker_types::{StepFacts, StepState, TaskContext, TaskState};
-//!
-//! let fetched = StepFacts { state: StepState::Complete, attempts: 1, ..StepFacts::default() };
-//! let parsed = StepFacts { unmet_parents: 0, ..StepFacts::default() };
-//! let context = TaskContext::of(TaskState::InProgress, [&fetched, &parsed]);
-//! assert_eq!(context.ready_steps, 1);
-//! assert_eq!(context.completion_percentage, 50.0);
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod context;
 mod facts;
