@@ -2,5 +2,7 @@
 
 pub mod simulation;
 mod stores;
+mod workshop;
 
 pub use stores::{Opened, StoreKind};
+pub use workshop::Workshop;
