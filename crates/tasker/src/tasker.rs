@@ -272,7 +272,10 @@ impl Tasker {
             HandlerProblem::Unknown { message } => message,
             HandlerProblem::Config { faults } => format!("its `config`: {}", faults.join("; ")),
             HandlerProblem::Parents { missing, .. } => {
-                format!("its handler takes the result of `{}`; add it to `depends_on`", missing.join("`, `"))
+                format!(
+                    "its handler takes the result of `{}`; add it to `depends_on`",
+                    missing.join("`, `")
+                )
             }
         };
         Err(RunError::Handler {

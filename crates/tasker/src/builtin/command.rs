@@ -31,7 +31,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The exit codes of `sysexits.h` that mean something here.
 const EX_DATAERR: i32 = 65;
-const EX_TEMPFAIL: i32 = 75;
 const EX_CONFIG: i32 = 78;
 
 /// Runs programs.
@@ -84,7 +83,7 @@ impl Command {
         }
     }
 
-    fn spawn(&self, ctx: &StepContext, settings: &Settings) -> Result<(Child, PathBuf), StepError> {
+    fn spawn(&self, ctx: &StepContext, settings: &Settings) -> Result<Child, StepError> {
         let directory = ctx.template_directory().map(Path::new);
         let program = find_program(&settings.program, directory);
         let mut command = tokio::process::Command::new(&program);
@@ -94,64 +93,64 @@ impl Command {
             command.arg(as_text(&template.fill(ctx, &self.environment)?));
         }
         command.envs(&settings.env);
-        match (&settings.cwd, directory) {
-            (Some(cwd), Some(directory)) => command.current_dir(directory.join(cwd)),
-            (Some(cwd), None) => command.current_dir(cwd),
-            (None, Some(directory)) => command.current_dir(directory),
-            (None, None) => &mut command,
+        let cwd = match (&settings.cwd, directory) {
+            (Some(cwd), Some(directory)) => Some(directory.join(cwd)),
+            (Some(cwd), None) => Some(PathBuf::from(cwd)),
+            (None, directory) => directory.map(Path::to_owned),
         };
+        if let Some(cwd) = cwd {
+            if !cwd.is_dir() {
+                let message = format!("the working directory `{}` is not there", cwd.display());
+                return Err(StepError::permanent("program_not_started", message));
+            }
+            command.current_dir(cwd);
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        let child = command.spawn().map_err(|error| {
+        command.spawn().map_err(|error| {
+            use std::io::ErrorKind::{ArgumentListTooLong, InvalidInput, NotFound, PermissionDenied};
             let message = format!("the program `{}` cannot be started: {error}", program.display());
             match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
+                NotFound | PermissionDenied | InvalidInput | ArgumentListTooLong => {
                     StepError::permanent("program_not_started", message)
                 }
                 _ => StepError::retryable(message).with_code("program_not_started"),
             }
-        })?;
-        Ok((child, program))
+        })
     }
 
     fn result(
         &self,
-        program: &Path,
+        program: &str,
         status: ExitStatus,
         stdout: &Head,
         stderr: &str,
     ) -> Result<Done, StepError> {
-        let program = program.display();
         let context = json!({ "exit_code": status.code(), "signal": status.signal(), "stderr": stderr });
         if status.success() {
-            return self
-                .read_result(stdout)
-                .map(Done::Result)
-                .map_err(|error| error.with_context(&context));
+            let result = self.read_result(stdout).map(Done::Result);
+            return result.map_err(|error| error.with_context(&context));
         }
-        let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty());
-        let told = last_line.map_or(String::new(), |line| format!(": {}", line.trim()));
+        let ended = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("`{program}` ended with code {code}"),
+            (None, signal) => format!("`{program}` was ended by signal {}", signal.unwrap_or_default()),
+        };
+        // What the program said last is what a person wants to know first.
+        let message = match stderr.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+            Some(said) => format!("{said} ({ended})"),
+            None => ended,
+        };
         let error = match (status.code(), status.signal()) {
-            (Some(code @ (EX_DATAERR | EX_CONFIG)), _) => StepError::permanent(
-                format!("exit_{code}"),
-                format!("`{program}` ended with code {code}{told}"),
-            ),
-            (Some(code), _) => {
-                let busy = if code == EX_TEMPFAIL {
-                    " (try again later)"
-                } else {
-                    ""
-                };
-                StepError::retryable(format!("`{program}` ended with code {code}{busy}{told}"))
-                    .with_code(format!("exit_{code}"))
+            (Some(code @ (EX_DATAERR | EX_CONFIG)), _) => {
+                StepError::permanent(format!("exit_{code}"), message)
             }
+            // Among them EX_TEMPFAIL, 75, for programs that want to say so.
+            (Some(code), _) => StepError::retryable(message).with_code(format!("exit_{code}")),
             (None, signal) => {
-                let signal = signal.unwrap_or_default();
-                StepError::retryable(format!("`{program}` was ended by signal {signal}{told}"))
-                    .with_code(format!("signal_{signal}"))
+                StepError::retryable(message).with_code(format!("signal_{}", signal.unwrap_or_default()))
             }
         };
         Err(error.with_context(&context))
@@ -197,7 +196,7 @@ impl StepHandler for Command {
             attempt: ctx.attempt(),
             idempotency_key: ctx.idempotency_key(),
         })?;
-        let (mut child, program) = self.spawn(&ctx, &settings)?;
+        let mut child = self.spawn(&ctx, &settings)?;
         let mut group = Group::of(&child);
         let stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -236,12 +235,12 @@ impl StepHandler for Command {
         let status = status.map_err(|error| {
             StepError::retryable(format!(
                 "the end of `{}` cannot be learned: {error}",
-                program.display()
+                settings.program
             ))
         })?;
         let (front, back) = tail.as_slices();
         let stderr = String::from_utf8_lossy(&[front, back].concat()).into_owned();
-        self.result(&program, status, &head, &stderr)
+        self.result(&settings.program, status, &head, &stderr)
     }
 
     fn check_step(&self, step: &CheckedStep<'_>) -> Result<(), Vec<String>> {

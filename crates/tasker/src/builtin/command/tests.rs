@@ -102,7 +102,7 @@ async fn exit_codes_say_whether_to_try_again() {
         &sh("exit 75").await,
         Retryable,
         "exit_75",
-        "`sh` ended with code 75 (try again later)",
+        "`sh` ended with code 75",
     );
     failed(
         &sh("exit 65").await,
@@ -131,7 +131,7 @@ async fn the_end_of_standard_error_is_kept() {
         &step,
         Severity::Permanent,
         "exit_65",
-        "`sh` ended with code 65: no account",
+        "no account (`sh` ended with code 65)",
     );
     let context = step.error.unwrap().context.unwrap().to_value();
     assert_eq!(
@@ -207,6 +207,12 @@ async fn a_program_that_is_not_there_is_permanent() {
         Severity::Permanent,
         "program_not_started",
         "the program `no-such-program` cannot be started: No such file or directory (os error 2)",
+    );
+    failed(
+        &run(json!({ "program": "true", "cwd": "/no/such/directory" })).await,
+        Severity::Permanent,
+        "program_not_started",
+        "the working directory `/no/such/directory` is not there",
     );
 }
 
