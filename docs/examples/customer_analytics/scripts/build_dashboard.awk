@@ -89,6 +89,10 @@ function read_all(    file, n) {
     close(file)
 }
 
+function span() {
+    return months + 0 (months == 1 ? " month" : " months")
+}
+
 # ---- the page
 
 function put(line) {
@@ -105,7 +109,7 @@ function page() {
     style()
     put("</head>")
     put("<body>")
-    put("<header><h1>Customer analytics</h1><p>" months " months of orders to " html(parameter("as_of")) \
+    put("<header><h1>Customer analytics</h1><p>Orders of " span() " to " html(parameter("as_of")) \
         ", in US dollars, cancelled orders left out.</p></header>")
     put("<main>")
     tiles()
@@ -312,7 +316,7 @@ function quality(title, name) {
 # ---- the same as text
 
 function summary(    i) {
-    print "Customer analytics, " months " months to " parameter("as_of") > text
+    print "Customer analytics, " span() " to " parameter("as_of") > text
     print "" > text
     fact("Net revenue", dollars(figure["net_cents"]))
     fact("Refunds", dollars(figure["refund_cents"]))

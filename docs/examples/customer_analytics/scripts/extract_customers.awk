@@ -51,12 +51,12 @@ BEGIN {
     }
     close(target)
 
-    say("rows", rows + 0)
-    say("kept", kept + 0)
-    say("repeated", repeated + 0)
-    say("refused", refused + 0)
-    say("merged", merged + 0)
-    say("without_email", unreachable + 0)
+    say("rows", rows)
+    say("kept", kept)
+    say("repeated", repeated)
+    say("refused", refused)
+    say("merged", merged)
+    say("without_email", unreachable)
     say_path("refused_path", "customers_refused.csv")
     exit
 }

@@ -32,10 +32,10 @@ BEGIN {
     close(target)
     close(refused_file)
 
-    say("rows", rows + 0)
-    say("kept", kept + 0)
-    say("repeated", repeated + 0)
-    say("refused", refused + 0)
+    say("rows", rows)
+    say("kept", kept)
+    say("repeated", repeated)
+    say("refused", refused)
     say("net_usd", from_cents(total))
     say_path("refused_path", "orders_refused.csv")
     exit

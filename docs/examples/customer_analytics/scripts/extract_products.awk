@@ -38,11 +38,11 @@ BEGIN {
     close(target)
     close(refused_file)
 
-    say("rows", rows + 0)
-    say("kept", kept + 0)
-    say("repeated", repeated + 0)
-    say("refused", refused + 0)
-    say("without_category", uncategorised + 0)
+    say("rows", rows)
+    say("kept", kept)
+    say("repeated", repeated)
+    say("refused", refused)
+    say("without_category", uncategorised)
     say_path("refused_path", "products_refused.csv")
     exit
 }

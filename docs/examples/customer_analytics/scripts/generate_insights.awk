@@ -18,10 +18,10 @@ BEGIN {
     close(target)
     write_figures()
 
-    say("insights", insights + 0)
+    say("insights", insights)
     say("net_usd", from_cents(net))
-    say("orders", orders + 0)
-    say("stock_alerts", alerts + 0)
+    say("orders", orders)
+    say("stock_alerts", alerts)
     say_path("figures", "figures.csv")
     exit
 }
@@ -98,7 +98,7 @@ function growth(    i, now, before_that, change) {
 }
 
 function best_month(    i, best) {
-    if (!months) return
+    if (months < 2) return
     best = 1
     for (i = 2; i <= months; i++) if (month_net[i] > month_net[best]) best = i
     insight("leadership", 1, month[best] " was the best month", "It brought " dollars(month_net[best]) " net, " \
@@ -106,7 +106,7 @@ function best_month(    i, best) {
 }
 
 function concentration() {
-    if (!buyers) return
+    if (buyers < 5) return
     insight("leadership", 2, "A fifth of the customers bring " percent(top_net, all_net) " % of the revenue", \
         int(buyers / 5) " of " buyers " buyers; " percent(repeaters, buyers) " % of all buyers came back at least once.")
 }
@@ -150,6 +150,7 @@ function stock(    i, sku, names) {
 function margins(    i, sku, worst) {
     for (i = 1; i <= products && i <= 20; i++) {
         sku = product[i]
+        if (product_net[sku] <= 0) break
         if (worst == "" || product_margin[sku] / product_net[sku] < product_margin[worst] / product_net[worst]) worst = sku
     }
     if (worst == "") return

@@ -14,9 +14,9 @@ function fail(code, message) {
     exit code
 }
 
-# Says a part of the step's result.
+# Says a part of the step's result; what was never counted is 0.
 function say(name, value) {
-    printf "%s\"%s\": %s", said++ ? ", " : "", name, value
+    printf "%s\"%s\": %s", (said++ ? ", " : ""), name, (value == "" ? 0 : value)
 }
 
 function say_path(name, file) {

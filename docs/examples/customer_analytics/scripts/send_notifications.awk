@@ -26,7 +26,7 @@ BEGIN {
     }
     close(target)
 
-    say("messages", teams + 0)
+    say("messages", teams)
     exit
 }
 

@@ -14,7 +14,7 @@ BEGIN {
 
     say("people", people)
     say("buyers", buyers)
-    say("unknown_customer_orders", strangers + 0)
+    say("unknown_customer_orders", strangers)
     say_path("segments", "segments.csv")
     say_path("cohorts", "cohorts.csv")
     say_path("countries", "countries.csv")

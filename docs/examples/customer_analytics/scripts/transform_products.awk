@@ -11,7 +11,7 @@ BEGIN {
 
     say("products", products)
     say("sold_products", sold)
-    say("unknown_product_orders", strangers + 0)
+    say("unknown_product_orders", strangers)
     say_path("categories", "categories.csv")
     say_path("months", "months.csv")
     exit
