@@ -1,5 +1,9 @@
 //! Tests that need more than one crate.
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod examples;
+mod forgotten;
+mod program;
 mod rules;
 mod simulation;
 mod workflows;

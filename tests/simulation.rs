@@ -1,7 +1,14 @@
 //! Runs of seeds, as `cargo xtask sim` plays them.
 
-use tests::StoreKind;
-use tests::simulation::{Counts, simulate};
+mod liar;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tests::simulation::{Counts, simulate, simulate_on};
+use tests::{Opened, StoreKind};
+
+use liar::{Liar, Lie};
 
 #[test]
 fn twenty_seeds_end_well_on_every_store() {
@@ -53,4 +60,55 @@ fn a_seed_gives_one_history_and_another_seed_another() {
         );
         assert_ne!(first.digest, other.digest, "on {kind}");
     }
+}
+
+/// Plays seeds on a store that lies until one goes wrong, and returns what was said about it.
+#[track_caller]
+fn found_out(lie: Lie, problem: &str) {
+    let mut said = Vec::new();
+    for seed in 0..20 {
+        let run = simulate_on(seed, |clock| {
+            let opened = StoreKind::Memory.open(clock);
+            let inner = Arc::clone(&opened.store);
+            let liar = Liar {
+                inner,
+                lie,
+                occasions: AtomicU64::new(0),
+            };
+            Opened::new(Arc::new(liar), opened)
+        });
+        said.extend(run.unwrap().problems);
+    }
+    assert!(
+        said.iter().any(|said| said.contains(problem)),
+        "{lie:?} was not found out: {said:#?}"
+    );
+}
+
+#[test]
+fn a_store_that_forgets_a_result_is_found_out() {
+    found_out(Lie::ForgetsResults, "was acknowledged, but is not there");
+}
+
+#[test]
+fn a_store_that_changes_a_result_is_found_out() {
+    found_out(Lie::ChangesResults, "and is \"something else\"");
+}
+
+#[test]
+fn a_store_that_loses_a_task_is_found_out() {
+    found_out(Lie::LosesTasks, "it was acknowledged, but is not there");
+}
+
+#[test]
+fn a_store_that_hides_history_is_found_out() {
+    found_out(
+        Lie::HidesHistory,
+        "the history ends in `in_progress`, but the row is `complete`",
+    );
+}
+
+#[test]
+fn a_store_whose_leases_never_end_is_found_out() {
+    found_out(Lie::KeepsLeases, "it is still `in_progress`");
 }

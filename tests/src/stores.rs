@@ -1,5 +1,6 @@
 //! The stores that every test of the whole runs on.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,11 +13,22 @@ pub enum StoreKind {
     Memory,
 }
 
-/// An open, empty store.
+/// An open, empty store, and what must live as long as it does.
 #[derive(Debug)]
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
+    _kept: Box<dyn Any + Send + Sync>,
+}
+
+impl Opened {
+    /// Keeps something, such as a directory, for as long as the store is open.
+    pub fn new(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
+        Self {
+            store,
+            _kept: Box::new(kept),
+        }
+    }
 }
 
 impl StoreKind {
@@ -33,9 +45,7 @@ impl StoreKind {
     /// Opens a new store that reads this clock.
     pub fn open(self, clock: Arc<dyn Clock>) -> Opened {
         match self {
-            Self::Memory => Opened {
-                store: Arc::new(MemoryStore::new(clock)),
-            },
+            Self::Memory => Opened::new(Arc::new(MemoryStore::new(clock)), ()),
         }
     }
 }

@@ -15,7 +15,7 @@ use tasker_types::{HandlerRef, Namespace, Position, StepNo, TaskId, Timestamp, V
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::stores::StoreKind;
+use crate::stores::{Opened, StoreKind};
 
 /// A worker that runs in the background on a store of its own, without jitter. It wants a runtime whose clock stands.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct Workshop {
     entropy: SeededEntropy,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), StoreError>>,
+    _opened: Opened,
 }
 
 impl Workshop {
@@ -35,7 +36,8 @@ impl Workshop {
     pub fn open(kind: StoreKind, handler: Arc<dyn StepHandler>) -> Self {
         let opened_at = Timestamp::from_micros(1_767_225_600_000_000);
         let clock = Arc::new(TokioClock::starting_at(opened_at));
-        let store = kind.open(Arc::<TokioClock>::clone(&clock)).store;
+        let opened = kind.open(Arc::<TokioClock>::clone(&clock));
+        let store = Arc::clone(&opened.store);
         let resolve = move |_: &Namespace, _: &HandlerRef| {
             Ok::<_, Unresolved>(Resolved {
                 handler: Arc::clone(&handler),
@@ -61,6 +63,7 @@ impl Workshop {
             entropy: SeededEntropy::new(12),
             shutdown,
             running,
+            _opened: opened,
         }
     }
 
