@@ -1,6 +1,7 @@
 //! The commands. Each reads its arguments, asks the crates below, and writes its result.
 
 mod completions;
+mod config;
 mod graph;
 mod handlers;
 mod resume;
@@ -24,10 +25,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     let session = |common| Session::start(common);
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Config(_) | Command::Migrate(_) => Err(crate::exit::Problem::refused(
-            "unfinished",
-            "this command is not finished",
-        )),
+        Command::Config(arguments) => config::run(&cli.common, arguments),
+        Command::Migrate(_) => Err(Problem::refused("unfinished", "this command is not finished")),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
         Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),

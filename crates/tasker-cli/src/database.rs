@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tasker::config::Config;
+use tasker::config::{Config, Environment};
 use tasker::{BuildError, StoreError, TaskFilter, TaskSummary, Tasker, UnknownDatabase, sqlite_file};
 use tasker_types::{TaskId, TaskState};
 
@@ -20,11 +20,21 @@ const NAMED: u32 = 4;
 /// Returns the database's file.
 ///
 /// `--data-dir` counts most, then `database.url`, then `TASKER_DATA_DIR`, then the platform's data directory.
-pub(crate) fn file(common: &Common, config: &Config) -> Result<PathBuf, Problem> {
+pub(crate) fn file(common: &Common, config: &Config, environment: &Environment) -> Result<PathBuf, Problem> {
     let url = config.database().url.as_deref();
     match (&common.data_dir, url.map(sqlite_file)) {
-        (None, None) => Ok(settings::data_directory()?.join(FILE)),
-        (None, Some(file)) => file.map_err(|unknown| no_such_store(&unknown)),
+        (None, None) => match environment.data_directory() {
+            Some(directory) => Ok(directory.join(FILE)),
+            None => Err(Problem::refused(
+                "no_data_directory",
+                "there is no data directory, since HOME is not set",
+            )
+            .with_help("name one with --data-dir DIR")),
+        },
+        (None, Some(file)) => {
+            let file = file.map_err(|unknown| no_such_store(&unknown))?;
+            Ok(settings::path(config, "database.url", file))
+        }
         (Some(directory), Some(Err(unknown))) => Err(beside_url(directory, &unknown.url)),
         (Some(directory), Some(Ok(_))) if common.settings.iter().any(|(key, _)| key == "database.url") => {
             Err(beside_url(directory, url.unwrap_or_default()))

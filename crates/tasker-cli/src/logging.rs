@@ -2,23 +2,30 @@
 
 use std::fmt::{self, Write};
 
-use tasker_types::{LogFormat, LogLevel};
+use tasker_types::LogFormat;
 use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::exit::Problem;
 use crate::view::terminal::Terminal;
 use crate::view::text::Colours;
 
-/// Has log messages of a level and above written to a terminal from now on.
-pub(crate) fn start(level: LogLevel, format: LogFormat, terminal: &Terminal) {
+/// Has log messages that pass a filter, such as `warn` or `tasker_engine=debug`, written to a terminal from now on.
+pub(crate) fn start(filter: &str, format: LogFormat, terminal: &Terminal) -> Result<(), Problem> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let message = format!("`{}` is no filter of log messages", filter.escape_debug());
+        Problem::refused("log_filter", message)
+            .caused_by(&error)
+            .with_help("set TASKER_LOG to a level, such as debug, or to levels of modules, such as tasker_engine=debug")
+    })?;
     let builder = tracing_subscriber::fmt()
-        .with_max_level(filter(level))
+        .with_env_filter(filter)
         .with_ansi(terminal.colours() == Colours::On)
         .with_writer(terminal.clone());
     // A second start would change nothing; the first one stays.
@@ -31,16 +38,7 @@ pub(crate) fn start(level: LogLevel, format: LogFormat, terminal: &Terminal) {
             tracing::subscriber::set_global_default(builder.fmt_fields(Logfmt).event_format(Logfmt).finish())
         }
     };
-}
-
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
+    Ok(())
 }
 
 /// Writes a message as `key=value` pairs: time, level, message, its fields, and those of the spans around it.

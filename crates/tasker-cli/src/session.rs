@@ -1,8 +1,9 @@
 //! What every command that works on tasks has: the configuration, the log, the database.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use tasker::config::Config;
+use tasker::config::{Config, Environment};
 use tasker::{Actor, Origin, Tasker, TaskerBuilder, TemplateFault};
 use tasker_types::{LogLevel, TaskId};
 
@@ -20,6 +21,7 @@ use crate::view::terminal::Terminal;
 pub(crate) struct Session {
     common: Common,
     config: Config,
+    environment: Environment,
     terminal: Terminal,
     user: String,
 }
@@ -27,28 +29,35 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the configuration and starts the log.
     pub(crate) fn start(common: Common) -> Result<Self, Problem> {
-        let config = settings::load(&common, settings::File::Found)?;
-        let terminal = Terminal::stderr();
+        let environment = Environment::of_process();
+        let config = settings::load(&common, &environment, settings::File::Found)?;
+        let terminal = Terminal::stderr(&environment);
         let telemetry = config.telemetry();
-        // A command that ends by itself speaks up only when something is wrong, unless it is asked to say more.
-        let level = if settings::is_default(&config, "telemetry.log_level") {
-            LogLevel::Warn
-        } else {
-            telemetry.log_level
+        let filter = match environment.log() {
+            Some(filter) => filter.to_owned(),
+            // A command that ends by itself speaks up only when something is wrong, unless it is asked to say more.
+            None if config.origin("telemetry.log_level").is_default() => LogLevel::Warn.to_string(),
+            None => telemetry.log_level.to_string(),
         };
-        logging::start(level, telemetry.log_format, &terminal);
+        logging::start(&filter, telemetry.log_format, &terminal)?;
+        let user = settings::user(&environment);
         Ok(Self {
             common,
             config,
+            environment,
             terminal,
-            user: settings::user(),
+            user,
         })
+    }
+
+    /// Returns the database's file.
+    pub(crate) fn database(&self) -> Result<PathBuf, Problem> {
+        database::file(&self.common, &self.config, &self.environment)
     }
 
     /// Opens the database, and makes or migrates it if that is needed.
     pub(crate) fn open(&self) -> Result<Tasker, Problem> {
-        let file = database::file(&self.common, &self.config)?;
-        Ok(self.builder().sqlite(file).build()?)
+        Ok(self.builder().sqlite(self.database()?).build()?)
     }
 
     /// Returns a Tasker for what needs no database.
@@ -59,23 +68,13 @@ impl Session {
     fn builder(&self) -> TaskerBuilder {
         Tasker::builder()
             .config(self.config.clone())
-            .environment(settings::template_variables(&self.config))
+            .environment(self.environment.template_variables(&self.config))
             .actor(self.actor())
     }
 
     /// Returns the task that is meant by an id or by its beginning.
     pub(crate) async fn find(&self, tasker: &Tasker, text: &str) -> Result<TaskId, Problem> {
         database::find(tasker, text).await
-    }
-
-    /// Returns the configuration.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Returns the options of every command.
-    pub(crate) fn common(&self) -> &Common {
-        &self.common
     }
 
     /// Returns the form of the result.

@@ -1,62 +1,78 @@
 //! The configuration of a command: which file, which environment, which options.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use tasker::config::Config;
+use tasker::config::{Config, Environment, Faults, Loader};
 
 use crate::args::Common;
-use crate::exit::Problem;
+use crate::exit::{Fault, Problem};
 
 /// Which configuration file is read.
 #[derive(Clone, Debug)]
 pub(crate) enum File {
     /// The one that the options or the environment name, else `tasker.toml` if it exists.
     Found,
+    /// This one.
+    Named(PathBuf),
 }
 
 /// Reads the configuration.
-pub(crate) fn load(_: &Common, _: File) -> Result<Config, Problem> {
-    Ok(Config::default())
-}
-
-/// Tells whether a value is the built-in default.
-pub(crate) fn is_default(_: &Config, _: &str) -> bool {
-    true
-}
-
-/// Returns the directory in which tasks are kept when nothing else is said.
-pub(crate) fn data_directory() -> Result<PathBuf, Problem> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+pub(crate) fn load(common: &Common, environment: &Environment, file: File) -> Result<Config, Problem> {
+    let mut loader = Loader::new().environment(environment).search();
+    let named = match file {
+        File::Named(file) => Some(file),
+        File::Found => common.config.clone(),
     };
-    set("TASKER_DATA_DIR")
-        .or_else(|| set("XDG_DATA_HOME").map(|home| home.join("tasker")))
-        .or_else(|| set("HOME").map(|home| home.join(".local/share/tasker")))
-        .ok_or_else(|| {
-            Problem::refused(
-                "no_data_directory",
-                "there is no data directory, since HOME is not set",
-            )
-            .with_help("name one with --data-dir DIR")
-        })
+    if let Some(file) = named {
+        loader = loader.file(file);
+    }
+    for (key, value) in &common.settings {
+        loader = loader.argument(key, value);
+    }
+    Ok(loader.load()?)
 }
 
-/// Returns the variables of the environment that the configuration lets templates read.
-pub(crate) fn template_variables(_: &Config) -> Vec<(String, String)> {
-    Vec::new()
+/// Returns a path that the configuration names: one in a file is relative to the file.
+pub(crate) fn path(config: &Config, key: &str, path: impl AsRef<Path>) -> PathBuf {
+    match config.origin(key).file().and_then(Path::parent) {
+        Some(directory) => directory.join(path),
+        None => path.as_ref().to_owned(),
+    }
 }
 
 /// Returns the name of the user who runs the command.
-pub(crate) fn user() -> String {
+pub(crate) fn user(environment: &Environment) -> String {
     let id = rustix::process::geteuid().as_raw();
+    // The environment can say anything, so the system is asked first.
     let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = known.lines().find_map(|line| {
         let mut fields = line.split(':');
-        let name = fields.next()?;
+        let name = fields.next().filter(|name| !name.is_empty())?;
         (fields.nth(1)? == id.to_string()).then(|| name.to_owned())
     });
-    name.filter(|name| !name.is_empty())
+    name.or_else(|| environment.user().map(str::to_owned))
         .unwrap_or_else(|| format!("uid-{id}"))
+}
+
+impl From<Faults> for Problem {
+    fn from(faults: Faults) -> Self {
+        let faults: Vec<Fault> = faults
+            .as_slice()
+            .iter()
+            .map(|fault| {
+                // Only a file has a place of its own; of everything else the name says where to look.
+                let file = fault.file().map(|file| file.display().to_string());
+                Fault {
+                    file: Some(file.unwrap_or_else(|| fault.origin().to_string())),
+                    line: fault.line(),
+                    message: fault.message(),
+                }
+            })
+            .collect();
+        let message = match faults.len() {
+            1 => "the configuration has a fault".to_owned(),
+            count => format!("the configuration has {count} faults"),
+        };
+        Self::refused("config_faults", message).with_faults(faults)
+    }
 }

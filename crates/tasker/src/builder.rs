@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tasker_config::Config;
 use tasker_engine::{Actor, Clock, Enqueuing, Entropy, Identity, StepHandler, Store};
 use tasker_registry::Registry;
 
 use crate::compose;
-use crate::config::Config;
 use crate::error::BuildError;
 use crate::tasker::Tasker;
 
@@ -22,7 +22,7 @@ pub struct TaskerBuilder {
     pub(crate) identity: Option<Arc<dyn Identity>>,
     pub(crate) enqueuing: Option<Arc<dyn Enqueuing>>,
     pub(crate) actor: Actor,
-    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) environment: Option<BTreeMap<String, String>>,
     pub(crate) registry: Arc<Registry<dyn StepHandler>>,
     pub(crate) handlers: Vec<Registration>,
 }
@@ -59,7 +59,7 @@ impl Default for TaskerBuilder {
             identity: None,
             enqueuing: None,
             actor: Actor::User("program".to_owned()),
-            environment: BTreeMap::new(),
+            environment: None,
             registry: Arc::default(),
             handlers: Vec::new(),
         }
@@ -135,10 +135,11 @@ impl TaskerBuilder {
         self
     }
 
-    /// Offers variables to `{{ env.NAME }}` in the configuration of steps. Only those that
-    /// `engine.template_environment` names can be read.
+    /// Lets the configuration of steps read these variables, as `{{ env.NAME }}`.
+    ///
+    /// Without, it can read those of the process that `engine.template_environment` names.
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.environment.extend(variables);
+        self.environment = Some(variables.into_iter().collect());
         self
     }
 

@@ -3,17 +3,16 @@
 //! It takes the settings apart for those who need them, and gives the parts to one another: the store its clock, the
 //! handlers their registry, the workers all of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tasker_config::{Config, Environment};
 use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, Store, StoreError, UniqueIdentity};
 use tasker_registry::BatchError;
 use tasker_types::{Database, Execution, ExecutionValues};
 
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
-use crate::config::Config;
 use crate::error::BuildError;
 use crate::location::sqlite_file;
 use crate::resolve::{BuiltIns, Resolver};
@@ -38,7 +37,7 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     } = builder;
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     register(&registry, handlers)?;
-    let variables = allowed(&config, environment);
+    let variables = environment.unwrap_or_else(|| Environment::of_process().template_variables(&config));
     let built_ins = Arc::new(BuiltIns::new(builtin::handlers(config.limits(), variables)));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let kept = open(keep, &config, &clock)?;
@@ -75,12 +74,6 @@ fn register(
             }
         }
     })
-}
-
-/// Returns the variables that the configuration allows templates to read.
-fn allowed(config: &Config, mut environment: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    environment.retain(|name, _| config.engine().template_environment.contains(name));
-    environment
 }
 
 /// Fills in what depends on the machine.

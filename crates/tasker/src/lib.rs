@@ -11,16 +11,13 @@ mod resolve;
 mod system;
 mod tasker;
 
-/// The configuration: what there is, where its values come from, and what is wrong with them.
-pub mod config {
-    pub use crate::config_stub::*;
-}
-mod config_stub;
+/// The configuration: its layers, its values and where they come from.
+pub use tasker_config as config;
 
 pub use crate::builder::TaskerBuilder;
 pub use crate::error::{BuildError, RunError};
 pub use crate::list::{TaskFilter, TaskSummary};
-pub use crate::location::{UnknownDatabase, sqlite_file};
+pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::report::{StepReport, TaskReport};
 pub use crate::system::{SystemClock, SystemEntropy};
 pub use crate::tasker::Tasker;

@@ -36,8 +36,8 @@ pub fn sqlite_file(url: &str) -> Result<PathBuf, UnknownDatabase> {
     }
 }
 
-/// Takes user and password out of a URL, and what a terminal would not show as it is.
-fn without_secrets(url: &str) -> String {
+/// Returns a URL without user and password, and without what a terminal would not show as it is.
+pub fn without_secrets(url: &str) -> String {
     let shown = match url
         .split_once("://")
         .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))

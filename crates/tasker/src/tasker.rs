@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tasker_config::Config;
 use tasker_engine::{
     Actor, Clock, Created, Demand, Enqueuing, Entropy, HandlerProblem, Handlers, Identity, Intervened,
     Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store, StoreError,
@@ -16,7 +17,6 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::TaskerBuilder;
-use crate::config::Config;
 use crate::error::RunError;
 use crate::list::{TaskFilter, TaskSummary, scan};
 use crate::report::TaskReport;
@@ -102,11 +102,13 @@ impl Tasker {
         &self.0.clock
     }
 
-    /// Returns how templates are checked: against the limits of the configuration and these handlers.
+    /// Returns how templates are checked: against the limits of the configuration and these handlers, with the overrides
+    /// of the profile.
     pub fn load_options(&self, unknown_handlers: UnknownHandlers) -> LoadOptions<'_> {
         let config = self.config();
         LoadOptions {
             default_namespace: config.engine().default_namespace.clone(),
+            environment: config.profile(),
             handlers: Some(self.handlers()),
             unknown_handlers,
             ..LoadOptions::new(config.limits())

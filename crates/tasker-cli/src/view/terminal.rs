@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Stderr, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tasker::config::Environment;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::render::Size;
@@ -28,10 +29,10 @@ pub(crate) enum Kind {
 
 impl Terminal {
     /// Looks at standard error, and at `NO_COLOR` and `TERM`, which are about the terminal and no configuration.
-    pub(crate) fn stderr() -> Self {
+    pub(crate) fn stderr(environment: &Environment) -> Self {
         let stderr = io::stderr();
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = environment.terminal().is_none_or(|terminal| terminal == "dumb");
+        let no_colour = environment.no_color();
         let kind = if stderr.is_terminal() && !dumb {
             Kind::Live
         } else {

@@ -6,8 +6,7 @@ use crate::place::{FAILING, GREETING, Place};
 fn a_template_is_drawn() {
     let place = Place::with("greeting.yaml", GREETING);
     let text = place.run("graph show greeting.yaml").exits(0);
-    text.says("level 0\n  greet  command\n")
-        .says("level 1\n  shout  command  after greet\n");
+    text.says("0  greet  command\n1  shout  command  after greet\n");
     place
         .run("graph show greeting.yaml --format mermaid")
         .exits(0)
@@ -50,7 +49,13 @@ fn all_faults_of_all_files_are_reported() {
         .exits(2)
         .json();
     assert_eq!(checked["templates"].as_array().unwrap().len(), 2);
-    assert_eq!(checked["faults"][0]["line"], 2);
+    let lines: Vec<_> = checked["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["line"].as_u64())
+        .collect();
+    assert!(lines.contains(&Some(2)) && lines.contains(&Some(3)), "{lines:?}");
     place
         .run("graph check good.yaml")
         .exits(0)
