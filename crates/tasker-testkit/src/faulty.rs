@@ -1,5 +1,6 @@
 //! A store that fails now and then, as a database behind a network does.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,22 @@ pub struct Faults {
     pub unheard: u16,
     /// The longest delay of a late call or answer, in milliseconds.
     pub delay_ms: u16,
+}
+
+/// What can go wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// It fails before it reaches the store.
+    Refused,
+    /// The store does the work, and the answer is lost.
+    Unanswered,
+    /// It reaches the store twice.
+    Doubled,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: &[Self] = &[Self::Refused, Self::Unanswered, Self::Doubled];
 }
 
 /// How often a [`FaultyStore`] did what.
@@ -73,6 +90,7 @@ pub struct FaultyStore {
 struct State {
     faults: Faults,
     counts: FaultCounts,
+    planned: BTreeMap<u64, Fault>,
     earlier: Option<Turn>,
     wake: watch::Receiver<u64>,
     listeners: Vec<watch::Sender<u64>>,
@@ -96,6 +114,7 @@ impl FaultyStore {
         let state = State {
             faults,
             counts: FaultCounts::default(),
+            planned: BTreeMap::new(),
             earlier: None,
             wake,
             listeners: Vec::new(),
@@ -110,6 +129,11 @@ impl FaultyStore {
     /// Changes how often what happens; the default stops all faults.
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// Has one call fail in this way, beside what the rates say; calls are counted from 0.
+    pub fn plan(&self, call: u64, fault: Fault) {
+        self.state().planned.insert(call, fault);
     }
 
     /// Returns how often what happened so far.
@@ -135,16 +159,20 @@ impl FaultyStore {
 
     fn fate(&self) -> Fate {
         let faults = self.state().faults;
-        let fate = Fate {
-            refused: self.happens(faults.refused),
-            unanswered: self.happens(faults.unanswered),
-            doubled: self.happens(faults.doubled),
+        let planned = {
+            let mut state = self.state();
+            let call = state.counts.calls;
+            state.counts.calls += 1;
+            state.planned.remove(&call)
+        };
+        Fate {
+            refused: self.happens(faults.refused) || planned == Some(Fault::Refused),
+            unanswered: self.happens(faults.unanswered) || planned == Some(Fault::Unanswered),
+            doubled: self.happens(faults.doubled) || planned == Some(Fault::Doubled),
             stale: self.happens(faults.stale),
             before: self.delay(faults.late, faults.delay_ms),
             after: self.delay(faults.answered_late, faults.delay_ms),
-        };
-        self.state().counts.calls += 1;
-        fate
+        }
     }
 
     /// Lets a call come to the store, or not.
@@ -376,6 +404,18 @@ mod tests {
         assert_eq!(harness.look(task).await, "in_progress: complete in_progress");
         assert_eq!(store.counts().repeated, 4);
         harness.verify().await;
+    }
+
+    #[tokio::test]
+    async fn a_planned_fault_befalls_its_call_alone() {
+        let (store, harness) = harness(Faults::default());
+        harness.create(shapes::linear(2)).await;
+        store.plan(2, Fault::Refused);
+        let turn = || Turn::new(harness.worker(), Vec::new(), harness.want(1));
+        assert!(store.turn(turn()).await.is_ok());
+        assert!(store.turn(turn()).await.is_err());
+        assert!(store.turn(turn()).await.is_ok());
+        assert_eq!(store.counts().faults(), 1);
     }
 
     #[tokio::test]
