@@ -132,3 +132,83 @@ impl From<BuildError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tasker::config::Loader;
+
+    use super::*;
+
+    /// Checks where tasks are kept with these options, variables and settings of the command line.
+    #[track_caller]
+    fn check(
+        data_dir: Option<&str>,
+        variables: &[(&str, &str)],
+        settings: &[&str],
+        expected: Result<&str, &str>,
+    ) {
+        let environment: Environment = variables.iter().copied().collect();
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|url| ("database.url".to_owned(), (*url).to_owned()))
+            .collect();
+        let mut loader = Loader::new().environment(&environment);
+        for (key, value) in &settings {
+            loader = loader.argument(key, value);
+        }
+        let common = Common {
+            data_dir: data_dir.map(PathBuf::from),
+            settings,
+            ..Common::default()
+        };
+        let file = file(&common, &loader.load().unwrap(), &environment);
+        let found = file
+            .as_ref()
+            .map(|file| file.to_str().unwrap())
+            .map_err(|problem| problem.code);
+        assert_eq!(found, expected);
+    }
+
+    const HOME: (&str, &str) = ("HOME", "/home/ann");
+    const DATA: (&str, &str) = ("TASKER_DATA_DIR", "/data");
+
+    #[test]
+    fn the_data_directory_is_the_nearest_that_is_named() {
+        check(None, &[HOME, DATA], &[], Ok("/data/tasker.db"));
+        check(Some("here"), &[HOME, DATA], &[], Ok("here/tasker.db"));
+        check(None, &[], &[], Err("no_data_directory"));
+        if cfg!(target_os = "linux") {
+            check(None, &[HOME], &[], Ok("/home/ann/.local/share/tasker/tasker.db"));
+        }
+    }
+
+    #[test]
+    fn a_url_counts_more_than_the_environments_directory() {
+        check(None, &[DATA], &["sqlite:jobs.db"], Ok("jobs.db"));
+        check(
+            None,
+            &[DATA, ("TASKER_DATABASE__URL", "sqlite:///jobs.db")],
+            &[],
+            Ok("/jobs.db"),
+        );
+        check(None, &[DATA], &["postgres://db/tasker"], Err("no_postgres"));
+        check(None, &[DATA], &["mysql://db/tasker"], Err("database_url"));
+    }
+
+    #[test]
+    fn a_directory_beside_a_url_is_a_fault_unless_it_counts_more() {
+        check(
+            Some("here"),
+            &[("TASKER_DATABASE__URL", "sqlite:jobs.db")],
+            &[],
+            Ok("here/tasker.db"),
+        );
+        check(Some("here"), &[], &["sqlite:jobs.db"], Err("data_dir_beside_url"));
+        check(
+            Some("here"),
+            &[("TASKER_DATABASE__URL", "postgres://db/t")],
+            &[],
+            Err("data_dir_beside_url"),
+        );
+    }
+}

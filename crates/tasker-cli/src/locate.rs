@@ -7,7 +7,6 @@ use tasker::{Loaded, Tasker, TemplateFaults, UnknownHandlers};
 use tasker_types::{Version, VersionReq, nearest};
 
 use crate::exit::{Fault, Problem};
-use crate::settings;
 
 /// How deep the directory of templates is searched.
 const DEEPEST: usize = 8;
@@ -52,9 +51,12 @@ pub(crate) type Found = BTreeMap<PathBuf, Result<Loaded, TemplateFaults>>;
 
 /// Returns the directory in which templates are looked up by name.
 pub(crate) fn directory(tasker: &Tasker) -> Option<PathBuf> {
-    let config = tasker.config();
-    let directory = config.engine().task_config_directory.as_ref()?;
-    Some(settings::path(config, "engine.task_config_directory", directory))
+    tasker
+        .config()
+        .engine()
+        .task_config_directory
+        .as_ref()
+        .map(PathBuf::from)
 }
 
 /// Loads every template of a directory and the directories in it.

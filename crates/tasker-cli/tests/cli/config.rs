@@ -77,3 +77,54 @@ fn log_messages_have_the_form_that_is_asked_for() {
     }
     assert_eq!(place.run("run greeting.yaml --quiet").exits(0).stderr, "");
 }
+
+#[test]
+fn the_log_is_filtered_by_a_variable() {
+    let place = Place::with("greeting.yaml", GREETING);
+    let with = |filter: &str| {
+        let mut command = place.command(["task", "list", "--quiet"]);
+        let output = command.env("TASKER_LOG", filter).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(with("error"), (Some(0), String::new()));
+    let (code, stderr) = with("tasker=loud");
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.starts_with("error: `tasker=loud` is no filter of log messages\n"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_path_in_a_file_is_relative_to_the_file() {
+    let place = Place::with(
+        "deploy/tasker.toml",
+        "[engine]\ntask_config_directory = \"templates\"\n",
+    );
+    place.write("deploy/templates/greeting.yaml", GREETING);
+    let listed = place
+        .run("handlers --json --config deploy/tasker.toml")
+        .exits(0)
+        .json();
+    assert_eq!(listed["templates"][0]["file"], "deploy/templates/greeting.yaml");
+    let report = place
+        .run("run greeting --config deploy/tasker.toml --json")
+        .exits(0)
+        .json();
+    assert_eq!(report["state"], "complete");
+}
+
+#[test]
+fn a_profile_chooses_the_environment_of_templates() {
+    let place = Place::with("tasker.toml", "[profiles.night.limits]\nresult = 5000\n");
+    place.write(
+        "t.yaml",
+        "name: t\nsteps:\n  - { name: a, handler: command, config: { program: echo, args: [1] } }\nenvironments:\n  \
+         night:\n    steps:\n      - { name: a, config: { args: ['2'] } }\n"
+            .replace("[1]", "['1']"),
+    );
+    let mut command = place.command(["run", "t.yaml", "--quiet"]);
+    let output = command.env("TASKER_PROFILE", "night").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"a\":2}\n");
+    assert_eq!(place.run("run t.yaml --quiet").exits(0).stdout, "{\"a\":1}\n");
+}
