@@ -1,0 +1,77 @@
+//! What is written, before anyone knows what it means.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use figment::value::{Dict, Value};
+
+use crate::origin::Origin;
+
+/// A value or a table, and where it is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) content: Content,
+    pub(crate) origin: Origin,
+    /// The text that it was read from, where its layer knows texts only.
+    pub(crate) text: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Table(BTreeMap<String, Node>),
+    Value(Value),
+    /// A date or a time, which no key takes.
+    Moment(String),
+}
+
+impl Node {
+    /// Returns what was handed over as a value.
+    pub(crate) fn of_value(value: Value, origin: &Origin) -> Self {
+        let content = match value {
+            Value::Dict(_, dict) => Content::Table(
+                dict.into_iter()
+                    .map(|(key, value)| (key, Self::of_value(value, origin)))
+                    .collect(),
+            ),
+            value => Content::Value(value),
+        };
+        Self {
+            content,
+            origin: origin.clone(),
+            text: None,
+        }
+    }
+
+    /// Reads a text: `true`, numbers, `[lists]` and `{tables}` are what they look like, the rest is text.
+    pub(crate) fn of_text(text: &str, origin: &Origin) -> Self {
+        let value = Value::from_str(text).unwrap_or_else(|never| match never {});
+        Self {
+            text: Some(text.to_owned()),
+            ..Self::of_value(value, origin)
+        }
+    }
+
+    /// Returns tables around this node, one for each name, the innermost first.
+    pub(crate) fn within<'a>(self, names: impl Iterator<Item = &'a str>) -> Self {
+        names.fold(self, |node, name| {
+            let origin = node.origin.clone();
+            Self {
+                content: Content::Table(BTreeMap::from([(name.to_owned(), node)])),
+                origin,
+                text: None,
+            }
+        })
+    }
+
+    /// Returns the value, tables as such.
+    pub(crate) fn to_value(&self) -> Value {
+        match &self.content {
+            Content::Value(value) => value.clone(),
+            Content::Moment(moment) => Value::from(moment.as_str()),
+            Content::Table(table) => {
+                let entries = table.iter().map(|(key, node)| (key.clone(), node.to_value()));
+                Value::from(entries.collect::<Dict>())
+            }
+        }
+    }
+}
