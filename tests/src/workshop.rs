@@ -73,9 +73,19 @@ impl Workshop {
     ///
     /// What the store says.
     pub async fn create(&self, template: Arc<Template>) -> Result<TaskId, StoreError> {
-        let id = TaskId::new(self.clock.now(), self.entropy.next_u128());
+        let id = self.new_id();
         self.create_task(NewTask::new(id, template, Json::from(&json!({ "order": 7 }))))
             .await
+    }
+
+    /// Returns an id that no task has.
+    pub fn new_id(&self) -> TaskId {
+        TaskId::new(self.now(), self.entropy.next_u128())
+    }
+
+    /// Returns the time, by the store's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Creates a task about which more is to be said.
