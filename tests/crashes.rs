@@ -231,3 +231,41 @@ fn a_fault_at_any_call_loses_nothing() {
         }
     }
 }
+
+/// A creator that hears nothing asks again, and the steps that the first answer would have handed out do not wait for
+/// their leases to end.
+#[test]
+fn a_task_whose_creation_was_not_answered_runs_at_once() {
+    for kind in StoreKind::ALL {
+        for call in 0..8 {
+            in_virtual_time(async {
+                let scene = Scene::new(*kind).await;
+                scene.faulty.plan(call, Fault::Unanswered);
+                let worker = scene.worker();
+                let handle = worker.handle();
+                let shutdown = CancellationToken::new();
+                let running = tokio::spawn(worker.run(shutdown.clone(), CancellationToken::new()));
+                let id = TaskId::new(scene.clock.now(), scene.entropy.next_u128());
+                let new = NewTask::new(id, template(), Json::from(&json!({})));
+                let began = tokio::time::Instant::now();
+                while let Err(error) = handle
+                    .create(Actor::User("ann".to_owned()), vec![new.clone()])
+                    .await
+                {
+                    assert!(error.is_transient(), "{error}");
+                }
+                let state = async || scene.opened.store.snapshot(id).await.unwrap().unwrap().task.state;
+                while state().await.is_active() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let took = began.elapsed();
+                assert!(
+                    took < Duration::from_secs(5),
+                    "call {call} on {kind}: it took {took:?}"
+                );
+                shutdown.cancel();
+                running.await.unwrap().unwrap();
+            });
+        }
+    }
+}

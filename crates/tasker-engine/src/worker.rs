@@ -148,7 +148,7 @@ type Call<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 /// What came back from the store.
 enum Answer {
     Turned(Turn, Result<TurnReply, StoreError>),
-    Created { wanted: u32, reply: Reply, result: Result<CreateReply, StoreError> },
+    Created { wanted: u32, token: LeaseToken, reply: Reply, result: Result<CreateReply, StoreError> },
 }
 
 /// What changes while the worker runs.
@@ -158,6 +158,8 @@ struct Shift {
     held: BTreeMap<Lease, Stop>,
     outcomes: VecDeque<Outcome>,
     requests: VecDeque<Request>,
+    /// The token of a creation that was not answered: what it may have handed out is asked for before anything else.
+    unheard: Option<LeaseToken>,
     pace: Pace,
     stopping: bool,
 }
@@ -213,6 +215,7 @@ impl Worker {
             held: BTreeMap::new(),
             outcomes: VecDeque::new(),
             requests: VecDeque::new(),
+            unheard: None,
             pace: Pace::new(&self.execution),
             stopping: false,
         };
@@ -298,24 +301,28 @@ impl Worker {
     /// Returns the call that is due now, if one is.
     fn next_call(&self, shift: &mut Shift) -> Call<Answer> {
         let free = self.free_slots(shift);
+        if let Some(token) = shift.unheard.take() {
+            let want = Want { token, ..self.want(free) };
+            let turn = Turn { again: true, ..Turn::new(self.id, shift.next_outcomes(self.execution.claim_batch), want) };
+            return Some(self.call_turn(turn, Duration::ZERO));
+        }
         if let Some(Request { actor, tasks, reply }) = shift.requests.pop_front() {
             let want = self.want(free);
-            let wanted = want.limit;
+            let (wanted, token) = (want.limit, want.token);
             let create = Create {
                 check_in: Duration::from_secs(self.backoff.default_reenqueue_delay),
                 ..Create::new(self.id, actor, tasks).wanting(want)
             };
             let store = Arc::clone(&self.store);
             return Some(Box::pin(async move {
-                Answer::Created { wanted, reply, result: store.create(create).await }
+                Answer::Created { wanted, token, reply, result: store.create(create).await }
             }));
         }
         let looks = free > 0 && shift.pace.turn_at() <= Instant::now();
         if shift.outcomes.is_empty() && !looks {
             return None;
         }
-        let batch = shift.outcomes.len().min(self.execution.claim_batch as usize);
-        let outcomes = shift.outcomes.drain(..batch).collect();
+        let outcomes = shift.next_outcomes(self.execution.claim_batch);
         Some(self.call_turn(Turn::new(self.id, outcomes, self.want(free)), Duration::ZERO))
     }
 
@@ -333,7 +340,10 @@ impl Worker {
     /// Takes in what the store answered; returns the call to make at once, if the same is to be tried again.
     fn answered(&self, shift: &mut Shift, answer: Answer) -> Result<Call<Answer>, StoreError> {
         match answer {
-            Answer::Created { wanted, reply, result } => {
+            Answer::Created { wanted, token, reply, result } => {
+                if result.as_ref().is_err_and(StoreError::is_transient) {
+                    shift.unheard = Some(token);
+                }
                 // A caller that has gone away does not need its answer.
                 let _ = reply.send(result.map(|created| {
                     shift.pace.turned(count(&created.claims), wanted, None);
@@ -454,6 +464,12 @@ pub async fn look_at(
 }
 
 impl Shift {
+    /// Takes out the outcomes that the next turn carries.
+    fn next_outcomes(&mut self, at_most: u32) -> Vec<Outcome> {
+        let batch = self.outcomes.len().min(at_most as usize);
+        self.outcomes.drain(..batch).collect()
+    }
+
     fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
             Ok(Ended { outcome: Some(outcome), .. }) => self.outcomes.push_back(outcome),
