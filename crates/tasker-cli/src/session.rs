@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tasker::config::{Config, Environment};
 use tasker::{Actor, Origin, Tasker, TaskerBuilder, TemplateFault};
@@ -15,6 +16,9 @@ use crate::output::Output;
 use crate::settings;
 use crate::view::View;
 use crate::view::terminal::Terminal;
+
+/// How long what is left has to end when a command has its result.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// A command that is being carried out.
 #[derive(Debug)]
@@ -113,8 +117,9 @@ impl Session {
             .build()
             .map_err(|error| Problem::refused("runtime", "threads cannot be started").caused_by(&error))?;
         let result = runtime.block_on(future);
-        // A blocking handler that does not return must not keep the process alive.
-        runtime.shutdown_background();
+        // What still runs is dropped, and commands die with it. A blocking handler that does not return must not keep
+        // the process alive.
+        runtime.shutdown_timeout(LAST_MOMENT);
         result
     }
 
