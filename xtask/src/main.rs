@@ -1,2 +1,108 @@
-//! In progress.
-fn main() {}
+//! `cargo xtask`: what is done to the workspace.
+//!
+//! It only starts other programs and reads files, so that it builds in seconds and knows nothing of the engine.
+
+mod ci;
+mod run;
+mod sources;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::{Build, cargo, program};
+
+/// Looks after the workspace.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  cargo xtask ci
+  cargo xtask test kill
+  cargo xtask conformance tests/golden/backoff.jsonl
+  cargo xtask sim --seed 42 --store sqlite"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the files that are generated, or check that they are as they would be written
+    Codegen {
+        /// Write nothing; fail if anything would be written
+        #[arg(long)]
+        check: bool,
+    },
+    /// Bring a database to another version of its schema: `tasker migrate`
+    #[command(disable_help_flag = true)]
+    Migrate(Rest),
+    /// Measure, in a release build
+    #[command(disable_help_flag = true)]
+    Bench(Rest),
+    /// Compare the engine with files of vectors
+    #[command(disable_help_flag = true)]
+    Conformance(Rest),
+    /// Play seeds of the simulation, in a release build
+    #[command(disable_help_flag = true)]
+    Sim(Rest),
+    /// Check the rules that no compiler checks
+    Tidy,
+    /// Run all tests, or those whose names contain a word
+    Test(Rest),
+    /// Do everything that must hold before a change is taken
+    Ci,
+}
+
+/// What the program that is started understands.
+#[derive(Debug, clap::Args)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Args::parse().command {
+        Command::Codegen { check } => {
+            let check = check.then(|| OsString::from("--check"));
+            run::exit(program("tests", "codegen", Build::Dev, check))
+        }
+        Command::Migrate(rest) => {
+            let migrate = std::iter::once(OsString::from("migrate"));
+            run::exit(program(
+                "tasker-cli",
+                "tasker",
+                Build::Dev,
+                migrate.chain(rest.arguments),
+            ))
+        }
+        Command::Bench(rest) => run::exit(program("tests", "bench", Build::Release, rest.arguments)),
+        Command::Conformance(rest) => run::exit(program("tests", "conformance", Build::Dev, rest.arguments)),
+        Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
+        Command::Tidy => tidy::main(),
+        Command::Test(rest) => test(rest.arguments),
+        Command::Ci => ci::main(),
+    }
+}
+
+/// Runs the tests, by nextest where it is installed, and then those of the documentation, which it does not run.
+fn test(filter: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    if run::is_quietly_done(cargo(["nextest", "--version"])) {
+        let mut tests = cargo(["nextest", "run", "--workspace", "--locked"]);
+        tests.args(&filter);
+        let code = run::exit(tests)?;
+        if code != ExitCode::SUCCESS || !filter.is_empty() {
+            return Ok(code);
+        }
+        return run::exit(cargo(["test", "--doc", "--workspace", "--locked"]));
+    }
+    let mut tests = cargo(["test", "--workspace", "--locked"]);
+    tests.args(&filter);
+    run::exit(tests)
+}

@@ -1,5 +1,7 @@
 //! What there is to configure, for the reference page and for help.
 
+use tasker_types::Key;
+
 use crate::config::Config;
 use crate::schema::SECTIONS;
 
@@ -19,8 +21,8 @@ pub struct SectionReference {
 pub struct KeyReference {
     /// The key within its section, with dots between tables.
     pub name: String,
-    /// What it means.
-    pub doc: &'static str,
+    /// What it means: first what its tables are about, if it lies in any.
+    pub doc: String,
     /// What its values are: a number, a list of strings, …
     pub expected: String,
     /// What its values must satisfy besides; empty when every value of its type will do.
@@ -47,7 +49,7 @@ pub fn reference() -> Vec<SectionReference> {
             .leaves()
             .into_iter()
             .map(|(name, key)| KeyReference {
-                doc: key.doc.trim(),
+                doc: doc(section.keys, &name),
                 expected: section.expected(&name),
                 constraint: key.constraint,
                 default: default(section.name, &name),
@@ -57,4 +59,20 @@ pub fn reference() -> Vec<SectionReference> {
             .collect(),
     });
     sections.collect()
+}
+
+/// Returns what a key means, after what the tables around it are about.
+fn doc(keys: &'static [Key], name: &str) -> String {
+    let mut keys = keys;
+    let mut doc = String::new();
+    for part in name.split('.') {
+        let Some(key) = keys.iter().find(|key| key.name == part) else {
+            break;
+        };
+        doc.push_str(key.doc.trim());
+        doc.push('\n');
+        keys = key.keys;
+    }
+    doc.truncate(doc.trim_end().len());
+    doc
 }

@@ -245,5 +245,8 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(key.name, "reenqueue_delays.has_ready_steps");
     assert_eq!(key.default.as_deref(), Some("0"));
     assert_eq!(key.variable, "TASKER_BACKOFF__REENQUEUE_DELAYS__HAS_READY_STEPS");
-    assert_eq!(key.doc, "A step can be claimed now.");
+    assert_eq!(
+        key.doc,
+        "Seconds until a task that is not done is looked at again.\nA step can be claimed now."
+    );
 }
