@@ -24,6 +24,9 @@ use crate::schema::{SECTIONS, Schema, nested};
 /// The name of the configuration file that is looked for.
 pub const FILE_NAME: &str = "tasker.toml";
 
+/// How many names a key may have, the section among them; what is before them is no section then.
+const PARTS: usize = 16;
+
 /// Reads the layers of the configuration. Later ones win: defaults, file, profile, environment, command line, program.
 ///
 /// A new loader has no layer but the defaults.
@@ -205,7 +208,7 @@ impl Loader {
     fn load_arguments(&self, faults: &mut Vec<Fault>) -> Layer {
         let mut layer = Layer::default();
         for (key, text) in &self.arguments {
-            let node = Node::of_text(text, &Origin::CommandLine).within(key.rsplit('.'));
+            let node = Node::of_text(text, &Origin::CommandLine).within(key.rsplitn(PARTS, '.'));
             read_root(&node, &mut layer, faults);
         }
         layer
@@ -216,7 +219,8 @@ impl Loader {
         for (key, value) in &self.program {
             match value {
                 Ok(value) => {
-                    let node = Node::of_value(value.clone(), &Origin::Program).within(key.rsplit('.'));
+                    let node =
+                        Node::of_value(value.clone(), &Origin::Program).within(key.rsplitn(PARTS, '.'));
                     read_root(&node, &mut layer, faults);
                 }
                 Err(reason) => {
@@ -252,7 +256,7 @@ fn read_variable(name: &str, key: &str, value: &OsStr, layer: &mut Layer, faults
     let origin = variable(name);
     match value.to_str() {
         Some(text) => read_root(
-            &Node::of_text(text, &origin).within(key.rsplit("__")),
+            &Node::of_text(text, &origin).within(key.rsplitn(PARTS, "__")),
             layer,
             faults,
         ),

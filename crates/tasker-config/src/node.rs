@@ -7,6 +7,9 @@ use figment::value::{Dict, Value};
 
 use crate::origin::Origin;
 
+/// How many brackets a text may open and still be read as a list or a table, since each may nest.
+const BRACKETS: usize = 64;
+
 /// A value or a table, and where it is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -44,7 +47,12 @@ impl Node {
 
     /// Reads a text: `true`, numbers, `[lists]` and `{tables}` are what they look like, the rest is text.
     pub(crate) fn of_text(text: &str, origin: &Origin) -> Self {
-        let value = Value::from_str(text).unwrap_or_else(|never| match never {});
+        let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+        let value = if brackets > BRACKETS {
+            Value::from(text)
+        } else {
+            Value::from_str(text).unwrap_or_else(|never| match never {})
+        };
         Self {
             text: Some(text.to_owned()),
             ..Self::of_value(value, origin)

@@ -1,5 +1,6 @@
 //! Tests of the public interface.
 
+mod anything;
 mod environment;
 mod layers;
 mod place;
