@@ -12,7 +12,7 @@ use tasker_engine::{step_diagram, step_table, task_diagram, task_table};
 
 /// Writes the files that are generated.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask codegen")]
+#[command(name = "codegen", bin_name = "cargo xtask codegen")]
 struct Args {
     /// Write nothing; fail if anything would be written.
     #[arg(long)]

@@ -19,7 +19,8 @@ use tasker_types::{Backoff, BackoffValues, StepFacts, StepState, TaskContext, Ta
 /// Compares the engine with files of vectors.
 #[derive(Debug, Parser)]
 #[command(
-    name = "cargo xtask conformance",
+    name = "conformance",
+    bin_name = "cargo xtask conformance",
     after_help = "Examples:\n  cargo xtask conformance tests/golden/*.jsonl\n\nExit codes:\n  0 all passed   1 some \
                   failed   2 a file cannot be read or has what is no vector"
 )]
