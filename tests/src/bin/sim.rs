@@ -1,5 +1,6 @@
 //! `cargo xtask sim`: plays the runs of many seeds, and says what went wrong in which.
 
+use std::panic;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,7 +78,10 @@ fn play(kind: StoreKind, first: u64, seeds: u64, digests: bool) -> anyhow::Resul
             if number >= seeds {
                 return Ok(());
             }
-            let run = simulate(first + number, kind).context("a runtime could not be made")?;
+            let seed = first + number;
+            let run = panic::catch_unwind(|| simulate(seed, kind))
+                .map_err(|_| anyhow::anyhow!("seed {seed} panicked on {kind}"))?
+                .context("a runtime could not be made")?;
             let mut sum = sum
                 .lock()
                 .map_err(|_| anyhow::anyhow!("another thread panicked"))?;

@@ -12,6 +12,9 @@ use tasker_engine::{
 use tasker_types::{LeaseToken, Position, RunNo, StepNo, TaskContext, TaskId};
 use tokio::sync::watch;
 
+/// How many calls a run may make; more is a loop that would never end.
+const CALLS: u64 = 1_000_000;
+
 /// Passes every call on, and remembers which results were acknowledged and who was handed what.
 #[derive(Debug)]
 pub(super) struct Witness {
@@ -21,6 +24,7 @@ pub(super) struct Witness {
 
 #[derive(Debug, Default)]
 struct Seen {
+    calls: u64,
     acknowledged: BTreeMap<(TaskId, StepNo), Json>,
     handed_out: BTreeMap<(TaskId, StepNo, RunNo), LeaseToken>,
     problems: Vec<String>,
@@ -38,6 +42,20 @@ impl Witness {
     pub(super) fn testimony(&self) -> (BTreeMap<(TaskId, StepNo), Json>, Vec<String>) {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         (seen.acknowledged.clone(), seen.problems.clone())
+    }
+
+    /// Counts a call; refuses it when there were too many.
+    fn count(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.calls += 1;
+        if seen.calls == CALLS {
+            seen.problems.push(format!("the store was called {CALLS} times"));
+        }
+        if seen.calls < CALLS {
+            Ok(())
+        } else {
+            Err(StoreError::Closed)
+        }
     }
 
     fn saw(&self, turn: &Turn, reply: &TurnReply) {
@@ -95,6 +113,7 @@ impl Seen {
 #[async_trait]
 impl Store for Witness {
     async fn create(&self, request: Create) -> Result<CreateReply, StoreError> {
+        self.count()?;
         let reply = self.inner.create(request).await?;
         self.seen
             .lock()
@@ -104,20 +123,24 @@ impl Store for Witness {
     }
 
     async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
+        self.count()?;
         let reply = self.inner.turn(turn.clone()).await?;
         self.saw(&turn, &reply);
         Ok(reply)
     }
 
     async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
+        self.count()?;
         self.inner.renew(renewal).await
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.count()?;
         self.inner.sweep(sweep).await
     }
 
     async fn examine(&self, task: TaskId) -> Result<Option<TaskContext>, StoreError> {
+        self.count()?;
         self.inner.examine(task).await
     }
 
