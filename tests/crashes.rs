@@ -269,3 +269,30 @@ fn a_task_whose_creation_was_not_answered_runs_at_once() {
         }
     }
 }
+
+#[test]
+fn a_stopping_worker_hands_back_what_it_was_not_told_of() {
+    for kind in StoreKind::ALL {
+        for call in 0..8 {
+            in_virtual_time(async {
+                let scene = Scene::new(*kind).await;
+                scene.faulty.plan(call, Fault::Unanswered);
+                let worker = scene.worker();
+                let handle = worker.handle();
+                let shutdown = CancellationToken::new();
+                let running = tokio::spawn(worker.run(shutdown.clone(), CancellationToken::new()));
+                let id = TaskId::new(scene.clock.now(), scene.entropy.next_u128());
+                let new = NewTask::new(id, template(), Json::from(&json!({})));
+                // Answered or not, the worker stops at once.
+                let _ = handle.create(Actor::User("ann".to_owned()), vec![new]).await;
+                shutdown.cancel();
+                running.await.unwrap().unwrap();
+                for task in [scene.task, id] {
+                    let snapshot = scene.opened.store.snapshot(task).await.unwrap().unwrap();
+                    let held = snapshot.steps.iter().any(|step| step.lease.is_some());
+                    assert!(!held, "call {call} on {kind}: {:?}", snapshot.steps);
+                }
+            });
+        }
+    }
+}
