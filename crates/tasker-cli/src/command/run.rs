@@ -79,7 +79,16 @@ async fn create(
     };
     match created.first() {
         Some(Created::New(task)) => {
-            watch(session, tasker, *task, job, finished, Since::Beginning).await?;
+            let follower = follow(tasker, *task).await?;
+            let view = session.view();
+            if view.tells() {
+                // The worker was faster than the follower.
+                let template = follower.template();
+                follower
+                    .recount(&mut |transition| view.tell(transition, &template))
+                    .await?;
+            }
+            watch(session, follower, job, finished).await?;
             Ok(*task)
         }
         Some(Created::Repeated(task)) => {
@@ -119,45 +128,26 @@ pub(super) async fn go_on(
     task: TaskId,
     signals: &Signals,
 ) -> Result<(), Problem> {
-    let Some(follower) = Follower::start(Arc::clone(tasker.store()), task).await? else {
-        return Err(tasker::StoreError::UnknownTask { task }.into());
-    };
+    // It is followed from before the worker begins, so that nothing that the worker does stays untold.
+    let follower = follow(tasker, task).await?;
     if !follower.model().state.is_active() {
         return Ok(());
     }
     let worker = tasker.worker(Scope::Task(task));
     let finished = worker.handle().finished();
     let job = Job::start(worker, signals);
-    watch(session, tasker, task, job, finished, Since::Now).await
+    watch(session, follower, job, finished).await
 }
 
 type Finished = tokio::sync::broadcast::Receiver<(TaskId, tasker::TaskState)>;
 
-/// From when on it is told what happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    Beginning,
-    Now,
-}
-
 async fn watch(
     session: &Session,
-    tasker: &Tasker,
-    task: TaskId,
+    mut follower: Follower,
     job: Job,
     finished: Finished,
-    since: Since,
 ) -> Result<(), Problem> {
     let view = session.view();
-    let Some(mut follower) = Follower::start(Arc::clone(tasker.store()), task).await? else {
-        return Err(tasker::StoreError::UnknownTask { task }.into());
-    };
-    if since == Since::Beginning && view.tells() {
-        let template = follower.template();
-        follower
-            .recount(&mut |transition| view.tell(transition, &template))
-            .await?;
-    }
     let result = job
         .watched_by(watch_task(&mut follower, &view, Some(finished)))
         .await;
@@ -166,6 +156,12 @@ async fn watch(
     view.close();
     result?;
     Ok(shown?)
+}
+
+/// Begins to follow a task.
+async fn follow(tasker: &Tasker, task: TaskId) -> Result<Follower, Problem> {
+    let follower = Follower::start(Arc::clone(tasker.store()), task).await?;
+    Ok(follower.ok_or(tasker::StoreError::UnknownTask { task })?)
 }
 
 /// Writes how the task ended.

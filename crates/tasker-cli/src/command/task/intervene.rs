@@ -160,7 +160,11 @@ fn text(changed: &Changed, output: Output) -> String {
     if output == Output::Quiet {
         return String::new();
     }
-    let mut text = format!("task {} is {}\n", changed.task_id, task_word(changed.state));
+    let state = match changed.state {
+        TaskState::Error => "in error",
+        state => task_word(state),
+    };
+    let mut text = format!("task {} is {state}\n", changed.task_id);
     for step in &changed.steps {
         text.push_str(&format!("  {}  {}\n", step.name, step.state));
     }
