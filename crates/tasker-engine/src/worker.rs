@@ -7,6 +7,8 @@
 
 mod execute;
 mod pace;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;

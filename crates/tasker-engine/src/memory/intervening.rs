@@ -21,6 +21,7 @@ impl State {
             self.queue = queue;
             self.history.truncate(entries);
             self.touched.clear();
+            self.added.clear();
             return Err(refused);
         }
         self.touch(key);

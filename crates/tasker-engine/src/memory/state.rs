@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) top_ups: u64,
     /// Tasks whose end is to be checked before the commit.
     pub(super) touched: BTreeSet<i64>,
+    /// Places that were added to the queue since the last commit.
+    pub(super) added: Vec<Queued>,
     pub(super) woken: bool,
 }
 
@@ -118,7 +120,9 @@ impl State {
             && facts.retry_eligible();
         let place = Queued { rank: task.record.priority.saturating_neg(), key, step };
         if queued {
-            self.queue.insert(place);
+            if self.queue.insert(place) {
+                self.added.push(place);
+            }
         } else {
             self.queue.remove(&place);
         }
@@ -329,10 +333,11 @@ impl State {
         }
     }
 
-    /// Wakes listeners when the queue has work that is due.
+    /// Wakes listeners when this commit leaves new work in the queue that is due. Work that was there before has had
+    /// its hint: to wake for it again would keep a worker busy that cannot run it.
     pub(super) fn wake_for_queued(&mut self) {
-        let due = self.queue.iter().any(|place| self.is_due(place));
-        self.woken |= due;
+        let added = std::mem::take(&mut self.added);
+        self.woken |= added.iter().any(|place| self.queue.contains(place) && self.is_due(place));
     }
 
     pub(super) fn is_due(&self, place: &Queued) -> bool {
