@@ -1,0 +1,281 @@
+//! The contents of a registry at one moment.
+//!
+//! A snapshot never changes. The next one shares with it all that is the same: a change copies the map of the
+//! namespaces, the names of the namespace that it touches, and the versions of the handler, never a handler.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tasker_types::{HandlerName, Namespace, Version, VersionReq};
+
+use crate::batch::Key;
+use crate::error::{LookupError, suggest};
+
+type Versions<H> = BTreeMap<Version, Arc<H>>;
+type Names<H> = BTreeMap<HandlerName, Arc<Versions<H>>>;
+
+/// The contents of a registry at one moment; what happens to the registry afterwards does not show.
+///
+/// Several questions that must agree with one another are asked of one snapshot.
+pub struct Snapshot<H: ?Sized> {
+    /// No namespace is without handlers, and no handler without versions.
+    namespaces: BTreeMap<Namespace, Arc<Names<H>>>,
+}
+
+/// One registered version of a handler.
+pub struct Entry<H: ?Sized> {
+    /// The namespace that owns the handler.
+    pub namespace: Namespace,
+    /// The handler's name.
+    pub name: HandlerName,
+    /// The version.
+    pub version: Version,
+    /// What is registered.
+    pub handler: Arc<H>,
+}
+
+/// How much is registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The number of namespaces.
+    pub namespaces: usize,
+    /// The number of handlers in all namespaces, each counted once.
+    pub handlers: usize,
+    /// The number of versions of all handlers.
+    pub versions: usize,
+}
+
+impl<H: ?Sized> Snapshot<H> {
+    /// Returns the greatest version of a handler.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::UnknownNamespace`] or [`LookupError::UnknownHandler`].
+    pub fn get(&self, namespace: &Namespace, name: &HandlerName) -> Result<(Version, Arc<H>), LookupError> {
+        let versions = self.versions(namespace, name)?;
+        latest(versions).ok_or_else(|| self.unknown_handler(namespace, name))
+    }
+
+    /// Returns one version of a handler.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] says how far the search came.
+    pub fn get_version(
+        &self,
+        namespace: &Namespace,
+        name: &HandlerName,
+        version: &Version,
+    ) -> Result<Arc<H>, LookupError> {
+        let versions = self.versions(namespace, name)?;
+        versions
+            .get(version)
+            .cloned()
+            .ok_or_else(|| LookupError::UnknownVersion {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                version: version.clone(),
+                existing: versions.keys().cloned().collect(),
+            })
+    }
+
+    /// Returns the greatest version of a handler that fits a requirement.
+    ///
+    /// A pre-release fits only if the requirement names a pre-release of the same three numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] says how far the search came.
+    pub fn get_matching(
+        &self,
+        namespace: &Namespace,
+        name: &HandlerName,
+        requirement: &VersionReq,
+    ) -> Result<(Version, Arc<H>), LookupError> {
+        let versions = self.versions(namespace, name)?;
+        greatest_matching(versions, requirement).ok_or_else(|| LookupError::NoMatchingVersion {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            requirement: requirement.clone(),
+            existing: versions.keys().cloned().collect(),
+        })
+    }
+
+    /// Returns what [`get`](Self::get) or [`get_matching`](Self::get_matching) would, and nothing where they would
+    /// explain themselves.
+    ///
+    /// Cheaper where not finding is common, as when one namespace is searched after another.
+    pub fn find(
+        &self,
+        namespace: &Namespace,
+        name: &HandlerName,
+        requirement: Option<&VersionReq>,
+    ) -> Option<(Version, Arc<H>)> {
+        let versions = self.namespaces.get(namespace)?.get(name)?;
+        match requirement {
+            None => latest(versions),
+            Some(requirement) => greatest_matching(versions, requirement),
+        }
+    }
+
+    /// Returns every version of every handler of a namespace, by name and version, ascending.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::UnknownNamespace`].
+    pub fn list(&self, namespace: &Namespace) -> Result<Vec<Entry<H>>, LookupError> {
+        let names = self.names(namespace)?;
+        let rows = names
+            .iter()
+            .flat_map(|(name, versions)| versions.iter().map(move |row| (name, row)));
+        Ok(rows
+            .map(|(name, (version, handler))| Entry {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                version: version.clone(),
+                handler: Arc::clone(handler),
+            })
+            .collect())
+    }
+
+    /// Returns the namespaces that have handlers, ascending.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.namespaces.keys().cloned().collect()
+    }
+
+    /// Counts what is registered.
+    pub fn stats(&self) -> Stats {
+        let names = || self.namespaces.values();
+        Stats {
+            namespaces: self.namespaces.len(),
+            handlers: names().map(|names| names.len()).sum(),
+            versions: names()
+                .flat_map(|names| names.values())
+                .map(|versions| versions.len())
+                .sum(),
+        }
+    }
+
+    pub(crate) fn contains(&self, key: &Key) -> bool {
+        let versions = self
+            .namespaces
+            .get(&key.namespace)
+            .and_then(|names| names.get(&key.name));
+        versions.is_some_and(|versions| versions.contains_key(&key.version))
+    }
+
+    /// Puts a handler in its place and returns what was there.
+    pub(crate) fn put(&mut self, key: Key, handler: Arc<H>) -> Option<Arc<H>> {
+        let names = Arc::make_mut(self.namespaces.entry(key.namespace).or_default());
+        Arc::make_mut(names.entry(key.name).or_default()).insert(key.version, handler)
+    }
+
+    /// Takes a handler out, with its name and its namespace if it was their last.
+    pub(crate) fn take(&mut self, key: &Key) -> Result<Arc<H>, LookupError> {
+        let handler = self.get_version(&key.namespace, &key.name, &key.version)?;
+        if let Some(names) = self.namespaces.get_mut(&key.namespace) {
+            let names = Arc::make_mut(names);
+            if let Some(versions) = names.get_mut(&key.name) {
+                Arc::make_mut(versions).remove(&key.version);
+            }
+            names.retain(|_, versions| !versions.is_empty());
+        }
+        self.namespaces.retain(|_, names| !names.is_empty());
+        Ok(handler)
+    }
+
+    fn names(&self, namespace: &Namespace) -> Result<&Names<H>, LookupError> {
+        match self.namespaces.get(namespace) {
+            Some(names) => Ok(names),
+            None => Err(LookupError::UnknownNamespace {
+                namespace: namespace.clone(),
+                nearest: suggest(namespace.as_str(), self.namespaces.keys()),
+            }),
+        }
+    }
+
+    fn versions(&self, namespace: &Namespace, name: &HandlerName) -> Result<&Versions<H>, LookupError> {
+        match self.names(namespace)?.get(name) {
+            Some(versions) => Ok(versions),
+            None => Err(self.unknown_handler(namespace, name)),
+        }
+    }
+
+    fn unknown_handler(&self, namespace: &Namespace, name: &HandlerName) -> LookupError {
+        let known = self
+            .namespaces
+            .get(namespace)
+            .into_iter()
+            .flat_map(|names| names.keys());
+        LookupError::UnknownHandler {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            nearest: suggest(name.as_str(), known),
+        }
+    }
+}
+
+fn latest<H: ?Sized>(versions: &Versions<H>) -> Option<(Version, Arc<H>)> {
+    versions
+        .last_key_value()
+        .map(|(version, handler)| (version.clone(), Arc::clone(handler)))
+}
+
+fn greatest_matching<H: ?Sized>(
+    versions: &Versions<H>,
+    requirement: &VersionReq,
+) -> Option<(Version, Arc<H>)> {
+    let mut descending = versions.iter().rev();
+    let (version, handler) = descending.find(|(version, _)| requirement.matches(version))?;
+    Some((version.clone(), Arc::clone(handler)))
+}
+
+impl<H: ?Sized> Default for Snapshot<H> {
+    fn default() -> Self {
+        Self {
+            namespaces: BTreeMap::new(),
+        }
+    }
+}
+
+impl<H: ?Sized> Clone for Snapshot<H> {
+    fn clone(&self) -> Self {
+        Self {
+            namespaces: self.namespaces.clone(),
+        }
+    }
+}
+
+impl<H: ?Sized> fmt::Debug for Snapshot<H> {
+    /// Writes what is registered by its full name; a handler need not be printable.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut set = f.debug_set();
+        for (namespace, names) in &self.namespaces {
+            for (name, versions) in names.iter() {
+                for version in versions.keys() {
+                    set.entry(&format_args!("{namespace}.{name}@{version}"));
+                }
+            }
+        }
+        set.finish()
+    }
+}
+
+impl<H: ?Sized> Clone for Entry<H> {
+    fn clone(&self) -> Self {
+        Self {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            handler: Arc::clone(&self.handler),
+        }
+    }
+}
+
+impl<H: ?Sized> fmt::Debug for Entry<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}.{}@{})", self.namespace, self.name, self.version)
+    }
+}
