@@ -1,10 +1,4 @@
-//! The engine of Tasker: what may happen to steps and tasks, when a failed step is tried again, when a task is over,
-//! and a worker that makes it happen.
-//!
-//! The rules are pure functions ([`step_transition`], [`retry_delay`], [`decide`], …). Around them is a thin
-//! asynchronous shell, the [`Worker`], which claims steps from a [`Store`], runs their [`StepHandler`]s and records
-//! what became of them. The crate knows no database, no configuration file and no network: it takes a store, a
-//! clock and a source of randomness, and comes with a [`MemoryStore`].
+#![doc = include_str!("../README.md")]
 
 mod backoff;
 mod claim;
@@ -22,6 +16,7 @@ mod store;
 mod template;
 mod transition;
 mod typed;
+mod verify;
 mod worker;
 
 pub use backoff::{delay, delay_seconds, retry_delay};
@@ -53,4 +48,13 @@ pub use transition::{
     step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,
 };
 pub use typed::{Config, Context, FromStep, HandlerFn, Parents, blocking, handler};
+pub use verify::{Fault, Report, Violation, verify_all, verify_store, verify_task};
 pub use worker::{Worker, WorkerHandle, WorkerSetup, look_at};
+
+// What the signatures above are made of, so that this crate can be used alone.
+pub use tasker_types::{
+    Backoff, BackoffValues, Execution, ExecutionValues, HandlerRef, LeaseToken, Limits, LimitsValues, Namespace, Position,
+    RunNo, StepFacts, StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,
+    WorkerId,
+};
+pub use tokio_util::sync::CancellationToken;
