@@ -1,1 +1,24 @@
-//! In progress.
+#![doc = include_str!("../README.md")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test kit reports what is wrong by panicking in the test that uses it"
+)]
+
+mod accepts;
+mod canonical;
+mod clock;
+mod conformance;
+mod faulty;
+mod harness;
+mod outcome;
+mod random;
+pub mod shapes;
+
+pub use accepts::{Everything, Only};
+pub use canonical::canonical_task;
+pub use clock::ManualClock;
+pub use conformance::{Case, cases, run};
+pub use faulty::{Fault, FaultCounts, Faults, FaultyStore};
+pub use harness::Harness;
+pub use outcome::{fail, fail_permanently, interrupt, release, succeed, succeed_with, suspend};
+pub use random::{Appetite, random_operations};

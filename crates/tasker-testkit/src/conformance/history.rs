@@ -1,0 +1,123 @@
+//! Histories, events, and the hint that wakes workers.
+
+use tasker_engine::{Actor, Change, Demand, StepEvent, TaskEvent, Transition};
+use tasker_types::Position;
+
+use super::{A, fork, pair};
+use crate::harness::Harness;
+use crate::shapes;
+
+/// Runs two forks to their end and cancels a third.
+async fn play(h: &Harness) -> [tasker_types::TaskId; 3] {
+    let tasks = [
+        h.create(fork()).await,
+        h.create(fork()).await,
+        h.create(fork()).await,
+    ];
+    h.demand(tasks[2], Demand::CancelTask).await;
+    h.run_ready().await;
+    tasks
+}
+
+pub(super) async fn a_history_is_read_in_pages(h: &Harness) {
+    let [task, ..] = play(h).await;
+    let whole = h.history(task).await;
+    assert_eq!(whole.len(), 11);
+    let mut pages: Vec<Transition> = Vec::new();
+    while pages.len() < whole.len() {
+        let after = pages.last().map_or(Position(0), |entry| entry.position);
+        let page = h.store.history(task, after, 4).await.unwrap();
+        assert!((1..=4).contains(&page.len()));
+        pages.extend(page);
+    }
+    assert_eq!(pages, whole);
+    assert_eq!(h.store.history(task, whole[10].position, 4).await.unwrap(), []);
+}
+
+pub(super) async fn the_events_of_all_tasks_are_their_histories(h: &Harness) {
+    let tasks = play(h).await;
+    let events = h.store.events(Position(0), 1_000).await.unwrap();
+    assert!(events.is_sorted_by(|before, after| before.position < after.position));
+    for task in tasks {
+        let of_task: Vec<_> = events
+            .iter()
+            .filter(|entry| entry.task == task)
+            .cloned()
+            .collect();
+        assert_eq!(of_task, h.history(task).await);
+    }
+    assert!(events.iter().all(|entry| tasks.contains(&entry.task)));
+}
+
+pub(super) async fn the_events_are_read_in_pages(h: &Harness) {
+    play(h).await;
+    let whole = h.store.events(Position(0), 1_000).await.unwrap();
+    let mut pages: Vec<Transition> = Vec::new();
+    loop {
+        let after = pages.last().map_or(Position(0), |entry| entry.position);
+        let page = h.store.events(after, 5).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.len() <= 5);
+        pages.extend(page);
+    }
+    assert_eq!(pages, whole);
+}
+
+pub(super) async fn entries_name_who_did_it(h: &Harness) {
+    let task = h.create(pair()).await;
+    h.run_ready().await;
+    let (ann, worker) = (Actor::User("ann".to_owned()), Actor::Worker(h.worker()));
+    for entry in h.history(task).await {
+        let expected = match entry.change {
+            Change::Created => &ann,
+            Change::Task {
+                event: TaskEvent::Complete,
+                ..
+            } => &Actor::System,
+            _ => &worker,
+        };
+        assert_eq!(&entry.actor, expected, "{entry:?}");
+    }
+    let cancelled = h.create(pair()).await;
+    h.demand(cancelled, Demand::CancelTask).await;
+    assert!(h.history(cancelled).await.iter().all(|entry| entry.actor == ann));
+}
+
+pub(super) async fn a_snapshot_names_the_position_it_includes(h: &Harness) {
+    let task = h.create(pair()).await;
+    let before = h.snapshot(task).await;
+    assert!(h.history(task).await[0].position <= before.position);
+    h.claim(1).await;
+    let later = h.store.history(task, before.position, 9).await.unwrap();
+    let events: Vec<_> = later
+        .iter()
+        .filter_map(|entry| match entry.change {
+            Change::Step { step, event, .. } => Some((step, event)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(events, [(A, StepEvent::Start)]);
+    assert!(h.snapshot(task).await.position > before.position);
+}
+
+pub(super) async fn queued_work_wakes_listeners(h: &Harness) {
+    let mut wake = h.store.wake();
+    wake.borrow_and_update();
+    h.create(shapes::linear(2)).await;
+    assert!(wake.has_changed().unwrap());
+    let claim = h.claim_one().await;
+    wake.borrow_and_update();
+    h.end(crate::outcome::succeed(&claim)).await;
+    assert!(wake.has_changed().unwrap(), "the child was left for others");
+}
+
+pub(super) async fn a_cancelled_lease_wakes_listeners(h: &Harness) {
+    let task = h.create(shapes::single()).await;
+    let _ = h.claim_one().await;
+    let mut wake = h.store.wake();
+    wake.borrow_and_update();
+    h.demand(task, Demand::CancelStep(A)).await;
+    assert!(wake.has_changed().unwrap());
+}
