@@ -51,6 +51,16 @@ impl Failure {
         Self { code: code.into(), message: message.into(), severity: Severity::Retryable, context: None }
     }
 
+    /// Returns the failure of a step whose lease ended before it did.
+    pub fn lease_expired() -> Self {
+        Self::retryable(Self::LEASE_EXPIRED, "the worker that ran the step was not heard of in time")
+    }
+
+    /// Returns the failure of a step whose worker stopped.
+    pub fn interrupted() -> Self {
+        Self::retryable(Self::INTERRUPTED, "the worker was stopped before the step ended")
+    }
+
     /// Returns a failure that trying again cannot mend.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Permanent, ..Self::retryable(code, message) }

@@ -5,7 +5,9 @@
 //! checked before anything changes.
 
 mod claiming;
+mod creating;
 mod intervening;
+mod queue;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -129,6 +131,7 @@ impl Store for MemoryStore {
             && state.task(key).record.state.is_active()
         {
             state.task_mut(key).record.next_check_at = Some(at);
+            state.sync_task(key);
         }
         Ok(())
     }
@@ -160,14 +163,16 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> Result<Vec<Transition>, StoreError> {
         let state = self.state();
-        let entries = state.history.iter().filter(|entry| entry.task == task && entry.position > after);
-        Ok(entries.take(limit as usize).cloned().collect())
+        let Some(key) = state.key_of(task) else { return Ok(Vec::new()) };
+        let entries = &state.task(key).entries;
+        let first = entries.partition_point(|entry| state.history[*entry].position <= after);
+        Ok(entries[first..].iter().take(limit as usize).map(|entry| state.history[*entry].clone()).collect())
     }
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         let state = self.state();
-        let entries = state.history.iter().filter(|entry| entry.position > after);
-        Ok(entries.take(limit as usize).cloned().collect())
+        let first = state.history.partition_point(|entry| entry.position <= after);
+        Ok(state.history[first..].iter().take(limit as usize).cloned().collect())
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tasker_types::{LeaseToken, Namespace, StepNo, StepState, TaskId, TaskState, WorkerId};
 
-use super::state::{Note, Queued, State};
+use super::queue::{Lane, Queued, Reach};
+use super::state::{CHECK, DEADLINE, Note, State};
 use super::{Actor, Change, Claim, Json, LeaseStatus, Outcome, Receipt, Sweep};
 use crate::backoff::retry_delay;
 use crate::claim::{ClaimedTask, End, Lease};
@@ -29,27 +30,23 @@ impl State {
         }
     }
 
-    fn could_run(&self, place: &Queued, want: &Want) -> bool {
-        let template = &self.task(place.key).record.template;
-        self.in_scope(place.key, want.scope)
-            && want.accepts.version_for(template.namespace(), template.step(place.step).handler()).is_some()
+    /// Returns the lanes whose steps the caller can run, and which places in them are in its scope; `None` when none is.
+    fn lanes(&self, want: &Want) -> Option<(Vec<&Lane>, Reach)> {
+        let reach = match want.scope {
+            Scope::All => Reach::All,
+            Scope::Task(task) => {
+                let key = self.key_of(task)?;
+                Reach::Task { rank: self.task(key).record.priority.saturating_neg(), key }
+            }
+        };
+        let can_run = |lane: &&Lane| want.accepts.version_for(&lane.namespace, &lane.handler).is_some();
+        Some((self.queue.lanes().iter().filter(can_run).collect(), reach))
     }
 
     /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
     pub(super) fn claim(&mut self, worker: WorkerId, want: &Want) -> Vec<Claim> {
-        let due: Vec<Queued> = self
-            .queue
-            .iter()
-            .filter(|place| self.is_due(place) && self.could_run(place, want))
-            .copied()
-            .collect();
-        let mut chosen: Vec<Queued> = Vec::new();
-        if want.limit > 0
-            && let Some(first) = self.first_served(&due)
-        {
-            chosen.push(first);
-            chosen.extend(due.into_iter().filter(|place| *place != first).take(want.limit as usize - 1));
-        }
+        self.queue.advance(self.now);
+        let mut chosen = self.choose(want);
         if !chosen.is_empty() {
             self.top_ups += 1;
         }
@@ -61,14 +58,25 @@ impl State {
         chosen.into_iter().filter_map(|place| self.start(place, worker, want)).collect()
     }
 
-    /// Returns the first place of the namespace that was served longest ago.
-    fn first_served(&self, due: &[Queued]) -> Option<Queued> {
+    /// Returns the places to hand out.
+    fn choose(&self, want: &Want) -> Vec<Queued> {
+        let limit = want.limit as usize;
+        let Some((lanes, reach)) = self.lanes(want).filter(|_| limit > 0) else { return Vec::new() };
         let mut firsts: BTreeMap<&Namespace, Queued> = BTreeMap::new();
-        for place in due {
-            firsts.entry(self.task(place.key).record.template.namespace()).or_insert(*place);
+        // The first ones of each lane: the first ones of all are among them.
+        let mut due = Vec::new();
+        for lane in lanes {
+            let start = due.len();
+            due.extend(lane.due(reach).take(limit));
+            if let Some(first) = due.get(start) {
+                firsts.entry(&lane.namespace).and_modify(|known| *known = (*known).min(*first)).or_insert(*first);
+            }
         }
+        due.sort_unstable();
         let last_served = |namespace: &Namespace| self.served.get(namespace).copied().unwrap_or(0);
-        firsts.into_iter().min_by_key(|(namespace, place)| (last_served(namespace), *place)).map(|(_, place)| place)
+        let first = firsts.into_iter().min_by_key(|(namespace, place)| (last_served(namespace), *place));
+        let Some((_, first)) = first else { return Vec::new() };
+        std::iter::once(first).chain(due.into_iter().filter(|place| *place != first).take(limit - 1)).collect()
     }
 
     fn start(&mut self, place: Queued, worker: WorkerId, want: &Want) -> Option<Claim> {
@@ -82,7 +90,7 @@ impl State {
         let note = Note { handler_version: Some(version), ..Note::default() };
         self.apply(key, step, StepEvent::Start, &actor, note).ok()?;
         let until = self.now.plus(want.lease);
-        self.step_mut(key, step).record.lease = Some(HeldLease { worker, token: want.token, until });
+        self.set_lease(key, step, Some(HeldLease { worker, token: want.token, until }));
         Some(self.claim_of(key, step, want.token))
     }
 
@@ -91,12 +99,8 @@ impl State {
         let task = self.task(key);
         let row = self.step(key, step);
         let parents = task.record.template.step(step).depends_on();
-        let version = self.history.iter().rev().find_map(|entry| match &entry.change {
-            Change::Step { step: other, event: StepEvent::Start, handler_version, .. }
-                if *other == step && entry.task == task.record.id =>
-            {
-                handler_version.clone()
-            }
+        let version = row.entries.iter().rev().find_map(|entry| match &self.history[*entry].change {
+            Change::Step { event: StepEvent::Start, handler_version, .. } => handler_version.clone(),
             _ => None,
         });
         Claim {
@@ -119,25 +123,15 @@ impl State {
 
     /// Returns what an earlier request with this token was handed and still holds.
     pub(super) fn claims_under(&self, worker: WorkerId, token: LeaseToken) -> Vec<Claim> {
-        let mut claims = Vec::new();
-        for (key, task) in &self.tasks {
-            for row in &task.steps {
-                if row.record.lease.is_some_and(|lease| lease.worker == worker && lease.token == token) {
-                    claims.push(self.claim_of(*key, row.record.step, token));
-                }
-            }
-        }
-        claims
+        let steps = self.held.get(&(worker, token)).into_iter().flatten();
+        steps.map(|(key, step)| self.claim_of(*key, *step, token)).collect()
     }
 
-    pub(super) fn next_due_in(&self, want: &Want) -> Option<Duration> {
-        self.queue
-            .iter()
-            .filter(|place| self.could_run(place, want))
-            .filter_map(|place| self.step(place.key, place.step).record.next_retry_at)
-            .filter(|due| *due > self.now)
-            .min()
-            .map(|due| due.since(self.now))
+    pub(super) fn next_due_in(&mut self, want: &Want) -> Option<Duration> {
+        self.queue.advance(self.now);
+        let (lanes, reach) = self.lanes(want)?;
+        let first = lanes.into_iter().filter_map(|lane| lane.next_due(reach)).min()?;
+        Some(first.since(self.now))
     }
 
     /// Tells whether a lease is held: its token, its claim, and not past its time.
@@ -151,9 +145,8 @@ impl State {
         let until = self.now.plus(extension);
         let Ok(key) = self.find(lease.task, lease.step) else { return LeaseStatus::Lost };
         if self.holds(lease) {
-            if let Some(held) = &mut self.step_mut(key, lease.step).record.lease {
-                held.until = until;
-            }
+            let held = self.step(key, lease.step).record.lease;
+            self.set_lease(key, lease.step, held.map(|held| HeldLease { until, ..held }));
             return LeaseStatus::Held;
         }
         let row = &self.step(key, lease.step).record;
@@ -196,7 +189,7 @@ impl State {
                 let _ = self.apply(key, step, event, actor, note(None));
             }
             End::Interrupt => {
-                let failure = interrupted();
+                let failure = Failure::interrupted();
                 let metadata = Json::of(&failure).ok();
                 self.step_mut(key, step).record.failure = Some(failure);
                 let _ = self.apply(key, step, event, actor, note(metadata));
@@ -217,12 +210,11 @@ impl State {
         let Ok(key) = self.find(lease.task, lease.step) else { return Receipt::LeaseLost };
         let mut recorded = false;
         let mut late = false;
-        for entry in self.history.iter().filter(|entry| entry.task == lease.task && entry.actor == *actor) {
+        let entries = self.step(key, lease.step).entries.iter().map(|entry| &self.history[*entry]);
+        for entry in entries.filter(|entry| entry.actor == *actor) {
             match &entry.change {
-                Change::Step { step, run, event, .. } if *step == lease.step && *run == lease.run => {
-                    recorded |= *event != StepEvent::Start;
-                }
-                Change::LateOutcome { step, run } if *step == lease.step && *run == lease.run => late = true,
+                Change::Step { run, event, .. } if *run == lease.run => recorded |= *event != StepEvent::Start,
+                Change::LateOutcome { run, .. } if *run == lease.run => late = true,
                 _ => {}
             }
         }
@@ -243,18 +235,14 @@ impl State {
     /// Ends leases that are over.
     pub(super) fn expire(&mut self, sweep: &Sweep) -> Vec<(TaskId, StepNo)> {
         let random = SeededEntropy::new(sweep.seed);
-        let mut over = Vec::new();
-        for (key, task) in &self.tasks {
-            for row in &task.steps {
-                if row.record.lease.is_some_and(|lease| lease.until < self.now) && self.in_scope(*key, sweep.scope) {
-                    over.push((*key, row.record.step));
-                }
-            }
-        }
+        let over = self.leases.range(..(self.now, i64::MIN, StepNo(0)));
+        let mut over: Vec<_> = over.map(|(_, key, step)| (*key, *step)).collect();
+        over.retain(|(key, _)| self.in_scope(*key, sweep.scope));
+        over.sort_unstable();
         over.truncate(sweep.limit as usize);
         let mut expired = Vec::new();
         for (key, step) in over {
-            let failure = lease_expired();
+            let failure = Failure::lease_expired();
             let note = Note { metadata: Json::of(&failure).ok(), ..Note::default() };
             if self.apply(key, step, StepEvent::Expire, &Actor::System, note).is_ok() {
                 let attempts = self.step(key, step).record.attempts;
@@ -268,17 +256,7 @@ impl State {
 
     /// Fails tasks that are past their deadline.
     pub(super) fn fail_overdue(&mut self, sweep: &Sweep, finished: &mut Vec<(TaskId, TaskState)>) {
-        let overdue: Vec<i64> = self
-            .tasks
-            .iter()
-            .filter(|(key, task)| {
-                task.record.state.is_active()
-                    && task.record.deadline_at.is_some_and(|deadline| deadline <= self.now)
-                    && self.in_scope(**key, sweep.scope)
-            })
-            .map(|(key, _)| *key)
-            .take(sweep.limit as usize)
-            .collect();
+        let overdue = self.timed_out(DEADLINE, sweep);
         for key in overdue {
             let reason = Some(FailureReason::DeadlineExceeded);
             if let Ok(state) = self.apply_to_task(key, TaskEvent::Fail, &Actor::System, reason, None) {
@@ -289,29 +267,23 @@ impl State {
 
     /// Names tasks whose time to be looked at has come, and has the next sweeps leave them alone for a while.
     pub(super) fn due_checks(&mut self, sweep: &Sweep, again: Duration) -> Vec<TaskId> {
-        let now = self.now;
-        let keys: Vec<i64> = self.tasks.keys().copied().collect();
+        let next = self.now.plus(again);
         let mut due = Vec::new();
-        for key in keys {
-            if due.len() == sweep.limit as usize || !self.in_scope(key, sweep.scope) {
-                continue;
-            }
+        for key in self.timed_out(CHECK, sweep) {
             let record = &mut self.task_mut(key).record;
-            if record.next_check_at.is_some_and(|check| check <= now) {
-                record.next_check_at = Some(now.plus(again));
-                due.push(record.id);
-            }
+            record.next_check_at = Some(next);
+            due.push(record.id);
+            self.sync_task(key);
         }
         due
     }
-}
 
-/// Returns the failure of a step whose lease ended.
-pub(crate) fn lease_expired() -> Failure {
-    Failure::retryable(Failure::LEASE_EXPIRED, "the worker that ran the step was not heard of in time")
-}
-
-/// Returns the failure of a step whose worker stopped.
-pub(crate) fn interrupted() -> Failure {
-    Failure::retryable(Failure::INTERRUPTED, "the worker was stopped before the step ended")
+    /// Returns the tasks whose time has come, oldest tasks first.
+    fn timed_out(&self, index: usize, sweep: &Sweep) -> Vec<i64> {
+        let over = self.times[index].range(..=(self.now, i64::MAX)).map(|(_, key)| *key);
+        let mut keys: Vec<i64> = over.filter(|key| self.in_scope(*key, sweep.scope)).collect();
+        keys.sort_unstable();
+        keys.truncate(sweep.limit as usize);
+        keys
+    }
 }

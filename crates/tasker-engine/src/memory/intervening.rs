@@ -14,14 +14,9 @@ impl State {
         let task = intervention.task;
         let key = self.key_of(task).ok_or(StoreError::UnknownTask { task })?;
         let before = self.task(key).clone();
-        let queue = self.queue.clone();
         let entries = self.history.len();
         if let Err(refused) = self.carry_out(key, &intervention) {
-            self.tasks.insert(key, before);
-            self.queue = queue;
-            self.history.truncate(entries);
-            self.touched.clear();
-            self.added.clear();
+            self.restore(key, before, entries);
             return Err(refused);
         }
         self.touch(key);
@@ -72,12 +67,8 @@ impl State {
                 Ok(())
             }
             Demand::SetPriority(priority) => {
-                let steps: Vec<StepNo> = self.task(key).steps.iter().map(|row| row.record.step).collect();
-                self.queue.retain(|place| place.key != key);
                 self.task_mut(key).record.priority = *priority;
-                for step in steps {
-                    self.sync(key, step);
-                }
+                self.sync_all(key);
                 let metadata = Some(Json::from(&json!({ "priority": priority })));
                 self.log(key, Change::Setting { step: None }, actor, metadata);
                 Ok(())

@@ -5,17 +5,23 @@ use std::time::Duration;
 
 use serde_json::json;
 use tasker_types::{
-    Namespace, Position, RunNo, StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp, Version,
+    LeaseToken, Namespace, Position, RunNo, StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp,
+    Version, WorkerId,
 };
 
+use super::queue::{Queue, Queued};
 use crate::failure::Failure;
 use crate::finalizer::{Decision, FailureReason, decide};
 use crate::json::Json;
-use crate::record::{Actor, Change, Snapshot, StepRecord, TaskRecord, Transition};
-use crate::store::{Created, NewTask, StoreError};
+use crate::record::{Actor, Change, HeldLease, Snapshot, StepRecord, TaskRecord, Transition};
+use crate::store::StoreError;
 use crate::transition::{
     AttemptsLeft, IllegalStepTransition, Situation, StepEvent, TaskEvent, step_transition, task_transition,
 };
+
+/// The indexes of times.
+pub(super) const DEADLINE: usize = 0;
+pub(super) const CHECK: usize = 1;
 
 /// A task and its steps.
 #[derive(Clone, Debug)]
@@ -23,6 +29,10 @@ pub(super) struct TaskRow {
     pub(super) record: TaskRecord,
     pub(super) digest: Option<String>,
     pub(super) steps: Vec<StepRow>,
+    /// Where its history lies in that of all.
+    pub(super) entries: Vec<usize>,
+    /// The times under which it is indexed: its deadline while it is active, and its next check.
+    pub(super) times: [Option<Timestamp>; 2],
 }
 
 /// A step, with what its record leaves out.
@@ -33,16 +43,14 @@ pub(super) struct StepRow {
     pub(super) checkpoint: Option<Json>,
     pub(super) timeout: Option<Duration>,
     pub(super) config: Option<Json>,
+    /// Where its history lies in that of all.
+    pub(super) entries: Vec<usize>,
+    /// The lane of the queue for its handler.
+    pub(super) lane: usize,
+    /// Its place in the queue, and since or until when it waits there.
+    pub(super) place: Option<(Queued, Option<Timestamp>)>,
     /// Whether the task counts it as live.
-    live: bool,
-}
-
-/// A place in the queue. The order is the order of claims: rank (the priority, negated), age, step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Queued {
-    pub(super) rank: i16,
-    pub(super) key: i64,
-    pub(super) step: StepNo,
+    pub(super) live: bool,
 }
 
 /// Everything.
@@ -53,15 +61,21 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<TaskId, i64>,
     pub(super) identities: BTreeMap<String, TaskId>,
     pub(super) idempotency: BTreeMap<(Namespace, String), TaskId>,
-    pub(super) queue: BTreeSet<Queued>,
+    pub(super) queue: Queue,
+    /// When each lease is over.
+    pub(super) leases: BTreeSet<(Timestamp, i64, StepNo)>,
+    /// What each worker holds under each token.
+    pub(super) held: BTreeMap<(WorkerId, LeaseToken), BTreeSet<(i64, StepNo)>>,
+    /// When each task that is active fails, and when each is looked at.
+    pub(super) times: [BTreeSet<(Timestamp, i64)>; 2],
     pub(super) history: Vec<Transition>,
     /// When each namespace was last handed a step, in top-ups.
     pub(super) served: BTreeMap<Namespace, u64>,
     pub(super) top_ups: u64,
     /// Tasks whose end is to be checked before the commit.
     pub(super) touched: BTreeSet<i64>,
-    /// Places that were added to the queue since the last commit.
-    pub(super) added: Vec<Queued>,
+    /// Steps that came to another place in the queue since the last commit.
+    pub(super) added: Vec<(i64, StepNo)>,
     pub(super) woken: bool,
 }
 
@@ -112,21 +126,26 @@ impl State {
     /// Brings the queue and the count of live steps in line with a step.
     pub(super) fn sync(&mut self, key: i64, step: StepNo) {
         let task = self.task(key);
-        let row = &task.steps[step.0 as usize].record;
-        let facts = row.facts(self.now);
+        let row = &task.steps[step.0 as usize];
+        let facts = row.record.facts(self.now);
         let queued = task.record.state.is_active()
-            && matches!(row.state, StepState::Pending | StepState::Error)
+            && matches!(row.record.state, StepState::Pending | StepState::Error)
             && facts.dependencies_satisfied()
             && facts.retry_eligible();
-        let place = Queued { rank: task.record.priority.saturating_neg(), key, step };
-        if queued {
-            if self.queue.insert(place) {
-                self.added.push(place);
+        let rank = task.record.priority.saturating_neg();
+        let place = queued.then(|| (Queued { rank, key, step }, row.record.next_retry_at));
+        let (lane, before) = (row.lane, row.place);
+        if place != before {
+            if let Some((place, at)) = before {
+                self.queue.remove(lane, place, at);
             }
-        } else {
-            self.queue.remove(&place);
+            if let Some((place, at)) = place {
+                self.queue.insert(lane, place, at);
+                self.added.push((key, step));
+            }
         }
         let row = self.step_mut(key, step);
+        row.place = place;
         row.record.queued = queued;
         let live = queued || row.record.state == StepState::InProgress;
         let before = std::mem::replace(&mut row.live, live);
@@ -135,14 +154,80 @@ impl State {
         self.touch(key);
     }
 
-    fn sync_all(&mut self, key: i64) {
+    /// Brings the indexes of times in line with a task.
+    pub(super) fn sync_task(&mut self, key: i64) {
+        let row = self.task_mut(key);
+        let deadline = row.record.deadline_at.filter(|_| row.record.state.is_active());
+        let after = [deadline, row.record.next_check_at];
+        let before = std::mem::replace(&mut row.times, after);
+        for ((index, before), after) in self.times.iter_mut().zip(before).zip(after) {
+            if let Some(time) = before {
+                index.remove(&(time, key));
+            }
+            index.extend(after.map(|time| (time, key)));
+        }
+    }
+
+    /// Gives a step a lease, or takes it away.
+    pub(super) fn set_lease(&mut self, key: i64, step: StepNo, lease: Option<HeldLease>) {
+        let before = std::mem::replace(&mut self.step_mut(key, step).record.lease, lease);
+        if let Some(before) = before {
+            self.leases.remove(&(before.until, key, step));
+            let holder = (before.worker, before.token);
+            if let Some(steps) = self.held.get_mut(&holder) {
+                steps.remove(&(key, step));
+                if steps.is_empty() {
+                    self.held.remove(&holder);
+                }
+            }
+        }
+        if let Some(lease) = lease {
+            self.leases.insert((lease.until, key, step));
+            self.held.entry((lease.worker, lease.token)).or_default().insert((key, step));
+        }
+    }
+
+    /// Puts a task back as it was, and forgets the history that was written since.
+    pub(super) fn restore(&mut self, key: i64, before: TaskRow, entries: usize) {
+        let steps = (0..before.steps.len()).map(|step| StepNo(u32::try_from(step).unwrap_or(u32::MAX)));
+        // What the indexes have of it now is taken out; what they are to have is put in.
+        for step in steps.clone() {
+            self.set_lease(key, step, None);
+            let row = self.step_mut(key, step);
+            if let (lane, Some((place, at))) = (row.lane, row.place.take()) {
+                self.queue.remove(lane, place, at);
+            }
+        }
+        let times = self.task(key).times;
+        let leases: Vec<_> = before.steps.iter().map(|row| row.record.lease).collect();
+        self.tasks.insert(key, before);
+        self.task_mut(key).times = times;
+        self.sync_task(key);
+        for (step, lease) in steps.zip(leases) {
+            let row = self.step_mut(key, step);
+            (row.record.lease, row.place) = (None, None);
+            self.set_lease(key, step, lease);
+            self.sync(key, step);
+        }
+        self.history.truncate(entries);
+        self.touched.clear();
+        self.added.clear();
+    }
+
+    pub(super) fn sync_all(&mut self, key: i64) {
         for step in 0..self.task(key).steps.len() {
             self.sync(key, StepNo(u32::try_from(step).unwrap_or(u32::MAX)));
         }
     }
 
     pub(super) fn log(&mut self, key: i64, change: Change, actor: &Actor, metadata: Option<Json>) {
-        let position = Position(i64::try_from(self.history.len()).unwrap_or(i64::MAX) + 1);
+        let entry = self.history.len();
+        let row = self.task_mut(key);
+        row.entries.push(entry);
+        if let Change::Step { step, .. } | Change::LateOutcome { step, .. } | Change::Setting { step: Some(step) } = change {
+            row.steps[step.0 as usize].entries.push(entry);
+        }
+        let position = Position(i64::try_from(entry).unwrap_or(i64::MAX) + 1);
         let entry = Transition {
             position,
             task: self.task(key).record.id,
@@ -195,14 +280,14 @@ impl State {
             }
             _ => {}
         }
-        if to != StepState::InProgress {
-            row.record.lease = None;
-        }
         row.record.finished_at = (!matches!(to, StepState::Pending | StepState::InProgress)).then_some(now);
         if to.is_finished() {
             row.record.next_retry_at = None;
         }
         let (run, attempt) = (row.record.run, row.record.attempts);
+        if to != StepState::InProgress {
+            self.set_lease(key, step, None);
+        }
         let change =
             Change::Step { step, from, event, to, run, attempt, handler_version: note.handler_version, ran_us: note.ran_us };
         self.log(key, change, actor, note.metadata);
@@ -243,6 +328,7 @@ impl State {
         let metadata =
             metadata.or_else(|| failure.map(|reason| Json::from(&json!({ "reason": reason.as_str() }))));
         self.log(key, Change::Task { from, event, to }, actor, metadata);
+        self.sync_task(key);
         self.sync_all(key);
         Ok(to)
     }
@@ -261,9 +347,11 @@ impl State {
     pub(super) fn finalize_touched(&mut self) -> Vec<(TaskId, TaskState)> {
         let mut finished = Vec::new();
         for key in std::mem::take(&mut self.touched) {
-            let Some(context) = self.active_context(key).filter(|_| self.task(key).record.live_steps == 0) else {
+            // The counter says in constant time what the context says by a walk over all steps.
+            if self.task(key).record.live_steps > 0 {
                 continue;
-            };
+            }
+            let Some(context) = self.active_context(key) else { continue };
             let (event, failure) = match decide(Some(&context), &tasker_types::Backoff::default()) {
                 Decision::Complete => (TaskEvent::Complete, None),
                 Decision::Fail { reason } => (TaskEvent::Fail, Some(reason)),
@@ -281,48 +369,6 @@ impl State {
         finished
     }
 
-    pub(super) fn create(
-        &mut self,
-        task: NewTask,
-        actor: &Actor,
-        check_in: Duration,
-        finished: &mut Vec<(TaskId, TaskState)>,
-    ) -> Created {
-        if self.keys.contains_key(&task.id) {
-            return Created::New(task.id);
-        }
-        let namespace = task.template.namespace().clone();
-        if let Some(idempotency) = &task.idempotency {
-            let known = self.idempotency.get(&(namespace.clone(), idempotency.key.clone())).copied();
-            if let Some(other) = known {
-                let same = self.key_of(other).is_some_and(|key| self.task(key).digest.as_ref() == Some(&idempotency.digest));
-                return if same { Created::Repeated(other) } else { Created::KeyReused(other) };
-            }
-        }
-        if let Some(other) = self.identities.get(&task.identity) {
-            return Created::Duplicate(*other);
-        }
-        let id = task.id;
-        let key = i64::try_from(self.tasks.len()).unwrap_or(i64::MAX) + 1;
-        self.keys.insert(id, key);
-        self.identities.insert(task.identity.clone(), id);
-        if let Some(idempotency) = &task.idempotency {
-            self.idempotency.insert((namespace, idempotency.key.clone()), id);
-        }
-        let bypass = task.bypass.clone();
-        self.tasks.insert(key, new_row(task, self.now, check_in));
-        self.log(key, Change::Created, actor, None);
-        self.sync_all(key);
-        for step in bypass {
-            let metadata = Some(Json::from(&json!({ "bypassed": true })));
-            let note = Note { metadata, ..Note::default() };
-            // A fresh step is pending, and a pending step can be resolved.
-            let _ = self.apply(key, step, StepEvent::Resolve, actor, note);
-        }
-        finished.extend(self.finalize_touched());
-        Created::New(id)
-    }
-
     pub(super) fn snapshot(&self, key: i64) -> Snapshot {
         let task = self.task(key);
         Snapshot {
@@ -337,11 +383,9 @@ impl State {
     /// its hint: to wake for it again would keep a worker busy that cannot run it.
     pub(super) fn wake_for_queued(&mut self) {
         let added = std::mem::take(&mut self.added);
-        self.woken |= added.iter().any(|place| self.queue.contains(place) && self.is_due(place));
-    }
-
-    pub(super) fn is_due(&self, place: &Queued) -> bool {
-        self.step(place.key, place.step).record.next_retry_at.is_none_or(|due| due <= self.now)
+        let now = self.now;
+        let due = |(_, at): (Queued, Option<Timestamp>)| at.is_none_or(|time| time <= now);
+        self.woken |= added.into_iter().any(|(key, step)| self.step(key, step).place.is_some_and(due));
     }
 
     /// Records a failure, and when the step is due again if it will be tried again.
@@ -352,60 +396,5 @@ impl State {
         row.failure = Some(failure);
         row.next_retry_at = row.facts(now).retry_eligible().then(|| now.plus(retry_in));
         self.sync(key, step);
-    }
-}
-
-fn new_row(task: NewTask, now: Timestamp, check_in: Duration) -> TaskRow {
-    let template = task.template;
-    let steps = template
-        .steps()
-        .iter()
-        .enumerate()
-        .map(|(index, step)| StepRow {
-            record: StepRecord {
-                step: StepNo(u32::try_from(index).unwrap_or(u32::MAX)),
-                state: StepState::Pending,
-                attempts: 0,
-                run: RunNo(0),
-                retry_limit: step.retry_limit(),
-                retryable: step.retryable(),
-                permanent: false,
-                unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
-                next_retry_at: task.start_at.filter(|start| *start > now && step.depends_on().is_empty()),
-                queued: false,
-                lease: None,
-                started_at: None,
-                finished_at: None,
-                failure: None,
-            },
-            result: None,
-            checkpoint: None,
-            timeout: None,
-            config: None,
-            live: false,
-        })
-        .collect();
-    TaskRow {
-        record: TaskRecord {
-            id: task.id,
-            template,
-            state: TaskState::Pending,
-            failure: None,
-            context: task.context,
-            origin: task.origin,
-            identity: task.identity,
-            idempotency_key: task.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
-            priority: task.priority,
-            parent: task.parent,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-            start_at: task.start_at,
-            deadline_at: task.deadline_at,
-            next_check_at: Some(now.plus(check_in)),
-            live_steps: 0,
-        },
-        digest: task.idempotency.map(|idempotency| idempotency.digest),
-        steps,
     }
 }
