@@ -118,15 +118,16 @@ CREATE TABLE steps (
 CREATE TABLE ready_steps (
     -- The queue: steps that may be claimed now or at a time.
     queue   INTEGER NOT NULL, -- Where the step waits.
-    parked  INTEGER NOT NULL, -- 1 while it waits for its time.
+    parked  INTEGER NOT NULL, -- 1 until a claim notices that the step is due.
     rank    INTEGER NOT NULL, -- The task's priority, negated: lower first.
     task    INTEGER NOT NULL, -- The task's key: older first.
     step    INTEGER NOT NULL, -- The step's number.
-    due_at  INTEGER, -- When a parked step is due.
+    due_at  INTEGER, -- When a step that waits for its time is due.
     gate    TEXT, -- What else must open before the step may be claimed.
     CONSTRAINT ready_steps_pkey PRIMARY KEY (queue, parked, rank, task, step)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ready_steps_due_at_index ON ready_steps (due_at) WHERE parked = 1;
+CREATE INDEX ready_steps_due_at_index ON ready_steps (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX ready_steps_task_index ON ready_steps (task);
 
 CREATE TABLE leases (
     -- The rights to the steps in progress. A write about a claimed step must name its token.

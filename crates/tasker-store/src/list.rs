@@ -1,0 +1,138 @@
+//! Lists of tasks.
+
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use serde::Serialize;
+use tasker_engine::FailureReason;
+use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp};
+
+use crate::sqlite::rows::{json, key_of, task_id, time};
+use crate::sqlite::statement::{Bind, Statement};
+
+/// Which tasks a list has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only tasks in one of these states; in any state when there are none.
+    pub states: Vec<TaskState>,
+    /// Only tasks of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only tasks of templates of this name.
+    pub name: Option<TemplateName>,
+    /// Only tasks whose id begins with this text.
+    pub id_prefix: Option<String>,
+    /// Only tasks that were created before this one.
+    pub after: Option<TaskId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Default for TaskFilter {
+    /// Returns a filter that leaves nothing out, for the newest hundred.
+    fn default() -> Self {
+        Self { states: Vec::new(), namespace: None, name: None, id_prefix: None, after: None, limit: 100 }
+    }
+}
+
+/// A task in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskSummary {
+    /// The task.
+    pub task_id: TaskId,
+    /// The full name of its template.
+    pub name: String,
+    /// The state.
+    pub state: TaskState,
+    /// Why it is in error.
+    pub failure: Option<FailureReason>,
+    /// Higher first.
+    pub priority: i16,
+    /// How many of its steps are done.
+    pub completed_steps: u64,
+    /// How many steps it has.
+    pub total_steps: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its first step was claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, for good or in error.
+    pub finished_at: Option<Timestamp>,
+}
+
+type Row = (
+    i64,
+    Vec<u8>,
+    String,
+    String,
+    Option<String>,
+    i64,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
+
+type RowSql = (
+    BigInt,
+    Binary,
+    Text,
+    Text,
+    Nullable<Text>,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+);
+
+const LIST: &str = "\
+SELECT t.key, t.id, g.namespace || '.' || g.name || '@' || g.version, t.state, t.failure, t.priority, \
+    (SELECT count(*) FROM steps AS s WHERE s.task = t.key AND s.state IN ('complete', 'resolved_manually')), \
+    (SELECT count(*) FROM steps AS s WHERE s.task = t.key), \
+    t.created_at, t.started_at, t.finished_at \
+FROM tasks AS t JOIN graphs AS g ON g.id = t.graph \
+WHERE (?1 = '[]' OR t.state IN (SELECT value FROM json_each(?1))) \
+    AND (?2 = '' OR g.namespace = ?2) AND (?3 = '' OR g.name = ?3) \
+    AND substr(lower(hex(t.id)), 1, length(?4)) = ?4 \
+    AND (?5 IS NULL OR t.key < ?5) \
+ORDER BY t.key DESC LIMIT ?6";
+
+/// Returns the tasks that pass a filter, the newest first.
+pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
+    let states = json(&filter.states);
+    let namespace = filter.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = filter.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let prefix = filter.id_prefix.as_deref().unwrap_or_default().replace('-', "").to_lowercase();
+    let before = match filter.after {
+        Some(task) => key_of(connection, task)?,
+        None => None,
+    };
+    let binds = [
+        Bind::Text(&states),
+        Bind::Text(&namespace),
+        Bind::Text(&name),
+        Bind::Text(&prefix),
+        Bind::MaybeInt(before),
+        Bind::Int(i64::from(filter.limit)),
+    ];
+    let rows = Statement::<RowSql>::new(LIST, &binds).load::<Row>(connection)?;
+    Ok(rows.into_iter().map(summary).collect())
+}
+
+fn summary(row: Row) -> TaskSummary {
+    TaskSummary {
+        task_id: task_id(&row.1),
+        name: row.2,
+        state: row.3.parse().unwrap_or(TaskState::Pending),
+        failure: row.4.and_then(|reason| reason.parse().ok()),
+        priority: i16::try_from(row.5).unwrap_or_default(),
+        completed_steps: u64::try_from(row.6).unwrap_or_default(),
+        total_steps: u64::try_from(row.7).unwrap_or_default(),
+        created_at: Timestamp::from_micros(row.8),
+        started_at: time(row.9),
+        finished_at: time(row.10),
+    }
+}

@@ -1,0 +1,308 @@
+//! Tasks in a SQLite file: one connection writes, others read, and any number of processes may open the file.
+
+mod cache;
+mod claim;
+mod connection;
+mod create;
+mod error;
+mod flush;
+mod intervene;
+/// The schema of a database file: bringing it up to date, and back.
+pub mod migrate;
+mod process;
+mod read;
+pub(crate) mod rows;
+pub(crate) mod statement;
+mod sweep;
+mod turn;
+mod unit;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::connection::SimpleConnection;
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use tasker_engine::{
+    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store, StoreError,
+    Sweep, Swept, Transition, Turn, TurnReply,
+};
+use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
+use tokio::sync::{Semaphore, watch};
+
+use crate::list::{self, TaskFilter, TaskSummary};
+use cache::Cache;
+use connection::Mode;
+use error::classify;
+use process::ProcessLock;
+use statement::{Bind, Statement};
+use writer::{Core, Writer};
+
+/// How a SQLite file is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    database: Database,
+    inline: bool,
+    nonce: u64,
+}
+
+impl SqliteOptions {
+    /// Returns the options for a file, with the default settings, and a clock by which leases and waits are timed.
+    pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+        Self { path: path.into(), clock, database: Database::default(), inline: false, nonce: 0 }
+    }
+
+    /// Sets when SQLite waits for the disk, how many connections read, and how long to wait for another process.
+    #[must_use]
+    pub fn settings(mut self, database: &Database) -> Self {
+        self.database = database.clone();
+        self
+    }
+
+    /// Has every request run in the thread that makes it, so that a simulation decides on the order of everything.
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.inline = true;
+        self
+    }
+
+    /// Sets a number that becomes part of the name of this process's lock file.
+    #[must_use]
+    pub fn nonce(mut self, nonce: u64) -> Self {
+        self.nonce = nonce;
+        self
+    }
+}
+
+/// Connections that only read, lent one at a time.
+struct Readers {
+    idle: Mutex<Vec<SqliteConnection>>,
+    permits: Semaphore,
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    inline: bool,
+    writer: Writer,
+    readers: Readers,
+    /// Held until the last copy is dropped: others know by it that this process lives.
+    _process: ProcessLock,
+}
+
+/// A store in a SQLite file.
+///
+/// Copies share the connections. When the last one is dropped, what was asked for is carried out first.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    wake: watch::Receiver<u64>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.writer.close();
+    }
+}
+
+impl SqliteStore {
+    /// Opens a file, which is created and brought up to date if need be. Blocks while it does.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let SqliteOptions { path, clock, database, inline, nonce } = options;
+        let mut connection = connection::open(&path, &database, Mode::Write)?;
+        migrate::ensure(&path, &mut connection)?;
+        let process = ProcessLock::take(&path, nonce)?;
+        let key = note_process(&mut connection, process.name()).map_err(|error| classify(&path, error))?;
+        let (sender, wake) = watch::channel(0);
+        let core = Core {
+            connection,
+            cache: Cache::default(),
+            path: path.clone(),
+            clock: Arc::clone(&clock),
+            process: key,
+            wake: sender,
+            refusal: None,
+        };
+        let readers = (0..if inline { 1 } else { database.readers })
+            .map(|_| connection::open(&path, &database, Mode::Read))
+            .collect::<Result<Vec<_>, _>>()?;
+        let writer = if inline {
+            Writer::inline(core)
+        } else {
+            Writer::thread(core).map_err(|error| StoreError::Unavailable {
+                store: path.display().to_string(),
+                source: Box::new(error),
+            })?
+        };
+        let permits = Semaphore::new(readers.len());
+        let readers = Readers { idle: Mutex::new(readers), permits };
+        Ok(Self { shared: Arc::new(Shared { path, clock, inline, writer, readers, _process: process }), wake })
+    }
+
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Returns tasks, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| list::list(connection, &filter)).await
+    }
+
+    /// Carries out what was asked for, leaves the file in good order, and refuses further changes.
+    ///
+    /// # Errors
+    ///
+    /// None at present; a file that is left without a last checkpoint loses nothing.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        if shared.inline {
+            shared.writer.close();
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(move || shared.writer.close()).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Reads in a transaction of its own, so that everything is seen at one moment.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.shared.inline {
+            return self.shared.read(look);
+        }
+        let shared = Arc::clone(&self.shared);
+        let permit = shared.readers.permits.acquire().await.map_err(|_| StoreError::Closed)?;
+        let reading = Arc::clone(&self.shared);
+        let result =
+            tokio::task::spawn_blocking(move || reading.read(look)).await.map_err(|_| StoreError::Closed)?;
+        drop(permit);
+        result
+    }
+}
+
+impl Shared {
+    fn read<T>(
+        &self,
+        look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+    ) -> Result<T, StoreError> {
+        let lent = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(mut connection) = lent else {
+            return Err(StoreError::Unavailable {
+                store: self.path.display().to_string(),
+                source: "every connection that reads is in use".into(),
+            });
+        };
+        let result = connection
+            .batch_execute("BEGIN")
+            .and_then(|()| look(&mut connection))
+            .map_err(|error| classify(&self.path, error));
+        // A transaction that only read has nothing to lose.
+        let _ = connection.batch_execute("ROLLBACK");
+        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+}
+
+fn note_process(connection: &mut SqliteConnection, name: &str) -> QueryResult<i64> {
+    const SQL: &str = "INSERT INTO processes (name) VALUES (?1) RETURNING id";
+    Ok(Statement::<(BigInt,)>::new(SQL, &[Bind::Text(name)]).get_result::<(i64,)>(connection)?.0)
+}
+
+/// Returns the processes that hold leases but are proven dead.
+fn dead_processes(connection: &mut SqliteConnection, path: &Path, own: i64) -> QueryResult<Vec<i64>> {
+    const SQL: &str = "SELECT p.id, p.name FROM processes AS p \
+         WHERE p.id <> ?1 AND p.id IN (SELECT process FROM leases)";
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(own)]).load::<(i64, String)>(connection)?;
+    Ok(rows.into_iter().filter(|(_, name)| process::dead(path, name)).map(|(id, _)| id).collect())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create(&self, request: Create) -> Result<CreateReply, StoreError> {
+        self.shared.writer.write(move |unit| unit.create(request)).await
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
+        self.shared.writer.write(move |unit| unit.turn(turn)).await
+    }
+
+    async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
+        self.shared.writer.write(move |unit| unit.renew(&renewal)).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        let path = self.shared.path.clone();
+        self.shared
+            .writer
+            .write(move |unit| {
+                let dead = dead_processes(unit.connection, &path, unit.process)?;
+                unit.sweep(&sweep, &dead)
+            })
+            .await
+    }
+
+    async fn examine(&self, task: TaskId) -> Result<Option<TaskContext>, StoreError> {
+        self.shared.writer.write(move |unit| unit.examine(task)).await
+    }
+
+    async fn check_in(&self, task: TaskId, delay: Duration) -> Result<(), StoreError> {
+        self.shared.writer.write(move |unit| unit.check_in(task, delay)).await
+    }
+
+    async fn intervene(&self, intervention: Intervention) -> Result<Intervened, StoreError> {
+        self.shared.writer.write(move |unit| unit.intervene(&intervention)).await
+    }
+
+    async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
+        let clock = Arc::clone(&self.shared.clock);
+        self.read(move |connection| read::snapshot(connection, task, clock.now())).await
+    }
+
+    async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
+        self.read(move |connection| read::results(connection, task)).await
+    }
+
+    async fn history(
+        &self,
+        task: TaskId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Transition>, StoreError> {
+        self.read(move |connection| read::history(connection, task, after, limit)).await
+    }
+
+    async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
+        self.read(move |connection| read::events(connection, after, limit)).await
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        let mut wake = self.wake.clone();
+        wake.mark_unchanged();
+        wake
+    }
+}

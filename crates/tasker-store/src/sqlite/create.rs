@@ -1,0 +1,234 @@
+//! Creating tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use serde_json::json;
+use tasker_engine::{Create, CreateReply, Created, Json, NewTask, Origin, StepEvent};
+use tasker_types::{Namespace, StepState, TaskId, TaskState};
+
+use super::flush::hex;
+use super::rows::{StepKey, StepRow, TaskRow, json as list_of, task_id};
+use super::statement::{Bind, Statement};
+use super::unit::{Entry, NewRow, Note, Tracked, Trouble, Unit};
+
+/// What is taken already, in the database or by an earlier task of the same request.
+#[derive(Debug, Default)]
+struct Taken {
+    ids: BTreeSet<TaskId>,
+    identities: BTreeMap<String, TaskId>,
+    keys: BTreeMap<(Namespace, String), (TaskId, String)>,
+}
+
+impl Unit<'_> {
+    /// Creates tasks with their steps and their first history, queues what is ready, and hands first steps out.
+    pub(super) fn create(&mut self, request: Create) -> Result<CreateReply, Trouble> {
+        let mut reply = CreateReply::default();
+        let actor = self.actor(&request.actor)?;
+        let mut taken = self.taken(&request.tasks)?;
+        let known = taken.ids.len();
+        let mut next = self.next_key()?;
+        let mut bypassed: Vec<StepKey> = Vec::new();
+        for task in request.tasks {
+            let created = taken.judge(&task);
+            reply.tasks.push(created.unwrap_or(Created::New(task.id)));
+            if created.is_none() {
+                bypassed.extend(task.bypass.iter().map(|step| (next, step.0)));
+                self.insert(next, task, actor, request.check_in)?;
+                next += 1;
+            }
+        }
+        self.write_steps()?;
+        self.bypass(&bypassed, actor)?;
+        reply.finished = self.finalize_touched()?;
+        if let Some(want) = &request.want {
+            if known > 0 {
+                reply.claims = self.claims_under(request.worker, want)?;
+            }
+            if reply.claims.is_empty() {
+                reply.claims = self.claim(request.worker, want)?;
+            }
+        }
+        self.flush()?;
+        Ok(reply)
+    }
+
+    fn next_key(&mut self) -> QueryResult<i64> {
+        const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
+        Ok(Statement::<(BigInt,)>::new(SQL, &[]).get_result::<(i64,)>(self.connection)?.0)
+    }
+
+    fn taken(&mut self, tasks: &[NewTask]) -> QueryResult<Taken> {
+        const IDS: &str = "SELECT t.id FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.id = unhex(k.value)";
+        const IDENTITIES: &str = "SELECT t.id, t.identity FROM json_each(?1) AS k \
+             CROSS JOIN tasks AS t ON t.identity = k.value";
+        const KEYS: &str = "SELECT t.id, t.request_digest, k.key FROM json_each(?1) AS k \
+             CROSS JOIN tasks AS t ON t.namespace = k.value->>0 AND t.idempotency_key = k.value->>1";
+        let mut taken = Taken::default();
+        let ids = list_of(&tasks.iter().map(|task| hex(task.id)).collect::<Vec<_>>());
+        let rows =
+            Statement::<(Binary,)>::new(IDS, &[Bind::Text(&ids)]).load::<(Vec<u8>,)>(self.connection)?;
+        taken.ids.extend(rows.iter().map(|row| task_id(&row.0)));
+        let identities = list_of(&tasks.iter().map(|task| &task.identity).collect::<Vec<_>>());
+        let rows = Statement::<(Binary, Text)>::new(IDENTITIES, &[Bind::Text(&identities)])
+            .load::<(Vec<u8>, String)>(self.connection)?;
+        taken.identities.extend(rows.into_iter().map(|(id, identity)| (identity, task_id(&id))));
+        // An identity may also be the id of a task, whose identity the table leaves out.
+        let named: Vec<TaskId> =
+            tasks.iter().filter_map(identity).filter_map(|identity| identity.parse().ok()).collect();
+        for other in named {
+            if super::rows::key_of(self.connection, other)?.is_some() {
+                taken.identities.insert(other.to_string(), other);
+            }
+        }
+        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(key).collect();
+        if !keys.is_empty() {
+            let list = list_of(&keys);
+            let rows = Statement::<(Binary, Nullable<Text>, BigInt)>::new(KEYS, &[Bind::Text(&list)])
+                .load::<(Vec<u8>, Option<String>, i64)>(self.connection)?;
+            for (id, digest, index) in rows {
+                if let Some(key) = usize::try_from(index).ok().and_then(|index| keys.get(index)) {
+                    taken.keys.insert(key.clone(), (task_id(&id), digest.unwrap_or_default()));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn insert(
+        &mut self,
+        key: i64,
+        task: NewTask,
+        actor: i64,
+        check_in: std::time::Duration,
+    ) -> QueryResult<()> {
+        let graph = self.cache.graph_of(self.connection, &task.template)?;
+        let said = task.origin != Origin::default();
+        let identity = identity(&task).map(str::to_owned);
+        let row = TaskRow {
+            id: task.id,
+            graph,
+            state: TaskState::Pending,
+            failure: None,
+            priority: task.priority,
+            live_steps: 0,
+            correlation_id: task.origin.correlation_id.clone(),
+            started_at: None,
+            finished_at: None,
+            deadline_at: task.deadline_at,
+            next_check_at: Some(self.now.plus(check_in)),
+        };
+        let new = NewRow {
+            identity,
+            idempotency: task.idempotency,
+            origin: said.then(|| list_of(&task.origin)),
+            parent: task.parent,
+            start_at: task.start_at,
+        };
+        self.tasks.insert(key, Tracked { before: None, now: row });
+        self.created.insert(key, new);
+        self.payloads.insert((key, -1, "context"), Some(task.context));
+        self.touched.insert(key);
+        self.entries.push(Entry {
+            task: key,
+            step: None,
+            event: "created",
+            from: None,
+            to: None,
+            actor,
+            run: None,
+            attempt: None,
+            handler_version: None,
+            ran_us: None,
+            metadata: None,
+        });
+        Ok(())
+    }
+
+    /// Writes the steps of all new tasks, and takes up those that wait for nothing.
+    fn write_steps(&mut self) -> QueryResult<()> {
+        const SQL: &str = "INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, \
+                unmet_parents, queue, next_retry_at) \
+             SELECT k.value->>0, g.step, 'pending', 0, 0, g.retry_limit, g.retryable, 0, g.parents, g.queue, \
+                CASE WHEN g.parents = 0 THEN k.value->>2 END \
+             FROM json_each(?1) AS k CROSS JOIN graph_steps AS g ON g.graph = k.value->>1";
+        if self.created.is_empty() {
+            return Ok(());
+        }
+        let mut tasks = Vec::new();
+        for (key, new) in &self.created {
+            let start_at = new.start_at.filter(|start| *start > self.now);
+            let graph = &self.tasks[key].now.graph;
+            tasks.push((key, graph.id, start_at.map(tasker_types::Timestamp::as_micros)));
+            for (number, step) in graph.template.steps().iter().enumerate() {
+                if step.depends_on().is_empty() {
+                    let row = StepRow {
+                        state: StepState::Pending,
+                        attempts: 0,
+                        run: 0,
+                        retry_limit: step.retry_limit(),
+                        retryable: step.retryable(),
+                        permanent: false,
+                        unmet_parents: 0,
+                        next_retry_at: start_at,
+                        started_at: None,
+                        finished_at: None,
+                        timeout_us: None,
+                        lease: None,
+                    };
+                    let place = (*key, u32::try_from(number).unwrap_or(u32::MAX));
+                    self.steps.insert(place, Tracked { before: Some(row.clone()), now: row });
+                }
+            }
+        }
+        let tasks = list_of(&tasks);
+        Statement::<()>::new(SQL, &[Bind::Text(&tasks)]).execute(self.connection)?;
+        Ok(())
+    }
+
+    fn bypass(&mut self, steps: &[StepKey], actor: i64) -> QueryResult<()> {
+        self.load_steps(steps.iter().copied())?;
+        for step in steps {
+            let metadata = Some(Json::from(&json!({ "bypassed": true })));
+            // A fresh step is pending, and a pending step can be resolved.
+            if self.apply(*step, StepEvent::Resolve, actor, Note { metadata, ..Note::default() }).is_ok() {
+                self.tell_children(&[*step])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the identity of a task if it is more than its id.
+fn identity(task: &NewTask) -> Option<&str> {
+    (task.identity != task.id.to_string()).then_some(&*task.identity)
+}
+
+fn key(task: &NewTask) -> Option<(Namespace, String)> {
+    let idempotency = task.idempotency.as_ref()?;
+    Some((task.template.namespace().clone(), idempotency.key.clone()))
+}
+
+impl Taken {
+    /// Tells what becomes of a task that cannot be created; takes its names if it can.
+    fn judge(&mut self, task: &NewTask) -> Option<Created> {
+        if self.ids.contains(&task.id) {
+            return Some(Created::New(task.id));
+        }
+        if let Some((other, digest)) = key(task).and_then(|key| self.keys.get(&key)) {
+            let same = task.idempotency.as_ref().is_some_and(|idempotency| idempotency.digest == *digest);
+            return Some(if same { Created::Repeated(*other) } else { Created::KeyReused(*other) });
+        }
+        if let Some(other) = self.identities.get(&task.identity) {
+            return Some(Created::Duplicate(*other));
+        }
+        self.ids.insert(task.id);
+        self.identities.insert(task.identity.clone(), task.id);
+        if let (Some(key), Some(idempotency)) = (key(task), &task.idempotency) {
+            self.keys.insert(key, (task.id, idempotency.digest.clone()));
+        }
+        None
+    }
+}

@@ -1,0 +1,251 @@
+//! Bringing a file's schema to the version of this program, and back.
+
+use std::path::Path;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use serde::Serialize;
+use tasker_engine::{BoxError, StoreError};
+use tasker_types::Database;
+
+use super::connection::{self, Mode};
+use super::error::{classify, foreign};
+use super::process;
+use super::statement::Statement;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+
+/// The version of the schema that this program was written for.
+const SCHEMA_VERSION: u32 = 1;
+
+/// How a file's schema stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The version of the file's schema; 0 for a file without one.
+    pub version: u32,
+    /// The version that this program brings a file to.
+    pub latest: u32,
+    /// The version that a program must know to use the file.
+    pub oldest_program: u32,
+    /// Migrations that the file has not seen, in order.
+    pub pending: Vec<String>,
+    /// Migrations that the file has seen, in order.
+    pub applied: Vec<String>,
+}
+
+/// Applies what is pending to a file, which is made if need be, and returns the names of what was applied.
+///
+/// # Errors
+///
+/// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
+pub fn up(path: &Path) -> Result<Vec<String>, StoreError> {
+    let mut connection = connection::open(path, &Database::default(), Mode::Write)?;
+    ensure(path, &mut connection)
+}
+
+/// Takes back the last `steps` migrations of a file with all that they hold, and returns their names.
+///
+/// # Errors
+///
+/// As [`up`]; and when a process has the file open.
+pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    if process::anyone_lives(path) {
+        return Err(StoreError::Unusable {
+            store: path.display().to_string(),
+            problem: "a process has it open".to_owned(),
+            advice: "stop every `tasker` that uses the file and try again",
+        });
+    }
+    let mut connection = connection::open(path, &Database::default(), Mode::Write)?;
+    exclusively(path, &mut connection, |connection| {
+        check(path, connection)?;
+        let mut names = Vec::new();
+        for _ in 0..steps {
+            let applied = connection.applied_migrations().map_err(|error| failed(path, error))?;
+            if applied.is_empty() {
+                break;
+            }
+            let name = connection.revert_last_migration(MIGRATIONS).map_err(|error| failed(path, error))?;
+            names.push(full_name(&name.to_string())?);
+        }
+        Ok(names)
+    })
+}
+
+/// Returns how a file's schema stands; nothing is changed, and a file that is not there is not made.
+///
+/// # Errors
+///
+/// When the file is no database of Tasker, or belongs to a newer program.
+pub fn status(path: &Path) -> Result<Status, StoreError> {
+    let mut status =
+        Status { version: 0, latest: SCHEMA_VERSION, oldest_program: 0, pending: names(path)?, applied: Vec::new() };
+    let empty = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
+    if empty || !path.exists() {
+        return Ok(status);
+    }
+    let mut connection = connection::open(path, &Database::default(), Mode::Read)?;
+    if let Some((version, oldest_program)) = check(path, &mut connection)? {
+        status.version = version;
+        status.oldest_program = oldest_program;
+        let applied = connection.applied_migrations().map_err(|error| failed(path, error))?.len();
+        let pending = status.pending.split_off(applied.min(status.pending.len()));
+        status.applied = std::mem::replace(&mut status.pending, pending);
+    }
+    Ok(status)
+}
+
+/// Brings an open file up to date, and returns the names of what was applied. Processes that open a new file at once
+/// take turns.
+pub(super) fn ensure(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    if check(path, connection)?.is_some_and(|(version, _)| version >= SCHEMA_VERSION) {
+        return Ok(Vec::new());
+    }
+    exclusively(path, connection, |connection| {
+        check(path, connection)?;
+        let pending = connection.pending_migrations(MIGRATIONS).map_err(|error| failed(path, error))?;
+        let mut applied = Vec::with_capacity(pending.len());
+        for migration in pending {
+            connection.run_migration(&migration).map_err(|error| failed(path, error))?;
+            applied.push(migration.name().to_string());
+        }
+        Ok(applied)
+    })
+}
+
+/// Works in one transaction that keeps every other writer out.
+fn exclusively<T>(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN EXCLUSIVE")
+        .map_err(|error| classify(path, error))?;
+    match work(connection) {
+        Ok(value) => {
+            AnsiTransactionManager::commit_transaction(connection).map_err(|error| classify(path, error))?;
+            Ok(value)
+        }
+        Err(error) => {
+            // What the work says matters more than that it could not be undone by hand; closing undoes it.
+            let _ = AnsiTransactionManager::rollback_transaction(connection);
+            Err(error)
+        }
+    }
+}
+
+/// Checks that a file is Tasker's and may be used by this program; returns its version and the oldest program's, or
+/// `None` for an empty database.
+fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Option<(u32, u32)>, StoreError> {
+    const SCHEMA: &str = "SELECT version, oldest_program FROM tasker_schema WHERE id = 1";
+    let ours = count(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'tasker_schema'")
+        .map_err(|error| classify(path, error))?;
+    if ours == 0 {
+        let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
+             AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '__diesel_schema_migrations'";
+        let others = count(connection, others).map_err(|error| classify(path, error))?;
+        return if others == 0 { Ok(None) } else { Err(foreign(path)) };
+    }
+    let row = Statement::<(BigInt, BigInt)>::new(SCHEMA, &[]).get_result::<(i64, i64)>(connection);
+    let (version, oldest) = row.map_err(|error| classify(path, error))?;
+    let [version, oldest] = [version, oldest].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    if oldest > SCHEMA_VERSION {
+        return Err(StoreError::Unusable {
+            store: path.display().to_string(),
+            problem: format!(
+                "its schema has version {version} and needs a program that knows version {oldest}, \
+                 but this one knows {SCHEMA_VERSION}"
+            ),
+            advice: "use a newer `tasker`",
+        });
+    }
+    Ok(Some((version, oldest)))
+}
+
+fn count(connection: &mut SqliteConnection, sql: &'static str) -> QueryResult<i64> {
+    Ok(Statement::<(BigInt,)>::new(sql, &[]).get_result::<(i64,)>(connection)?.0)
+}
+
+fn failed(path: &Path, source: BoxError) -> StoreError {
+    StoreError::Internal { store: path.display().to_string(), source }
+}
+
+fn embedded() -> Result<Vec<Box<dyn Migration<Sqlite>>>, BoxError> {
+    MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+}
+
+fn names(path: &Path) -> Result<Vec<String>, StoreError> {
+    let migrations = embedded().map_err(|error| failed(path, error))?;
+    let mut names: Vec<String> =
+        migrations.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Returns the name of the migration that has this version.
+fn full_name(version: &str) -> Result<String, StoreError> {
+    let plain = |text: &str| text.replace('-', "");
+    let names = names(Path::new(""))?;
+    let found = names.into_iter().find(|name| plain(name).starts_with(&plain(version)));
+    Ok(found.unwrap_or_else(|| version.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_up_comes_down_and_goes_up_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasker.db");
+        assert_eq!(status(&path).unwrap().pending.len(), 1);
+        assert!(!path.exists());
+        let applied = up(&path).unwrap();
+        assert_eq!(applied, ["2026-11-24-000001_create_tasks"]);
+        let now = status(&path).unwrap();
+        assert_eq!((now.version, now.latest, now.applied, now.pending), (1, 1, applied.clone(), vec![]));
+        assert_eq!(up(&path).unwrap(), Vec::<String>::new());
+        assert_eq!(down(&path, 9).unwrap(), applied);
+        assert_eq!(status(&path).unwrap().version, 0);
+        assert_eq!(up(&path).unwrap(), applied);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasker.db");
+        up(&path).unwrap();
+        let mut connection = connection::open(&path, &Database::default(), Mode::Write).unwrap();
+        connection.batch_execute("UPDATE tasker_schema SET version = 9, oldest_program = 8").unwrap();
+        let refused = up(&path).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "the store `{}` cannot be used: its schema has version 9 and needs a program that knows version 8, \
+                 but this one knows 1; use a newer `tasker`",
+                path.display()
+            )
+        );
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("other.db");
+        let mut connection = connection::open(&path, &Database::default(), Mode::Write).unwrap();
+        connection.batch_execute("CREATE TABLE orders (id INTEGER)").unwrap();
+        let refused = up(&path).unwrap_err().to_string();
+        assert!(refused.contains("it is a database, but not one of Tasker's"), "{refused}");
+        assert!(refused.ends_with("or restore this one from a copy"), "{refused}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The hot path: what became of claims, and what is handed out next.
+
+use std::collections::BTreeMap;
+
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::Text;
+use tasker_engine::{
+    Actor, End, Failure, Json, Lease, LeaseStatus, Outcome, Receipt, Renewal, StepEvent, Turn, TurnReply,
+};
+use tasker_types::{StepState, TaskId};
+
+use super::rows::{StepKey, key_of};
+use super::statement::{Bind, Statement};
+use super::unit::{Entry, Note, Trouble, Unit};
+
+impl Unit<'_> {
+    /// Records outcomes, tells children, ends tasks, and hands out what is ready.
+    pub(super) fn turn(&mut self, turn: Turn) -> Result<TurnReply, Trouble> {
+        let mut reply = TurnReply::default();
+        let actor = self.actor(&Actor::Worker(turn.worker))?;
+        let places = self.places(turn.outcomes.iter().map(|outcome| &outcome.lease))?;
+        let mut done = Vec::new();
+        for (outcome, place) in turn.outcomes.into_iter().zip(places) {
+            let receipt = match place {
+                Some(place) => self.record(actor, place, outcome, &mut done)?,
+                None => Receipt::LeaseLost,
+            };
+            reply.receipts.push(receipt);
+        }
+        self.tell_children(&done)?;
+        reply.finished = self.finalize_touched()?;
+        if turn.again {
+            reply.claims = self.claims_under(turn.worker, &turn.want)?;
+        }
+        if reply.claims.is_empty() {
+            reply.claims = self.claim(turn.worker, &turn.want)?;
+        }
+        self.flush()?;
+        reply.next_due_in = self.next_due_in(&turn.want)?;
+        Ok(reply)
+    }
+
+    /// Finds the steps that leases name, and loads them; `None` for one that is not there.
+    fn places<'l>(&mut self, leases: impl Iterator<Item = &'l Lease> + Clone) -> QueryResult<Vec<Option<StepKey>>> {
+        self.load_tasks(leases.clone().map(|lease| lease.task_key))?;
+        self.load_steps(leases.clone().map(|lease| (lease.task_key, lease.step.0)))?;
+        let mut moved: BTreeMap<TaskId, Option<i64>> = BTreeMap::new();
+        let mut places = Vec::new();
+        for lease in leases {
+            let key = match self.tasks.get(&lease.task_key) {
+                Some(task) if task.now.id == lease.task => Some(lease.task_key),
+                _ => match moved.get(&lease.task) {
+                    Some(key) => *key,
+                    None => {
+                        // The key is another database's.
+                        let key = key_of(self.connection, lease.task)?;
+                        self.load_tasks(key)?;
+                        moved.insert(lease.task, key);
+                        key
+                    }
+                },
+            };
+            let place = key.map(|key| (key, lease.step.0));
+            self.load_steps(place)?;
+            places.push(place.filter(|place| self.steps.contains_key(place)));
+        }
+        Ok(places)
+    }
+
+    /// Tells whether a lease is held: its token, its claim, and not past its time.
+    fn holds(&self, place: StepKey, lease: &Lease) -> bool {
+        let row = self.step(place);
+        row.run == lease.run.0
+            && row.lease.is_some_and(|held| held.token == lease.token && held.until >= self.now)
+    }
+
+    fn record(
+        &mut self,
+        actor: i64,
+        place: StepKey,
+        outcome: Outcome,
+        done: &mut Vec<StepKey>,
+    ) -> QueryResult<Receipt> {
+        if !self.holds(place, &outcome.lease) {
+            return self.record_late(actor, place, &outcome);
+        }
+        let ran_us = outcome.ran_for.map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
+        let (task, step) = (place.0, i64::from(place.1));
+        let note = |metadata| Note { handler_version: None, ran_us, metadata };
+        // Every end is legal for a step that is held, since such a step is in progress.
+        let legal = match outcome.end {
+            End::Succeed { result } => {
+                self.payloads.insert((task, step, "result"), Some(result));
+                if self.step(place).run > 1 {
+                    self.payloads.insert((task, step, "failure"), None);
+                }
+                done.push(place);
+                self.apply(place, StepEvent::Succeed, actor, note(None))
+            }
+            End::Fail { failure, retry_in } => {
+                let legal = self.apply(place, StepEvent::Fail, actor, note(Json::of(&failure).ok()));
+                self.set_failure(place, &failure, retry_in);
+                legal
+            }
+            End::Release => self.apply(place, StepEvent::Release, actor, note(None)),
+            End::Interrupt => {
+                let failure = Failure::interrupted();
+                self.keep_failure(place, &failure);
+                self.apply(place, StepEvent::Interrupt, actor, note(Json::of(&failure).ok()))
+            }
+            End::Suspend { wake_in, checkpoint } => {
+                self.payloads.insert((task, step, "checkpoint"), Some(checkpoint));
+                let due = self.now.plus(wake_in);
+                self.step_mut(place).next_retry_at = Some(due);
+                self.apply(place, StepEvent::Suspend, actor, note(None))
+            }
+        };
+        Ok(legal.map_or(Receipt::LeaseLost, |_| Receipt::Recorded))
+    }
+
+    /// Deals with an outcome whose lease is over.
+    fn record_late(&mut self, actor: i64, place: StepKey, outcome: &Outcome) -> QueryResult<Receipt> {
+        const ENTRIES: &str = "SELECT event FROM transitions WHERE task = ?1 AND step = ?2 AND run = ?3 AND actor = ?4";
+        let run = outcome.lease.run.0;
+        let binds =
+            [Bind::Int(place.0), Bind::Int(i64::from(place.1)), Bind::Int(i64::from(run)), Bind::Int(actor)];
+        let rows = Statement::<(Text,)>::new(ENTRIES, &binds).load::<(String,)>(self.connection)?;
+        let mut events: Vec<String> = rows.into_iter().map(|row| row.0).collect();
+        let own = self.entries.iter().filter(|entry| {
+            entry.task == place.0
+                && entry.step == Some(place.1)
+                && entry.run == Some(run)
+                && entry.actor == actor
+        });
+        events.extend(own.map(|entry| entry.event.to_owned()));
+        if events.iter().any(|event| event != "start" && event != "late_outcome") {
+            return Ok(Receipt::Recorded);
+        }
+        let row = self.step(place);
+        if row.state != StepState::Cancelled || row.run != run {
+            return Ok(Receipt::LeaseLost);
+        }
+        if !events.iter().any(|event| event == "late_outcome") {
+            self.entries.push(Entry {
+                task: place.0,
+                step: Some(place.1),
+                event: "late_outcome",
+                from: None,
+                to: None,
+                actor,
+                run: Some(run),
+                attempt: None,
+                handler_version: None,
+                ran_us: None,
+                metadata: Json::of(&outcome.end).ok(),
+            });
+        }
+        Ok(Receipt::Late)
+    }
+
+    /// Extends leases, and tells which of them are over.
+    pub(super) fn renew(&mut self, renewal: &Renewal) -> Result<Vec<LeaseStatus>, Trouble> {
+        let places = self.places(renewal.leases.iter())?;
+        let until = self.now.plus(renewal.lease);
+        let mut statuses = Vec::with_capacity(places.len());
+        for (lease, place) in renewal.leases.iter().zip(places) {
+            let Some(place) = place else {
+                statuses.push(LeaseStatus::Lost);
+                continue;
+            };
+            let held = self.holds(place, lease);
+            let row = self.step_mut(place);
+            statuses.push(match &mut row.lease {
+                Some(own) if held => {
+                    own.until = until;
+                    LeaseStatus::Held
+                }
+                _ if row.state == StepState::Cancelled && row.run == lease.run.0 => LeaseStatus::Cancelled,
+                _ => LeaseStatus::Lost,
+            });
+        }
+        self.flush()?;
+        Ok(statuses)
+    }
+}

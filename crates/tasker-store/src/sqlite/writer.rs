@@ -1,0 +1,233 @@
+//! The one connection that writes, and the thread it lives on.
+//!
+//! Requests that come in while a transaction is under way share the next one: each runs in a savepoint of its own, so
+//! that one that fails undoes nothing but itself, and all are answered after the commit. A request whose caller has
+//! gone away is carried out all the same.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+use tasker_engine::{Clock, StoreError};
+use tokio::sync::{oneshot, watch};
+
+use super::cache::Cache;
+use super::error::classify;
+use super::unit::{Trouble, Unit};
+
+/// How many requests share a commit at most.
+const SHARED: usize = 256;
+
+/// The connection that writes, and what belongs to it.
+pub(super) struct Core {
+    pub(super) connection: SqliteConnection,
+    pub(super) cache: Cache,
+    pub(super) path: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) process: i64,
+    pub(super) wake: watch::Sender<u64>,
+    /// Why no transaction could begin, while those who wait for one are told.
+    pub(super) refusal: Option<Arc<StoreError>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// How the transaction ended, told to those who took part.
+type Verdict = Result<(), Arc<StoreError>>;
+
+/// What answers a caller once the transaction has ended.
+type Answer = Box<dyn FnOnce(Verdict) + Send>;
+
+/// A request: runs within the transaction, and tells whether listeners are to be woken.
+type Job = Box<dyn FnOnce(&mut Core) -> (Answer, bool) + Send>;
+
+/// Where the connection that writes lives.
+#[derive(Debug)]
+pub(super) enum Writer {
+    /// On a thread of its own.
+    Thread { jobs: Mutex<Option<mpsc::Sender<Job>>>, thread: Mutex<Option<JoinHandle<()>>> },
+    /// Wherever it is called from.
+    Inline(Box<Mutex<Core>>),
+}
+
+impl Writer {
+    /// Starts the thread that writes.
+    pub(super) fn thread(mut core: Core) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let thread = std::thread::Builder::new().name("tasker-sqlite".to_owned()).spawn(move || {
+            while let Ok(first) = inbox.recv() {
+                let mut batch = vec![first];
+                batch.extend(inbox.try_iter().take(SHARED - 1));
+                core.transact(batch);
+            }
+            core.tidy_up();
+        })?;
+        Ok(Self::Thread { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Keeps the connection where it is called from.
+    pub(super) fn inline(core: Core) -> Self {
+        Self::Inline(Box::new(Mutex::new(core)))
+    }
+
+    /// Carries a request out in a transaction, and answers when it is committed.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Unit<'_>) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |core| {
+            let (result, wakes) = core.guarded(work);
+            let answer: Answer = Box::new(move |verdict| {
+                let result = match (result, verdict) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Ok(_), Err(error)) => Err(again(&error)),
+                    (Err(error), _) => Err(error),
+                };
+                // A caller that has gone away needs no answer.
+                let _ = reply.send(result);
+            });
+            (answer, wakes)
+        });
+        match self {
+            Self::Thread { jobs, .. } => {
+                let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                jobs.ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)?;
+            }
+            Self::Inline(core) => {
+                core.lock().unwrap_or_else(PoisonError::into_inner).transact(vec![job]);
+            }
+        }
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Ends the thread after the requests that it has; further ones are refused.
+    pub(super) fn close(&self) {
+        match self {
+            Self::Thread { jobs, thread } => {
+                jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(thread) = thread
+                    && thread.join().is_err()
+                {
+                    tracing::error!("the thread that writes to the database panicked");
+                }
+            }
+            Self::Inline(core) => core.lock().unwrap_or_else(PoisonError::into_inner).tidy_up(),
+        }
+    }
+}
+
+impl Core {
+    /// Runs requests in one transaction, and answers them.
+    fn transact(&mut self, jobs: Vec<Job>) {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut wakes = false;
+        let begun = self.connection.batch_execute("BEGIN IMMEDIATE");
+        let verdict = match begun {
+            Ok(()) => {
+                for job in jobs {
+                    let (answer, wake) = job(self);
+                    answers.push(answer);
+                    wakes |= wake;
+                }
+                self.connection.batch_execute("COMMIT").map_err(|error| {
+                    // After some failures the transaction is over already, and this says so in vain.
+                    let _ = self.connection.batch_execute("ROLLBACK");
+                    self.cache = Cache::default();
+                    Arc::new(classify(&self.path, error))
+                })
+            }
+            Err(error) => {
+                let error = Arc::new(classify(&self.path, error));
+                self.refuse(jobs, &mut answers, &error);
+                Err(error)
+            }
+        };
+        if wakes && verdict.is_ok() {
+            self.wake.send_modify(|count| *count += 1);
+        }
+        for answer in answers {
+            answer(verdict.clone());
+        }
+    }
+
+    /// Answers requests that could not begin: each is dropped, and its caller told.
+    fn refuse(&mut self, jobs: Vec<Job>, answers: &mut Vec<Answer>, error: &Arc<StoreError>) {
+        self.refusal = Some(Arc::clone(error));
+        for job in jobs {
+            answers.push(job(self).0);
+        }
+        self.refusal = None;
+    }
+
+    /// Runs one request in a savepoint.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Unit<'_>) -> Result<T, Trouble>,
+    ) -> (Result<T, StoreError>, bool) {
+        if let Some(error) = &self.refusal {
+            return (Err(again(error)), false);
+        }
+        if let Err(error) = self.connection.batch_execute("SAVEPOINT request") {
+            return (Err(classify(&self.path, error)), false);
+        }
+        let now = self.clock.now();
+        let mut unit = Unit::new(&mut self.connection, &mut self.cache, now, self.process);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = work(&mut unit);
+            let wakes = unit.wakes();
+            (result, wakes)
+        }));
+        let failed = match result {
+            Ok((Ok(value), wakes)) => match self.connection.batch_execute("RELEASE request") {
+                Ok(()) => return (Ok(value), wakes),
+                Err(error) => classify(&self.path, error),
+            },
+            Ok((Err(Trouble::Database(error)), _)) => classify(&self.path, error),
+            Ok((Err(Trouble::Refused(error)), _)) => error,
+            Err(_) => StoreError::Internal {
+                store: self.path.display().to_string(),
+                source: "a request panicked; it was undone".into(),
+            },
+        };
+        // If this fails too, the transaction is over and everything in it is undone.
+        let _ = self.connection.batch_execute("ROLLBACK TO request; RELEASE request");
+        self.cache = Cache::default();
+        (Err(failed), false)
+    }
+
+    /// Leaves the database in good order.
+    fn tidy_up(&mut self) {
+        if let Err(error) = self.connection.batch_execute("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);") {
+            tracing::debug!(%error, "the database was left without a last checkpoint");
+        }
+    }
+}
+
+/// Returns an error that says the same, for each of those whom it concerns.
+fn again(error: &Arc<StoreError>) -> StoreError {
+    match &**error {
+        StoreError::NotWritable { store, problem, advice } => {
+            StoreError::NotWritable { store: store.clone(), problem: problem.clone(), advice }
+        }
+        StoreError::Unusable { store, problem, advice } => {
+            StoreError::Unusable { store: store.clone(), problem: problem.clone(), advice }
+        }
+        StoreError::Unavailable { store, source } => {
+            StoreError::Unavailable { store: store.clone(), source: source.to_string().into() }
+        }
+        StoreError::Internal { store, source } => {
+            StoreError::Internal { store: store.clone(), source: source.to_string().into() }
+        }
+        other => StoreError::Internal { store: String::new(), source: other.to_string().into() },
+    }
+}
