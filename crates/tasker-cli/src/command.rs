@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod graph;
 mod handlers;
+mod migrate;
 mod resume;
 mod run;
 mod task;
@@ -26,7 +27,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Config(arguments) => config::run(&cli.common, arguments),
-        Command::Migrate(_) => Err(Problem::refused("unfinished", "this command is not finished")),
+        Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
         Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),

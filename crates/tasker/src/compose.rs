@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tasker_config::{Config, Environment};
-use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, Store, StoreError, UniqueIdentity};
+use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, StoreError, UniqueIdentity};
 use tasker_registry::BatchError;
+#[cfg(feature = "sqlite")]
+use tasker_store::{SqliteOptions, SqliteStore};
 use tasker_types::{Database, Execution, ExecutionValues};
 
 use crate::builder::{Keep, Registration, TaskerBuilder};
@@ -106,8 +108,31 @@ fn open(keep: Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, Bui
     }
 }
 
+#[cfg(feature = "sqlite")]
 fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Kept, StoreError> {
-    let _ = (path, database);
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(clock)));
-    Ok(Kept::Elsewhere(store))
+    if let Some(directory) = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(directory).map_err(|error| StoreError::Unusable {
+            store: path.display().to_string(),
+            problem: format!("the directory `{}` cannot be made: {error}", directory.display()),
+            advice: "name a directory that can be written, with `--data-dir` or `database.url`",
+        })?;
+    }
+    let options = SqliteOptions::new(path, Arc::clone(clock)).settings(database);
+    let store = Arc::new(SqliteStore::open(options)?);
+    Ok(Kept::Sqlite {
+        port: Arc::<SqliteStore>::clone(&store),
+        store,
+    })
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite(path: &Path, _: &Database, _: &Arc<dyn Clock>) -> Result<Kept, StoreError> {
+    Err(StoreError::Unusable {
+        store: path.display().to_string(),
+        problem: "this program was built without SQLite".to_owned(),
+        advice: "build it with the feature `sqlite` of the crate `tasker`",
+    })
 }

@@ -4,6 +4,7 @@ mod builder;
 mod builtin;
 mod compose;
 mod error;
+#[cfg(feature = "sqlite")]
 mod list;
 mod location;
 mod report;
@@ -16,7 +17,6 @@ pub use tasker_config as config;
 
 pub use crate::builder::TaskerBuilder;
 pub use crate::error::{BuildError, RunError};
-pub use crate::list::{TaskFilter, TaskSummary};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::report::{StepReport, TaskReport};
 pub use crate::system::{SystemClock, SystemEntropy};
@@ -35,6 +35,8 @@ pub use tasker_engine::{
     parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{BatchError, LookupError, RegisterError, Registry};
+#[cfg(feature = "sqlite")]
+pub use tasker_store::{SqliteOptions, SqliteStore, TaskFilter, TaskSummary, migrate};
 pub use tasker_types::{
     BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
     StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,

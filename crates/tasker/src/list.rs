@@ -1,65 +1,11 @@
-//! Lists of tasks.
+//! Lists of the tasks of a store that has none of its own.
 
-use tasker_engine::{Change, FailureReason, Snapshot, Store, StoreError};
-use tasker_types::{Namespace, Position, StepState, TaskId, TaskState, TemplateName, Timestamp};
+use tasker_engine::{Change, Snapshot, Store, StoreError};
+use tasker_store::{TaskFilter, TaskSummary};
+use tasker_types::{Position, StepState};
 
 /// How many transitions are read at once.
 const PAGE: u32 = 1_000;
-
-/// Which tasks are wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskFilter {
-    /// Only tasks in one of these states; empty for all.
-    pub states: Vec<TaskState>,
-    /// Only tasks of this namespace.
-    pub namespace: Option<Namespace>,
-    /// Only tasks of the template of this name.
-    pub name: Option<TemplateName>,
-    /// Only tasks whose id begins like this.
-    pub id_prefix: Option<String>,
-    /// Only tasks that come after this one in the list: older ones.
-    pub after: Option<TaskId>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-impl Default for TaskFilter {
-    fn default() -> Self {
-        Self {
-            states: Vec::new(),
-            namespace: None,
-            name: None,
-            id_prefix: None,
-            after: None,
-            limit: 100,
-        }
-    }
-}
-
-/// A task in a list.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct TaskSummary {
-    /// The task.
-    pub task_id: TaskId,
-    /// The template's full name.
-    pub name: String,
-    /// The state.
-    pub state: TaskState,
-    /// Why it is in error.
-    pub failure: Option<FailureReason>,
-    /// Higher first.
-    pub priority: i16,
-    /// How many steps are complete or resolved.
-    pub completed_steps: u64,
-    /// How many steps there are.
-    pub total_steps: u64,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its first step was claimed.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-}
 
 /// Lists the tasks of a store that has no lists of its own, by reading its whole log.
 pub(crate) async fn scan(store: &dyn Store, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {

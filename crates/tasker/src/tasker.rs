@@ -12,13 +12,16 @@ use tasker_engine::{
     TaskRequest, Template, TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::Registry;
+#[cfg(feature = "sqlite")]
+use tasker_store::{SqliteStore, TaskFilter, TaskSummary};
 use tasker_types::{Execution, TaskId, TaskState, Version};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::TaskerBuilder;
 use crate::error::RunError;
-use crate::list::{TaskFilter, TaskSummary, scan};
+#[cfg(feature = "sqlite")]
+use crate::list::scan;
 use crate::report::TaskReport;
 use crate::resolve::BuiltIns;
 
@@ -50,6 +53,14 @@ pub(crate) struct Parts {
 /// Where tasks are kept: the port, and what the concrete store offers beside it.
 #[derive(Debug)]
 pub(crate) enum Kept {
+    /// In SQLite.
+    #[cfg(feature = "sqlite")]
+    Sqlite {
+        /// The port.
+        port: Arc<dyn Store>,
+        /// The same store with what it has beside the port.
+        store: Arc<SqliteStore>,
+    },
     /// In a store that has nothing beside the port.
     Elsewhere(Arc<dyn Store>),
 }
@@ -57,6 +68,8 @@ pub(crate) enum Kept {
 impl Kept {
     fn port(&self) -> &Arc<dyn Store> {
         match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { port, .. } => port,
             Self::Elsewhere(store) => store,
         }
     }
@@ -216,14 +229,31 @@ impl Tasker {
         Ok(Some(TaskReport::new(&snapshot, &results)))
     }
 
-    /// Lists tasks, the newest first.
+    /// Lists tasks, the newest first. A store that has no lists of its own is read as a whole.
     ///
     /// # Errors
     ///
     /// What the store says.
+    #[cfg(feature = "sqlite")]
     pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
         match &self.0.kept {
+            Kept::Sqlite { store, .. } => store.list(filter).await,
             Kept::Elsewhere(store) => scan(&**store, filter).await,
+        }
+    }
+
+    /// Closes the store: what it has in memory is written, and whoever uses it later is told that it is closed.
+    ///
+    /// A store that is not closed does so when its last user is gone.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        match &self.0.kept {
+            #[cfg(feature = "sqlite")]
+            Kept::Sqlite { store, .. } => store.close().await,
+            Kept::Elsewhere(_) => Ok(()),
         }
     }
 
