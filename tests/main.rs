@@ -4,6 +4,7 @@
 mod crashes;
 mod examples;
 mod forgotten;
+mod kill;
 mod operators;
 mod program;
 mod rules;

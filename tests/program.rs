@@ -46,7 +46,6 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    #[expect(dead_code, reason = "used by the tests that kill")]
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }

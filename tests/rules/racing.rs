@@ -141,7 +141,7 @@ fn at_once(harness: &Harness, task: TaskId, left: Act, right: Act) -> (String, S
 
 pub(crate) fn harness(kind: StoreKind) -> Arc<Harness> {
     let clock = ManualClock::new();
-    let opened = kind.open(Arc::new(clock.clone()));
+    let opened = kind.open_threaded(Arc::new(clock.clone()));
     let store = Arc::clone(&opened.store);
     Arc::new(Harness::new(store, clock).keeping(opened))
 }
