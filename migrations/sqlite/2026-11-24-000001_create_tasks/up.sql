@@ -184,8 +184,8 @@ CREATE TABLE transitions (
 ) STRICT;
 CREATE INDEX transitions_task_index ON transitions (task, position);
 
--- Attempts by run: when claimed and ended, how, by whom, with which version of the handler.
 CREATE VIEW attempts AS
+-- Attempts by run: when claimed and ended, how, by whom, with which version of the handler.
 SELECT started.task, started.step, started.run, started.attempt, started.at AS claimed_at, ended.at AS ended_at,
        ended.event AS outcome, actors.name AS worker, started.handler_version, ended.ran_us, ended.metadata
 FROM transitions AS started

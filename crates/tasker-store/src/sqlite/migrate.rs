@@ -1,5 +1,7 @@
 //! Bringing a file's schema to the version of this program, and back.
 
+mod describe;
+
 use std::path::Path;
 
 use diesel::migration::{Migration, MigrationSource};
@@ -16,6 +18,8 @@ use super::connection::{self, Mode};
 use super::error::{classify, foreign};
 use super::process;
 use super::statement::Statement;
+
+pub use describe::{Column, Constraint, Index, Table, TableKind, describe};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 

@@ -1,5 +1,7 @@
 //! `cargo xtask codegen [--check]`: writes the files that are generated, or checks that they are as they would be.
 
+mod schema;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,12 +56,16 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generated() -> anyhow::Result<[Generated; 3]> {
+fn generated() -> anyhow::Result<[Generated; 4]> {
     let reference = tasker_config::reference();
     Ok([
         Generated {
             path: "docs/configuration.md",
             text: configuration(&reference)?,
+        },
+        Generated {
+            path: "docs/schema.md",
+            text: schema::page(&schema::tables()?)?,
         },
         Generated {
             path: "docs/state-machines.md",
