@@ -16,7 +16,6 @@ use tasker_types::TaskState;
     version,
     max_term_width = 100,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "\
 Examples:
   tasker run pipeline.yaml                     run a template and watch it

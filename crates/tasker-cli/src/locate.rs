@@ -20,6 +20,10 @@ pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Probl
     }
     let shown = argument.escape_debug();
     let Some(directory) = directory(tasker) else {
+        if path.is_dir() {
+            // Loading it says what it is.
+            return Ok(path.to_owned());
+        }
         return Err(
             Problem::refused("template_not_found", format!("there is no file `{shown}`")).with_help(
                 "name a template's file; to find templates by name, set `engine.task_config_directory`",

@@ -28,6 +28,20 @@ fn a_template_is_drawn() {
 }
 
 #[test]
+fn what_is_no_file_of_a_bounded_size_is_refused() {
+    let place = Place::with("t.yaml", GREETING);
+    std::fs::create_dir(place.path("dir")).unwrap();
+    place
+        .run("graph check dir")
+        .exits(2)
+        .says("dir: this is a directory; name a template's file");
+    place
+        .run("graph check /dev/zero --set limits.template=1000")
+        .exits(2)
+        .says("/dev/zero: the file has more than 1000 bytes, but the limit is 1000; split it, or raise `limits.template`");
+}
+
+#[test]
 fn all_faults_of_all_files_are_reported() {
     let place = Place::with("good.yaml", GREETING);
     place.write("cycle.yaml", "name: cycle\nsteps:\n  - { name: a, handler: sleep, config: { seconds: 1 }, depends_on: [b] }\n  - { name: b, handler: sleep, config: { seconds: 1 }, depends_on: [a] }\n");

@@ -43,6 +43,20 @@ fn help_and_version_need_nothing() {
         .exits(0)
         .says("Examples:")
         .says("--data-dir");
+    for (asked, option) in [
+        ("help", "--help"),
+        ("help run", "run --help"),
+        ("help task show", "task show --help"),
+    ] {
+        assert_eq!(
+            place.run(asked).exits(0).stdout,
+            place.run(option).exits(0).stdout
+        );
+    }
+    place
+        .run("help rum")
+        .exits(2)
+        .complains("unrecognized subcommand 'rum'");
     assert!(!place.path("data").exists());
 }
 

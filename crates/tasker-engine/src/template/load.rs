@@ -1,5 +1,7 @@
 //! From a file or a text to a template.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,11 +84,15 @@ impl Template {
     ) -> Result<Loaded, TemplateFaults> {
         let (size, limit) = (text.len() as u64, options.limits.template);
         if size > limit {
-            too_large(size, limit, &mut findings);
+            too_large(&size.to_string(), limit, &mut findings);
             return finish(None, findings);
         }
         if text.trim().is_empty() {
-            findings.fault(None, "empty", "the file is empty; a template has at least `name` and `steps`");
+            findings.fault(
+                None,
+                "empty",
+                "the file is empty; a template has at least `name` and `steps`",
+            );
             return finish(None, findings);
         }
         let Some(node) = document::read(text, options.limits, &mut findings) else {
@@ -107,10 +113,15 @@ pub(super) fn finish(template: Option<Template>, mut findings: Findings) -> Resu
         findings.fault(None, "unreadable", "the template cannot be read");
     }
     let warnings = findings.conclude()?;
-    template.map(|template| Loaded { template: Arc::new(template), warnings }).ok_or_else(TemplateFaults::default)
+    template
+        .map(|template| Loaded {
+            template: Arc::new(template),
+            warnings,
+        })
+        .ok_or_else(TemplateFaults::default)
 }
 
-fn too_large(size: u64, limit: u64, findings: &mut Findings) {
+fn too_large(size: &str, limit: u64, findings: &mut Findings) {
     findings.fault(
         None,
         "too_large",
@@ -121,12 +132,16 @@ fn too_large(size: u64, limit: u64, findings: &mut Findings) {
 fn read_file(path: &Path, limits: &Limits, findings: &mut Findings) -> Option<String> {
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => {
-            findings.fault(None, "not_readable", "this is a directory; name a template's file");
+            findings.fault(
+                None,
+                "not_readable",
+                "this is a directory; name a template's file",
+            );
             return None;
         }
         // Not even read: it may be larger than memory.
         Ok(about) if about.len() > limits.template => {
-            too_large(about.len(), limits.template, findings);
+            too_large(&about.len().to_string(), limits.template, findings);
             return None;
         }
         Ok(_) => {}
@@ -135,7 +150,19 @@ fn read_file(path: &Path, limits: &Limits, findings: &mut Findings) -> Option<St
             return None;
         }
     }
-    match std::fs::read(path).map(String::from_utf8) {
+    let bytes = match bytes(path, limits.template) {
+        // A device or a pipe has no length to look at.
+        Ok(bytes) if bytes.len() as u64 > limits.template => {
+            too_large(
+                &format!("more than {}", limits.template),
+                limits.template,
+                findings,
+            );
+            return None;
+        }
+        bytes => bytes,
+    };
+    match bytes.map(String::from_utf8) {
         Ok(Ok(text)) => Some(text),
         Ok(Err(error)) => {
             let bytes = error.as_bytes();
@@ -149,4 +176,13 @@ fn read_file(path: &Path, limits: &Limits, findings: &mut Findings) -> Option<St
             None
         }
     }
+}
+
+/// Reads a file, and one byte more than the limit at most.
+fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
