@@ -12,7 +12,9 @@ pub fn delay_seconds(backoff: &Backoff, attempt: i64) -> u64 {
     if attempt < 1 {
         return 0;
     }
-    let listed = usize::try_from(attempt - 1).ok().and_then(|index| backoff.default_backoff_seconds.get(index));
+    let listed = usize::try_from(attempt - 1)
+        .ok()
+        .and_then(|index| backoff.default_backoff_seconds.get(index));
     let delay = match listed {
         Some(seconds) => *seconds,
         // A float that is too large for an integer becomes the greatest integer.
@@ -28,7 +30,11 @@ pub fn delay_seconds(backoff: &Backoff, attempt: i64) -> u64 {
 pub fn delay(backoff: &Backoff, attempt: i64, random: &mut dyn FnMut() -> u64) -> Duration {
     let millis = delay_seconds(backoff, attempt) * 1_000;
     let spread = spread(backoff, millis);
-    let offset = if spread == 0 { 0 } else { random() % (2 * spread + 1) };
+    let offset = if spread == 0 {
+        0
+    } else {
+        random() % (2 * spread + 1)
+    };
     bounded(backoff, (millis + offset).saturating_sub(spread))
 }
 
@@ -54,7 +60,11 @@ pub fn retry_delay(
 
 /// Returns the greatest jitter of a delay, in milliseconds.
 fn spread(backoff: &Backoff, millis: u64) -> u64 {
-    if backoff.jitter_enabled { (millis as f64 * backoff.jitter_max_percentage) as u64 } else { 0 }
+    if backoff.jitter_enabled {
+        (millis as f64 * backoff.jitter_max_percentage) as u64
+    } else {
+        0
+    }
 }
 
 fn bounded(backoff: &Backoff, millis: u64) -> Duration {
@@ -69,7 +79,10 @@ mod tests {
     use super::*;
 
     fn no_jitter(change: impl FnOnce(&mut BackoffValues)) -> Backoff {
-        let mut values = BackoffValues { jitter_enabled: false, ..BackoffValues::default() };
+        let mut values = BackoffValues {
+            jitter_enabled: false,
+            ..BackoffValues::default()
+        };
         change(&mut values);
         Backoff::try_from(values).unwrap()
     }
@@ -77,7 +90,9 @@ mod tests {
     #[test]
     fn the_defaults_wait_longer_and_longer() {
         let backoff = no_jitter(|_| {});
-        let waits: Vec<_> = (-1..=12).map(|attempt| delay_seconds(&backoff, attempt)).collect();
+        let waits: Vec<_> = (-1..=12)
+            .map(|attempt| delay_seconds(&backoff, attempt))
+            .collect();
         assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 49, 64, 81, 100, 121, 144]);
         assert_eq!(delay_seconds(&backoff, i64::MAX), 300);
     }
@@ -85,7 +100,8 @@ mod tests {
     #[test]
     fn what_the_other_side_asks_wins_and_is_bounded() {
         let backoff = no_jitter(|_| {});
-        let asked = |seconds| retry_delay(&backoff, 1, Some(Duration::from_secs(seconds)), &mut || 0).as_secs();
+        let asked =
+            |seconds| retry_delay(&backoff, 1, Some(Duration::from_secs(seconds)), &mut || 0).as_secs();
         assert_eq!(asked(0), 0);
         assert_eq!(asked(17), 17);
         assert_eq!(asked(u64::MAX / 1_000), 300);

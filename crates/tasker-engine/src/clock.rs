@@ -35,7 +35,10 @@ pub struct TokioClock {
 impl TokioClock {
     /// Returns a clock that reads `base` now.
     pub fn starting_at(base: Timestamp) -> Self {
-        Self { base, started: tokio::time::Instant::now() }
+        Self {
+            base,
+            started: tokio::time::Instant::now(),
+        }
     }
 }
 

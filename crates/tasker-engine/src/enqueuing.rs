@@ -65,7 +65,10 @@ impl Enqueuing for Immediate {
         after: Duration,
         reason: LookAgainReason,
     ) -> Result<(), StoreError> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((task, after, reason));
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push((task, after, reason));
         store.check_in(task, Duration::ZERO).await
     }
 }
@@ -91,7 +94,9 @@ where
 
 impl<F> fmt::Debug for Forward<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forward").field("safety", &self.safety).finish_non_exhaustive()
+        f.debug_struct("Forward")
+            .field("safety", &self.safety)
+            .finish_non_exhaustive()
     }
 }
 

@@ -48,12 +48,20 @@ impl Failure {
 
     /// Returns a failure that may be tried again.
     pub fn retryable(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), severity: Severity::Retryable, context: None }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            severity: Severity::Retryable,
+            context: None,
+        }
     }
 
     /// Returns the failure of a step whose lease ended before it did.
     pub fn lease_expired() -> Self {
-        Self::retryable(Self::LEASE_EXPIRED, "the worker that ran the step was not heard of in time")
+        Self::retryable(
+            Self::LEASE_EXPIRED,
+            "the worker that ran the step was not heard of in time",
+        )
     }
 
     /// Returns the failure of a step whose worker stopped.
@@ -63,6 +71,9 @@ impl Failure {
 
     /// Returns a failure that trying again cannot mend.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Permanent, ..Self::retryable(code, message) }
+        Self {
+            severity: Severity::Permanent,
+            ..Self::retryable(code, message)
+        }
     }
 }

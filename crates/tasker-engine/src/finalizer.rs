@@ -65,8 +65,12 @@ pub struct UnknownReason {
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: &[Self] =
-        &[Self::StepsInErrorState, Self::StepsCancelled, Self::StepsNotEligible, Self::DeadlineExceeded];
+    pub const ALL: &[Self] = &[
+        Self::StepsInErrorState,
+        Self::StepsCancelled,
+        Self::StepsNotEligible,
+        Self::DeadlineExceeded,
+    ];
 
     /// Returns the name that database and API use.
     pub const fn as_str(self) -> &'static str {
@@ -108,7 +112,9 @@ impl FromStr for FailureReason {
 
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
         let found = Self::ALL.iter().copied().find(|reason| reason.as_str() == text);
-        found.ok_or_else(|| UnknownReason { text: text.to_owned() })
+        found.ok_or_else(|| UnknownReason {
+            text: text.to_owned(),
+        })
     }
 }
 
@@ -116,12 +122,19 @@ impl FromStr for FailureReason {
 pub fn decide(context: Option<&TaskContext>, backoff: &Backoff) -> Decision {
     let Some(context) = context else {
         let after = Duration::from_secs(backoff.default_reenqueue_delay);
-        return Decision::LookAgain { after, reason: LookAgainReason::ContextUnavailable };
+        return Decision::LookAgain {
+            after,
+            reason: LookAgainReason::ContextUnavailable,
+        };
     };
     let delays = &backoff.reenqueue_delays;
     let (seconds, reason) = match context.execution_status {
         ExecutionStatus::AllComplete => return Decision::Complete,
-        ExecutionStatus::BlockedByFailures => return Decision::Fail { reason: blocked_by(context) },
+        ExecutionStatus::BlockedByFailures => {
+            return Decision::Fail {
+                reason: blocked_by(context),
+            };
+        }
         ExecutionStatus::HasReadySteps => (delays.has_ready_steps, LookAgainReason::ReadyStepsAvailable),
         ExecutionStatus::Processing => (delays.processing, LookAgainReason::StepsInProgress),
         ExecutionStatus::WaitingForDependencies => {
@@ -135,7 +148,10 @@ pub fn decide(context: Option<&TaskContext>, backoff: &Backoff) -> Decision {
             (delays.waiting_for_dependencies, reason)
         }
     };
-    Decision::LookAgain { after: Duration::from_secs(seconds), reason }
+    Decision::LookAgain {
+        after: Duration::from_secs(seconds),
+        reason,
+    }
 }
 
 /// Says what blocks a task that is blocked by failures.
@@ -162,35 +178,83 @@ mod tests {
     }
 
     fn step(state: StepState, attempts: u32) -> StepFacts {
-        StepFacts { state, attempts, ..StepFacts::default() }
+        StepFacts {
+            state,
+            attempts,
+            ..StepFacts::default()
+        }
     }
 
     fn again(seconds: u64, reason: LookAgainReason) -> Decision {
-        Decision::LookAgain { after: Duration::from_secs(seconds), reason }
+        Decision::LookAgain {
+            after: Duration::from_secs(seconds),
+            reason,
+        }
     }
 
     #[test]
     fn every_row_of_the_table() {
         let due_in = |seconds| Some(Duration::from_secs(seconds));
-        check(&[step(StepState::Complete, 1), step(StepState::ResolvedManually, 0)], Decision::Complete);
-        check(&[step(StepState::Error, 3)], Decision::Fail { reason: FailureReason::StepsInErrorState });
         check(
-            &[step(StepState::Cancelled, 0), StepFacts { unmet_parents: 1, ..StepFacts::default() }],
-            Decision::Fail { reason: FailureReason::StepsCancelled },
+            &[step(StepState::Complete, 1), step(StepState::ResolvedManually, 0)],
+            Decision::Complete,
         );
-        check(&[step(StepState::Pending, 3)], Decision::Fail { reason: FailureReason::StepsNotEligible });
-        check(&[step(StepState::Pending, 0)], again(0, LookAgainReason::ReadyStepsAvailable));
-        check(&[step(StepState::InProgress, 1)], again(10, LookAgainReason::StepsInProgress));
-        let waits = |seconds| StepFacts { due_in: due_in(seconds), ..step(StepState::Error, 1) };
-        check(&[waits(60), waits(7)], again(12, LookAgainReason::AwaitingDependencies));
+        check(
+            &[step(StepState::Error, 3)],
+            Decision::Fail {
+                reason: FailureReason::StepsInErrorState,
+            },
+        );
+        check(
+            &[
+                step(StepState::Cancelled, 0),
+                StepFacts {
+                    unmet_parents: 1,
+                    ..StepFacts::default()
+                },
+            ],
+            Decision::Fail {
+                reason: FailureReason::StepsCancelled,
+            },
+        );
+        check(
+            &[step(StepState::Pending, 3)],
+            Decision::Fail {
+                reason: FailureReason::StepsNotEligible,
+            },
+        );
+        check(
+            &[step(StepState::Pending, 0)],
+            again(0, LookAgainReason::ReadyStepsAvailable),
+        );
+        check(
+            &[step(StepState::InProgress, 1)],
+            again(10, LookAgainReason::StepsInProgress),
+        );
+        let waits = |seconds| StepFacts {
+            due_in: due_in(seconds),
+            ..step(StepState::Error, 1)
+        };
+        check(
+            &[waits(60), waits(7)],
+            again(12, LookAgainReason::AwaitingDependencies),
+        );
         check(&[waits(299)], again(300, LookAgainReason::AwaitingDependencies));
-        assert_eq!(decide(None, &Backoff::default()), again(30, LookAgainReason::ContextUnavailable));
+        assert_eq!(
+            decide(None, &Backoff::default()),
+            again(30, LookAgainReason::ContextUnavailable)
+        );
     }
 
     #[test]
     fn a_wait_of_unknown_length_has_a_delay_of_its_own() {
-        let mut context =
-            TaskContext::of(TaskState::InProgress, &[StepFacts { due_in: Some(Duration::from_secs(1)), ..StepFacts::default() }]);
+        let mut context = TaskContext::of(
+            TaskState::InProgress,
+            &[StepFacts {
+                due_in: Some(Duration::from_secs(1)),
+                ..StepFacts::default()
+            }],
+        );
         context.earliest_due_in = None;
         let decision = decide(Some(&context), &Backoff::default());
         assert_eq!(decision, again(45, LookAgainReason::AwaitingDependencies));
@@ -198,7 +262,13 @@ mod tests {
 
     #[test]
     fn an_exhausted_step_does_not_take_a_siblings_retry_away() {
-        let waiting = StepFacts { due_in: Some(Duration::from_secs(3)), ..step(StepState::Error, 1) };
-        check(&[step(StepState::Error, 3), waiting], again(8, LookAgainReason::AwaitingDependencies));
+        let waiting = StepFacts {
+            due_in: Some(Duration::from_secs(3)),
+            ..step(StepState::Error, 1)
+        };
+        check(
+            &[step(StepState::Error, 3), waiting],
+            again(8, LookAgainReason::AwaitingDependencies),
+        );
     }
 }

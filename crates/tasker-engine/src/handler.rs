@@ -88,12 +88,18 @@ pub struct StepError {
 impl StepError {
     /// Returns an error that may be tried again.
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self { failure: Failure::retryable(Failure::ERROR, message), retry_after: None }
+        Self {
+            failure: Failure::retryable(Failure::ERROR, message),
+            retry_after: None,
+        }
     }
 
     /// Returns an error that trying again cannot mend.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { failure: Failure::permanent(code, message), retry_after: None }
+        Self {
+            failure: Failure::permanent(code, message),
+            retry_after: None,
+        }
     }
 
     /// Gives the error a code.
@@ -208,13 +214,18 @@ impl StepContext {
     pub fn parents(&self) -> impl Iterator<Item = (&StepName, Json)> {
         let template = &self.claim.task.template;
         self.claim.parents.iter().map(|(step, result)| {
-            (template.step(*step).name(), result.clone().unwrap_or_else(Json::null))
+            (
+                template.step(*step).name(),
+                result.clone().unwrap_or_else(Json::null),
+            )
         })
     }
 
     /// Returns the result of one parent; `None` when the step does not depend on it.
     pub fn parent(&self, name: &str) -> Option<Json> {
-        self.parents().find(|(parent, _)| parent.as_str() == name).map(|(_, result)| result)
+        self.parents()
+            .find(|(parent, _)| parent.as_str() == name)
+            .map(|(_, result)| result)
     }
 
     /// Returns the parents' results as one JSON object by name.
@@ -250,7 +261,10 @@ impl StepContext {
         json.to().map_err(|error| {
             StepError::permanent(
                 Failure::INPUT_REJECTED,
-                format!("the {what} not fit the handler of step `{}`: {error}", self.step_name()),
+                format!(
+                    "the {what} not fit the handler of step `{}`: {error}",
+                    self.step_name()
+                ),
             )
         })
     }
@@ -267,7 +281,9 @@ pub struct Resolved {
 
 impl fmt::Debug for Resolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolved").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Resolved")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -326,15 +342,19 @@ impl fmt::Debug for Handlers {
 
 impl Accepts for Handlers {
     fn version_for(&self, namespace: &Namespace, handler: &HandlerRef) -> Option<Version> {
-        self.resolve(namespace, handler).ok().map(|resolved| resolved.version)
+        self.resolve(namespace, handler)
+            .ok()
+            .map(|resolved| resolved.version)
     }
 }
 
 impl CheckHandler for Handlers {
     fn check(&self, step: &CheckedStep<'_>) -> Result<(), HandlerProblem> {
-        let resolved = self
-            .resolve(step.namespace, step.handler)
-            .map_err(|unresolved| HandlerProblem::Unknown { message: unresolved.message })?;
+        let resolved =
+            self.resolve(step.namespace, step.handler)
+                .map_err(|unresolved| HandlerProblem::Unknown {
+                    message: unresolved.message,
+                })?;
         let config = resolved.handler.check_step(step).err().unwrap_or_default();
         let mut missing = resolved.handler.required_parents();
         missing.retain(|parent| !step.parents.contains(parent));

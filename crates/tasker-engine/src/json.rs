@@ -149,7 +149,13 @@ mod tests {
     use super::*;
 
     fn nested(levels: usize) -> Value {
-        (0..levels).fold(json!("]}\\\"[{"), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"[": inner}) })
+        (0..levels).fold(json!("]}\\\"[{"), |inner, level| {
+            if level % 2 == 0 {
+                json!([inner])
+            } else {
+                json!({"[": inner})
+            }
+        })
     }
 
     proptest! {

@@ -36,16 +36,17 @@ pub use record::{
 pub use request::{HashIdentity, Identity, RequestError, TaskRequest, UniqueIdentity};
 pub use retry_after::{InvalidRetryAfter, parse_retry_after};
 pub use store::{
-    Accepts, BoxError, Create, CreateReply, Created, Demand, Idempotency, Intervened, Intervention, LeaseStatus,
-    NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
+    Accepts, BoxError, Create, CreateReply, Created, Demand, Idempotency, Intervened, Intervention,
+    LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
 };
 pub use template::{
-    CheckHandler, CheckedStep, ContextFaults, EventDefinition, HandlerProblem, LoadOptions, Loaded, StepBuilder,
-    StepTemplate, Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
+    CheckHandler, CheckedStep, ContextFaults, EventDefinition, HandlerProblem, LoadOptions, Loaded,
+    StepBuilder, StepTemplate, Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers,
+    canonical_json,
 };
 pub use transition::{
-    AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent, UnknownEvent,
-    step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,
+    AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent,
+    UnknownEvent, step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,
 };
 pub use typed::{Config, Context, FromStep, HandlerFn, Parents, blocking, handler};
 pub use verify::{Fault, Report, Violation, verify_all, verify_store, verify_task};
@@ -53,8 +54,8 @@ pub use worker::{Worker, WorkerHandle, WorkerSetup, look_at};
 
 // What the signatures above are made of, so that this crate can be used alone.
 pub use tasker_types::{
-    Backoff, BackoffValues, Execution, ExecutionValues, HandlerRef, LeaseToken, Limits, LimitsValues, Namespace, Position,
-    RunNo, StepFacts, StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,
-    WorkerId,
+    Backoff, BackoffValues, Execution, ExecutionValues, HandlerRef, LeaseToken, Limits, LimitsValues,
+    Namespace, Position, RunNo, StepFacts, StepName, StepNo, StepState, TaskContext, TaskId, TaskState,
+    TemplateName, Timestamp, Version, WorkerId,
 };
 pub use tokio_util::sync::CancellationToken;

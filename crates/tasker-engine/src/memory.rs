@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::json::Json;
 use crate::record::{Actor, Change, Snapshot, Transition};
 use crate::store::{
-    Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, Store, StoreError, Sweep, Swept, Turn,
-    TurnReply,
+    Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, Store, StoreError, Sweep, Swept,
+    Turn, TurnReply,
 };
 use state::State;
 
@@ -41,7 +41,11 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// Returns an empty store that reads this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), wake: watch::Sender::new(0) }
+        Self {
+            clock,
+            state: Mutex::default(),
+            wake: watch::Sender::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,12 +105,19 @@ impl Store for MemoryStore {
 
     async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
         let mut state = self.state();
-        Ok(renewal.leases.iter().map(|lease| state.renew(lease, renewal.lease)).collect())
+        Ok(renewal
+            .leases
+            .iter()
+            .map(|lease| state.renew(lease, renewal.lease))
+            .collect())
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         let mut state = self.state();
-        let mut swept = Swept { expired: state.expire(&sweep), ..Swept::default() };
+        let mut swept = Swept {
+            expired: state.expire(&sweep),
+            ..Swept::default()
+        };
         state.fail_overdue(&sweep, &mut swept.finished);
         swept.finished.extend(state.finalize_touched());
         swept.due = state.due_checks(&sweep, CHECK_AGAIN);
@@ -117,7 +128,9 @@ impl Store for MemoryStore {
 
     async fn examine(&self, task: TaskId) -> Result<Option<TaskContext>, StoreError> {
         let mut state = self.state();
-        let Some(key) = state.key_of(task) else { return Ok(None) };
+        let Some(key) = state.key_of(task) else {
+            return Ok(None);
+        };
         let context = state.active_context(key);
         state.touch(key);
         state.finalize_touched();
@@ -151,9 +164,13 @@ impl Store for MemoryStore {
 
     async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
         let state = self.state();
-        let Some(key) = state.key_of(task) else { return Ok(Vec::new()) };
+        let Some(key) = state.key_of(task) else {
+            return Ok(Vec::new());
+        };
         let steps = state.task(key).steps.iter();
-        Ok(steps.filter_map(|step| step.result.clone().map(|result| (step.record.step, result))).collect())
+        Ok(steps
+            .filter_map(|step| step.result.clone().map(|result| (step.record.step, result)))
+            .collect())
     }
 
     async fn history(
@@ -163,16 +180,26 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> Result<Vec<Transition>, StoreError> {
         let state = self.state();
-        let Some(key) = state.key_of(task) else { return Ok(Vec::new()) };
+        let Some(key) = state.key_of(task) else {
+            return Ok(Vec::new());
+        };
         let entries = &state.task(key).entries;
         let first = entries.partition_point(|entry| state.history[*entry].position <= after);
-        Ok(entries[first..].iter().take(limit as usize).map(|entry| state.history[*entry].clone()).collect())
+        Ok(entries[first..]
+            .iter()
+            .take(limit as usize)
+            .map(|entry| state.history[*entry].clone())
+            .collect())
     }
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         let state = self.state();
         let first = state.history.partition_point(|entry| entry.position <= after);
-        Ok(state.history[first..].iter().take(limit as usize).cloned().collect())
+        Ok(state.history[first..]
+            .iter()
+            .take(limit as usize)
+            .cloned()
+            .collect())
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -55,7 +55,9 @@ impl FromStr for Actor {
             Some(("user", name)) => Some(Self::User(name.to_owned())),
             _ => None,
         }
-        .ok_or_else(|| UnknownActor { text: text.to_owned() })
+        .ok_or_else(|| UnknownActor {
+            text: text.to_owned(),
+        })
     }
 }
 
@@ -184,7 +186,10 @@ impl StepRecord {
             retryable: self.retryable,
             permanent: self.permanent,
             unmet_parents: self.unmet_parents,
-            due_in: self.next_retry_at.filter(|due| *due > now).map(|due| due.since(now)),
+            due_in: self
+                .next_retry_at
+                .filter(|due| *due > now)
+                .map(|due| due.since(now)),
         }
     }
 }
@@ -281,7 +286,11 @@ mod tests {
 
     #[test]
     fn actors_read_back() {
-        for text in ["system", "worker:01890000-0000-7000-8000-000000000000", "user:Ann B."] {
+        for text in [
+            "system",
+            "worker:01890000-0000-7000-8000-000000000000",
+            "user:Ann B.",
+        ] {
             assert_eq!(text.parse::<Actor>().unwrap().to_string(), text);
         }
         assert!("robot".parse::<Actor>().is_err());

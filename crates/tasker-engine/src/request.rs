@@ -56,7 +56,9 @@ pub enum RequestError {
         step: StepName,
     },
     /// The task has more steps than the limit.
-    #[error("`{template}` has {steps} steps, but the limit is {limit}; split it, or raise `limits.steps_per_task`")]
+    #[error(
+        "`{template}` has {steps} steps, but the limit is {limit}; split it, or raise `limits.steps_per_task`"
+    )]
     TooManySteps {
         /// The template's full name.
         template: String,
@@ -196,12 +198,14 @@ impl TaskRequest {
         let bypass = self.bypassed_steps()?;
         self.bypass.sort_unstable();
         self.bypass.dedup();
-        self.origin.reason.get_or_insert_with(|| DEFAULT_REASON.to_owned());
+        self.origin
+            .reason
+            .get_or_insert_with(|| DEFAULT_REASON.to_owned());
         // What the caller said, without defaults, which a later version of the template may change.
-        let idempotency = self
-            .idempotency_key
-            .take()
-            .map(|key| Idempotency { key, digest: sha256(&self.said_in_full()) });
+        let idempotency = self.idempotency_key.take().map(|key| Idempotency {
+            key,
+            digest: sha256(&self.said_in_full()),
+        });
         self.context = self.template.prepare_context(self.context, limits)?;
         let identity = identity.of(&self, id);
         let context = Json::from(&self.context);
@@ -220,12 +224,17 @@ impl TaskRequest {
     fn bypassed_steps(&self) -> Result<Vec<StepNo>, RequestError> {
         let mut steps = Vec::new();
         for name in &self.bypass {
-            let (number, step) = self.template.step_named(name).ok_or_else(|| RequestError::UnknownStep {
-                step: name.clone(),
-                template: self.template.full_name(),
-            })?;
+            let (number, step) = self
+                .template
+                .step_named(name)
+                .ok_or_else(|| RequestError::UnknownStep {
+                    step: name.clone(),
+                    template: self.template.full_name(),
+                })?;
             if !step.skippable() {
-                return Err(RequestError::NotSkippable { step: step.name().clone() });
+                return Err(RequestError::NotSkippable {
+                    step: step.name().clone(),
+                });
             }
             steps.push(number);
         }
@@ -236,7 +245,10 @@ impl TaskRequest {
 
     /// What makes two requests the same.
     fn said(&self) -> Value {
-        let minute = self.origin.requested_at.map(|time| time.as_micros().div_euclid(60_000_000));
+        let minute = self
+            .origin
+            .requested_at
+            .map(|time| time.as_micros().div_euclid(60_000_000));
         json!({
             "namespace": self.template.namespace(),
             "name": self.template.name(),
@@ -252,15 +264,23 @@ impl TaskRequest {
 
     /// Everything that a request says.
     fn said_in_full(&self) -> Value {
-        json!([self.said(), self.origin.tags, self.priority, self.start_at, self.deadline_at])
+        json!([
+            self.said(),
+            self.origin.tags,
+            self.priority,
+            self.start_at,
+            self.deadline_at
+        ])
     }
 }
 
 fn sha256(value: &Value) -> String {
     use std::fmt::Write;
-    Sha256::digest(canonical_json(value)).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(canonical_json(value))
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }

@@ -85,7 +85,8 @@ pub trait Store: Send + Sync + Debug {
     async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError>;
 
     /// Returns entries of a task's history after a position, in order, at most `limit`.
-    async fn history(&self, task: TaskId, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError>;
+    async fn history(&self, task: TaskId, after: Position, limit: u32)
+    -> Result<Vec<Transition>, StoreError>;
 
     /// Returns entries of all histories after a position, in the order of their commits and without gaps, at most
     /// `limit`.
@@ -147,7 +148,13 @@ pub struct Create {
 impl Create {
     /// Returns a request that hands nothing out and has the safety net look in 30 seconds.
     pub fn new(worker: WorkerId, actor: Actor, tasks: Vec<NewTask>) -> Self {
-        Self { worker, actor, tasks, want: None, check_in: Duration::from_secs(30) }
+        Self {
+            worker,
+            actor,
+            tasks,
+            want: None,
+            check_in: Duration::from_secs(30),
+        }
     }
 
     /// Asks for first steps in the same commit.
@@ -257,7 +264,12 @@ pub struct Turn {
 impl Turn {
     /// Returns a turn that is sent for the first time.
     pub fn new(worker: WorkerId, outcomes: Vec<Outcome>, want: Want) -> Self {
-        Self { worker, outcomes, want, again: false }
+        Self {
+            worker,
+            outcomes,
+            want,
+            again: false,
+        }
     }
 }
 
@@ -290,7 +302,11 @@ pub struct Renewal {
 impl Renewal {
     /// Returns a request to extend these leases.
     pub fn new(worker: WorkerId, leases: Vec<Lease>, lease: Duration) -> Self {
-        Self { worker, leases, lease }
+        Self {
+            worker,
+            leases,
+            lease,
+        }
     }
 }
 
@@ -323,7 +339,12 @@ pub struct Sweep {
 impl Sweep {
     /// Returns a request over all tasks.
     pub fn new(limit: u32, backoff: Arc<Backoff>, seed: u64) -> Self {
-        Self { limit, backoff, seed, scope: Scope::All }
+        Self {
+            limit,
+            backoff,
+            seed,
+            scope: Scope::All,
+        }
     }
 
     /// Restricts the request to some tasks.
@@ -363,7 +384,12 @@ pub struct Intervention {
 impl Intervention {
     /// Returns an intervention without a reason.
     pub fn new(task: TaskId, demand: Demand, actor: Actor) -> Self {
-        Self { task, demand, actor, reason: None }
+        Self {
+            task,
+            demand,
+            actor,
+            reason: None,
+        }
     }
 
     /// Says why.

@@ -252,7 +252,11 @@ pub fn task_table() -> impl Iterator<Item = (TaskState, TaskEvent, TaskState)> {
 /// Draws the life of a step as a Mermaid state diagram.
 pub fn step_diagram() -> String {
     let rows = STEP_TABLE.iter().map(|row| {
-        let condition = if row.3 == When::Always { String::new() } else { format!(" ({})", row.3.as_str()) };
+        let condition = if row.3 == When::Always {
+            String::new()
+        } else {
+            format!(" ({})", row.3.as_str())
+        };
         (row.0.as_str(), format!("{}{condition}", row.1), row.2.as_str())
     });
     diagram(rows, &["complete", "resolved_manually"])
@@ -260,7 +264,9 @@ pub fn step_diagram() -> String {
 
 /// Draws the life of a task as a Mermaid state diagram.
 pub fn task_diagram() -> String {
-    let rows = TASK_TABLE.iter().map(|row| (row.0.as_str(), row.1.to_string(), row.2.as_str()));
+    let rows = TASK_TABLE
+        .iter()
+        .map(|row| (row.0.as_str(), row.1.to_string(), row.2.as_str()));
     diagram(rows, &["complete", "cancelled", "resolved_manually"])
 }
 
@@ -279,7 +285,10 @@ fn diagram<'a>(rows: impl Iterator<Item = (&'a str, String, &'a str)>, last: &[&
 mod tests {
     use super::*;
 
-    const OPEN: Situation = Situation { task: TaskState::InProgress, attempts: AttemptsLeft::Some };
+    const OPEN: Situation = Situation {
+        task: TaskState::InProgress,
+        attempts: AttemptsLeft::Some,
+    };
 
     #[test]
     fn every_pair_of_step_state_and_event() {
@@ -411,8 +420,14 @@ mod tests {
 
     #[test]
     fn an_interrupt_at_the_last_attempt_is_an_error() {
-        let last = Situation { attempts: AttemptsLeft::None, ..OPEN };
-        assert_eq!(step_transition(StepState::InProgress, StepEvent::Interrupt, last), Ok(StepState::Error));
+        let last = Situation {
+            attempts: AttemptsLeft::None,
+            ..OPEN
+        };
+        assert_eq!(
+            step_transition(StepState::InProgress, StepEvent::Interrupt, last),
+            Ok(StepState::Error)
+        );
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl<T: DeserializeOwned> FromStep for Context<T> {
 
 impl<T: DeserializeOwned> FromStep for Parents<T> {
     fn from_step(ctx: &StepContext) -> Result<Self, StepError> {
-        ctx.read("results of the parents do", &ctx.parents_object()).map(Self)
+        ctx.read("results of the parents do", &ctx.parents_object())
+            .map(Self)
     }
 
     fn required_parents() -> Vec<&'static str> {
@@ -92,11 +93,14 @@ impl<T: DeserializeOwned> FromStep for Parents<T> {
 
 impl<T: DeserializeOwned> FromStep for Config<T> {
     fn from_step(ctx: &StepContext) -> Result<Self, StepError> {
-        ctx.read("configuration does", &Json::from(&ctx.config())).map(Self)
+        ctx.read("configuration does", &Json::from(&ctx.config()))
+            .map(Self)
     }
 
     fn check_config(config: &serde_json::Value) -> Result<(), String> {
-        T::deserialize(config).map(|_| ()).map_err(|error| error.to_string())
+        T::deserialize(config)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -123,7 +127,10 @@ pub trait HandlerFn<Arguments>: Send + Sync + 'static {
 
 fn to_json<T: Serialize>(result: &T) -> Result<Json, StepError> {
     Json::of(result).map_err(|error| {
-        StepError::permanent(Failure::RESULT_REJECTED, format!("the result cannot be written as JSON: {error}"))
+        StepError::permanent(
+            Failure::RESULT_REJECTED,
+            format!("the result cannot be written as JSON: {error}"),
+        )
     })
 }
 
@@ -195,7 +202,10 @@ where
 /// The function takes up to four of [`Context`], [`Parents`], [`Config`] and [`StepContext`], in any order, and
 /// returns a result that serializes or a [`StepError`]. It is stopped by dropping its future.
 pub fn handler<Arguments: 'static>(function: impl HandlerFn<Arguments>) -> Arc<dyn StepHandler> {
-    Arc::new(TypedHandler { function, arguments: PhantomData })
+    Arc::new(TypedHandler {
+        function,
+        arguments: PhantomData,
+    })
 }
 
 struct BlockingHandler<Function>(Arc<Function>);

@@ -28,8 +28,8 @@ use crate::finalizer::{Decision, decide};
 use crate::handler::Handlers;
 use crate::record::Actor;
 use crate::store::{
-    Accepts, Create, CreateReply, Created, LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept,
-    Turn, TurnReply, Want,
+    Accepts, Create, CreateReply, Created, LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep,
+    Swept, Turn, TurnReply, Want,
 };
 use execute::{Ended, Environment, Stop, StopReason};
 use pace::{Pace, seconds};
@@ -134,7 +134,9 @@ impl WorkerHandle {
     /// What the store says; [`StoreError::Closed`] when the worker has stopped.
     pub async fn create(&self, actor: Actor, tasks: Vec<NewTask>) -> Result<Vec<Created>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { actor, tasks, reply }).map_err(|_| StoreError::Closed)?;
+        self.requests
+            .send(Request { actor, tasks, reply })
+            .map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -147,10 +149,18 @@ impl WorkerHandle {
 /// A call to the store that is under way.
 type Call<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
+/// The leases that were to be renewed, and how they stand.
+type Renewed = (Vec<Lease>, Result<Vec<LeaseStatus>, StoreError>);
+
 /// What came back from the store.
 enum Answer {
     Turned(Turn, Result<TurnReply, StoreError>),
-    Created { wanted: u32, token: LeaseToken, reply: Reply, result: Result<CreateReply, StoreError> },
+    Created {
+        wanted: u32,
+        token: LeaseToken,
+        reply: Reply,
+        result: Result<CreateReply, StoreError>,
+    },
 }
 
 /// What changes while the worker runs.
@@ -189,7 +199,11 @@ impl Worker {
             scope: setup.scope,
             requests,
             finished: finished.clone(),
-            handle: WorkerHandle { id, requests: sender, finished },
+            handle: WorkerHandle {
+                id,
+                requests: sender,
+                finished,
+            },
         }
     }
 
@@ -211,7 +225,11 @@ impl Worker {
     /// # Errors
     ///
     /// When the store fails in a way that time does not mend. Leases then end by themselves.
-    pub async fn run(mut self, shutdown: CancellationToken, abort: CancellationToken) -> Result<(), StoreError> {
+    pub async fn run(
+        mut self,
+        shutdown: CancellationToken,
+        abort: CancellationToken,
+    ) -> Result<(), StoreError> {
         let mut shift = Shift {
             running: JoinSet::new(),
             held: BTreeMap::new(),
@@ -223,7 +241,7 @@ impl Worker {
         };
         let mut wake = self.store.wake();
         let mut call: Call<Answer> = None;
-        let mut renewing: Call<(Vec<Lease>, Result<Vec<LeaseStatus>, StoreError>)> = None;
+        let mut renewing: Call<Renewed> = None;
         let mut sweeping: Call<Result<Swept, StoreError>> = None;
         let mut grace_ends: Option<Instant> = None;
         loop {
@@ -304,8 +322,14 @@ impl Worker {
     fn next_call(&self, shift: &mut Shift) -> Call<Answer> {
         let free = self.free_slots(shift);
         if let Some(token) = shift.unheard.take() {
-            let want = Want { token, ..self.want(free) };
-            let turn = Turn { again: true, ..Turn::new(self.id, shift.next_outcomes(self.execution.claim_batch), want) };
+            let want = Want {
+                token,
+                ..self.want(free)
+            };
+            let turn = Turn {
+                again: true,
+                ..Turn::new(self.id, shift.next_outcomes(self.execution.claim_batch), want)
+            };
             return Some(self.call_turn(turn, Duration::ZERO));
         }
         if let Some(Request { actor, tasks, reply }) = shift.requests.pop_front() {
@@ -317,7 +341,12 @@ impl Worker {
             };
             let store = Arc::clone(&self.store);
             return Some(Box::pin(async move {
-                Answer::Created { wanted, token, reply, result: store.create(create).await }
+                Answer::Created {
+                    wanted,
+                    token,
+                    reply,
+                    result: store.create(create).await,
+                }
             }));
         }
         let looks = free > 0 && shift.pace.turn_at() <= Instant::now();
@@ -342,7 +371,12 @@ impl Worker {
     /// Takes in what the store answered; returns the call to make at once, if the same is to be tried again.
     fn answered(&self, shift: &mut Shift, answer: Answer) -> Result<Call<Answer>, StoreError> {
         match answer {
-            Answer::Created { wanted, token, reply, result } => {
+            Answer::Created {
+                wanted,
+                token,
+                reply,
+                result,
+            } => {
                 if result.as_ref().is_err_and(StoreError::is_transient) {
                     shift.unheard = Some(token);
                 }
@@ -363,7 +397,9 @@ impl Worker {
                         tracing::warn!(%task, %step, %run, ?receipt, "the end of a step came too late to be its result");
                     }
                 }
-                shift.pace.turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
+                shift
+                    .pace
+                    .turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
                 self.begin(shift, reply.claims);
                 self.announce(&reply.finished);
             }
@@ -385,11 +421,17 @@ impl Worker {
             let stop = Stop::default();
             shift.held.insert(lease, stop.clone());
             if shift.stopping {
-                shift.outcomes.push_back(Outcome { lease, end: End::Release, ran_for: None });
+                shift.outcomes.push_back(Outcome {
+                    lease,
+                    end: End::Release,
+                    ran_for: None,
+                });
                 continue;
             }
             let environment = Arc::clone(&self.environment);
-            shift.running.spawn(async move { environment.execute(claim, stop).await });
+            shift
+                .running
+                .spawn(async move { environment.execute(claim, stop).await });
         }
     }
 
@@ -400,7 +442,7 @@ impl Worker {
         }
     }
 
-    fn renew(&self, shift: &mut Shift) -> Call<(Vec<Lease>, Result<Vec<LeaseStatus>, StoreError>)> {
+    fn renew(&self, shift: &mut Shift) -> Call<Renewed> {
         shift.pace.renewed();
         if shift.held.is_empty() {
             return None;
@@ -474,7 +516,10 @@ impl Shift {
 
     fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            Ok(Ended { outcome: Some(outcome), .. }) => self.outcomes.push_back(outcome),
+            Ok(Ended {
+                outcome: Some(outcome),
+                ..
+            }) => self.outcomes.push_back(outcome),
             Ok(Ended { lease, outcome: None }) => {
                 self.held.remove(&lease);
             }

@@ -328,7 +328,12 @@ impl Store for FaultyStore {
         self.inner.results(task).await
     }
 
-    async fn history(&self, task: TaskId, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
+    async fn history(
+        &self,
+        task: TaskId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Transition>, StoreError> {
         self.inner.history(task, after, limit).await
     }
 
@@ -423,10 +428,6 @@ mod tests {
         let (store, harness) = harness(Faults::default());
         let listeners = [store.wake(), store.wake()];
         harness.create(shapes::single()).await;
-        assert!(
-            listeners
-                .iter()
-                .all(|listener| listener.has_changed().unwrap())
-        );
+        assert!(listeners.iter().all(|listener| listener.has_changed().unwrap()));
     }
 }

@@ -167,15 +167,24 @@ impl TaskContext {
 
     fn conclude(&mut self) {
         (self.execution_status, self.recommended_action) = if self.ready_steps > 0 {
-            (ExecutionStatus::HasReadySteps, RecommendedAction::ExecuteReadySteps)
+            (
+                ExecutionStatus::HasReadySteps,
+                RecommendedAction::ExecuteReadySteps,
+            )
         } else if self.in_progress_steps > 0 {
             (ExecutionStatus::Processing, RecommendedAction::WaitForCompletion)
         } else if self.completed_steps == self.total_steps {
             (ExecutionStatus::AllComplete, RecommendedAction::FinalizeTask)
         } else if self.waiting_for_retry_steps > 0 {
-            (ExecutionStatus::WaitingForDependencies, RecommendedAction::WaitForDependencies)
+            (
+                ExecutionStatus::WaitingForDependencies,
+                RecommendedAction::WaitForDependencies,
+            )
         } else {
-            (ExecutionStatus::BlockedByFailures, RecommendedAction::HandleFailures)
+            (
+                ExecutionStatus::BlockedByFailures,
+                RecommendedAction::HandleFailures,
+            )
         };
         self.health_status = if self.execution_status == ExecutionStatus::BlockedByFailures {
             HealthStatus::Blocked

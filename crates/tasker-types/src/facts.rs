@@ -159,9 +159,17 @@ mod tests {
             0u32..3,
             proptest::option::of((0u64..3).prop_map(Duration::from_secs)),
         )
-            .prop_map(|(state, (attempts, retry_limit), retryable, permanent, unmet_parents, due_in)| {
-                StepFacts { state, attempts, retry_limit, retryable, permanent, unmet_parents, due_in }
-            })
+            .prop_map(
+                |(state, (attempts, retry_limit), retryable, permanent, unmet_parents, due_in)| StepFacts {
+                    state,
+                    attempts,
+                    retry_limit,
+                    retryable,
+                    permanent,
+                    unmet_parents,
+                    due_in,
+                },
+            )
     }
 
     proptest! {
@@ -184,9 +192,16 @@ mod tests {
 
     #[test]
     fn a_step_that_may_not_retry_runs_once() {
-        let fresh = StepFacts { retryable: false, ..StepFacts::default() };
+        let fresh = StepFacts {
+            retryable: false,
+            ..StepFacts::default()
+        };
         assert!(fresh.retry_eligible());
-        let failed = StepFacts { attempts: 1, state: StepState::Error, ..fresh };
+        let failed = StepFacts {
+            attempts: 1,
+            state: StepState::Error,
+            ..fresh
+        };
         assert!(failed.stuck());
     }
 }

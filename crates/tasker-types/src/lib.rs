@@ -19,9 +19,9 @@ pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
     Backoff, BackoffValues, Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine,
-    EngineValues, Execution, ExecutionValues, GraphWeights, ImpactScoring, Key, Limits, LimitsValues, LogFormat,
-    LogLevel, PenaltyCalculation, ReenqueueDelays, Section, SettingFault, SettingFaults, SeverityThresholds,
-    StateSeverity, Synchronous, Telemetry, TelemetryValues,
+    EngineValues, Execution, ExecutionValues, GraphWeights, ImpactScoring, Key, Limits, LimitsValues,
+    LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, Section, SettingFault, SettingFaults,
+    SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

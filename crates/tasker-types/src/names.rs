@@ -51,13 +51,24 @@ fn check_name(text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::Empty);
     }
     if length > MAX_LENGTH {
-        return Err(InvalidName::TooLong { start: text.chars().take(24).collect(), length });
+        return Err(InvalidName::TooLong {
+            start: text.chars().take(24).collect(),
+            length,
+        });
     }
     if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        return Err(InvalidName::Start { text: text.to_owned() });
+        return Err(InvalidName::Start {
+            text: text.to_owned(),
+        });
     }
-    match text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_' && *c != '-') {
-        Some(character) => Err(InvalidName::Character { text: text.to_owned(), character }),
+    match text
+        .chars()
+        .find(|c| !c.is_ascii_alphanumeric() && *c != '_' && *c != '-')
+    {
+        Some(character) => Err(InvalidName::Character {
+            text: text.to_owned(),
+            character,
+        }),
         None => Ok(()),
     }
 }
@@ -181,7 +192,9 @@ pub enum HandlerRefError {
         source: InvalidName,
     },
     /// The part after `@` is no version requirement.
-    #[error("`{text}` asks for the version `{requirement}`, which is no requirement such as `^1.2`: {source}")]
+    #[error(
+        "`{text}` asks for the version `{requirement}`, which is no requirement such as `^1.2`: {source}"
+    )]
     Requirement {
         /// What was given.
         text: String,
@@ -196,7 +209,10 @@ impl FromStr for HandlerRef {
     type Err = HandlerRefError;
 
     fn from_str(text: &str) -> Result<Self, HandlerRefError> {
-        let name_error = |source| HandlerRefError::Name { text: text.to_owned(), source };
+        let name_error = |source| HandlerRefError::Name {
+            text: text.to_owned(),
+            source,
+        };
         let (path, requirement) = match text.split_once('@') {
             Some((path, requirement)) => (path, Some(requirement)),
             None => (text, None),
@@ -207,14 +223,20 @@ impl FromStr for HandlerRef {
         };
         let requirement = requirement
             .map(|requirement| {
-                requirement.parse().map_err(|source| HandlerRefError::Requirement {
-                    text: text.to_owned(),
-                    requirement: requirement.to_owned(),
-                    source,
-                })
+                requirement
+                    .parse()
+                    .map_err(|source| HandlerRefError::Requirement {
+                        text: text.to_owned(),
+                        requirement: requirement.to_owned(),
+                        source,
+                    })
             })
             .transpose()?;
-        Ok(Self { namespace, name: HandlerName::new(name).map_err(name_error)?, requirement })
+        Ok(Self {
+            namespace,
+            name: HandlerName::new(name).map_err(name_error)?,
+            requirement,
+        })
     }
 }
 
@@ -245,7 +267,9 @@ impl Serialize for HandlerRef {
 
 impl<'de> Deserialize<'de> for HandlerRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -263,8 +287,14 @@ mod tests {
         assert!(StepName::new("fetch_order-2").is_ok());
         refused("", "a name must not be empty");
         refused("2nd", "`2nd` must begin with a letter (A-Z, a-z)");
-        refused("a.b", "`a.b` has the character `.`; a name has letters, digits, `_` and `-` only");
-        refused("größe", "`größe` has the character `ö`; a name has letters, digits, `_` and `-` only");
+        refused(
+            "a.b",
+            "`a.b` has the character `.`; a name has letters, digits, `_` and `-` only",
+        );
+        refused(
+            "größe",
+            "`größe` has the character `ö`; a name has letters, digits, `_` and `-` only",
+        );
     }
 
     #[test]
@@ -278,7 +308,12 @@ mod tests {
 
     #[test]
     fn handler_references_read_back() {
-        for text in ["validate", "payments.validate", "validate@^2.1", "payments.validate@>=1.0.0, <3.0.0"] {
+        for text in [
+            "validate",
+            "payments.validate",
+            "validate@^2.1",
+            "payments.validate@>=1.0.0, <3.0.0",
+        ] {
             assert_eq!(text.parse::<HandlerRef>().unwrap().to_string(), text);
         }
         assert_eq!(

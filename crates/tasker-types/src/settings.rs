@@ -99,7 +99,11 @@ struct Check(Vec<SettingFault>);
 impl Check {
     fn require(&mut self, holds: bool, key: &'static str, value: impl fmt::Debug, must: &'static str) {
         if !holds {
-            self.0.push(SettingFault { key, value: format!("{value:?}"), must });
+            self.0.push(SettingFault {
+                key,
+                value: format!("{value:?}"),
+                must,
+            });
         }
     }
 

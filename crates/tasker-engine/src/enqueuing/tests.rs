@@ -16,16 +16,31 @@ const START: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 async fn store_with_a_task() -> (MemoryStore, TaskId) {
     let store = MemoryStore::new(Arc::new(TokioClock::starting_at(START)));
-    let template = Template::builder("t").step(StepBuilder::new("only", "h")).build().unwrap();
+    let template = Template::builder("t")
+        .step(StepBuilder::new("only", "h"))
+        .build()
+        .unwrap();
     let id = TaskId::new(START, 1);
     let task = NewTask::new(id, template, Json::from(&json!({})));
-    store.create(Create::new(WorkerId::new(START, 2), Actor::System, vec![task])).await.unwrap();
+    store
+        .create(Create::new(WorkerId::new(START, 2), Actor::System, vec![task]))
+        .await
+        .unwrap();
     (store, id)
 }
 
 /// Returns the seconds after which the safety net looks at the task.
 async fn next_check(store: &MemoryStore, task: TaskId) -> u64 {
-    store.snapshot(task).await.unwrap().unwrap().task.next_check_at.unwrap().since(START).as_secs()
+    store
+        .snapshot(task)
+        .await
+        .unwrap()
+        .unwrap()
+        .task
+        .next_check_at
+        .unwrap()
+        .since(START)
+        .as_secs()
 }
 
 const DELAY: Duration = Duration::from_secs(45);
@@ -71,8 +86,15 @@ async fn an_applications_queue_is_asked_and_the_safety_net_stays() {
 async fn a_look_at_a_task_asks_for_the_next_one() {
     let (store, task) = store_with_a_task().await;
     let immediate = Immediate::default();
-    look_at(&store, &immediate, &Backoff::default(), task).await.unwrap();
-    assert_eq!(immediate.take(), [(task, Duration::ZERO, LookAgainReason::ReadyStepsAvailable)]);
-    look_at(&store, &immediate, &Backoff::default(), TaskId::new(START, 9)).await.unwrap();
+    look_at(&store, &immediate, &Backoff::default(), task)
+        .await
+        .unwrap();
+    assert_eq!(
+        immediate.take(),
+        [(task, Duration::ZERO, LookAgainReason::ReadyStepsAvailable)]
+    );
+    look_at(&store, &immediate, &Backoff::default(), TaskId::new(START, 9))
+        .await
+        .unwrap();
     assert_eq!(immediate.take(), []);
 }

@@ -36,7 +36,10 @@ impl State {
             Scope::All => Reach::All,
             Scope::Task(task) => {
                 let key = self.key_of(task)?;
-                Reach::Task { rank: self.task(key).record.priority.saturating_neg(), key }
+                Reach::Task {
+                    rank: self.task(key).record.priority.saturating_neg(),
+                    key,
+                }
             }
         };
         let can_run = |lane: &&Lane| want.accepts.version_for(&lane.namespace, &lane.handler).is_some();
@@ -55,13 +58,18 @@ impl State {
             let namespace = self.task(place.key).record.template.namespace().clone();
             self.served.insert(namespace, self.top_ups);
         }
-        chosen.into_iter().filter_map(|place| self.start(place, worker, want)).collect()
+        chosen
+            .into_iter()
+            .filter_map(|place| self.start(place, worker, want))
+            .collect()
     }
 
     /// Returns the places to hand out.
     fn choose(&self, want: &Want) -> Vec<Queued> {
         let limit = want.limit as usize;
-        let Some((lanes, reach)) = self.lanes(want).filter(|_| limit > 0) else { return Vec::new() };
+        let Some((lanes, reach)) = self.lanes(want).filter(|_| limit > 0) else {
+            return Vec::new();
+        };
         let mut firsts: BTreeMap<&Namespace, Queued> = BTreeMap::new();
         // The first ones of each lane: the first ones of all are among them.
         let mut due = Vec::new();
@@ -69,28 +77,51 @@ impl State {
             let start = due.len();
             due.extend(lane.due(reach).take(limit));
             if let Some(first) = due.get(start) {
-                firsts.entry(&lane.namespace).and_modify(|known| *known = (*known).min(*first)).or_insert(*first);
+                firsts
+                    .entry(&lane.namespace)
+                    .and_modify(|known| *known = (*known).min(*first))
+                    .or_insert(*first);
             }
         }
         due.sort_unstable();
         let last_served = |namespace: &Namespace| self.served.get(namespace).copied().unwrap_or(0);
-        let first = firsts.into_iter().min_by_key(|(namespace, place)| (last_served(namespace), *place));
-        let Some((_, first)) = first else { return Vec::new() };
-        std::iter::once(first).chain(due.into_iter().filter(|place| *place != first).take(limit - 1)).collect()
+        let first = firsts
+            .into_iter()
+            .min_by_key(|(namespace, place)| (last_served(namespace), *place));
+        let Some((_, first)) = first else {
+            return Vec::new();
+        };
+        std::iter::once(first)
+            .chain(due.into_iter().filter(|place| *place != first).take(limit - 1))
+            .collect()
     }
 
     fn start(&mut self, place: Queued, worker: WorkerId, want: &Want) -> Option<Claim> {
         let Queued { key, step, .. } = place;
         let actor = Actor::Worker(worker);
         let template = Arc::clone(&self.task(key).record.template);
-        let version = want.accepts.version_for(template.namespace(), template.step(step).handler())?;
+        let version = want
+            .accepts
+            .version_for(template.namespace(), template.step(step).handler())?;
         if self.task(key).record.state == TaskState::Pending {
-            self.apply_to_task(key, TaskEvent::Start, &actor, None, None).ok()?;
+            self.apply_to_task(key, TaskEvent::Start, &actor, None, None)
+                .ok()?;
         }
-        let note = Note { handler_version: Some(version), ..Note::default() };
+        let note = Note {
+            handler_version: Some(version),
+            ..Note::default()
+        };
         self.apply(key, step, StepEvent::Start, &actor, note).ok()?;
         let until = self.now.plus(want.lease);
-        self.set_lease(key, step, Some(HeldLease { worker, token: want.token, until }));
+        self.set_lease(
+            key,
+            step,
+            Some(HeldLease {
+                worker,
+                token: want.token,
+                until,
+            }),
+        );
         Some(self.claim_of(key, step, want.token))
     }
 
@@ -99,12 +130,26 @@ impl State {
         let task = self.task(key);
         let row = self.step(key, step);
         let parents = task.record.template.step(step).depends_on();
-        let version = row.entries.iter().rev().find_map(|entry| match &self.history[*entry].change {
-            Change::Step { event: StepEvent::Start, handler_version, .. } => handler_version.clone(),
-            _ => None,
-        });
+        let version = row
+            .entries
+            .iter()
+            .rev()
+            .find_map(|entry| match &self.history[*entry].change {
+                Change::Step {
+                    event: StepEvent::Start,
+                    handler_version,
+                    ..
+                } => handler_version.clone(),
+                _ => None,
+            });
         Claim {
-            lease: Lease { task: task.record.id, task_key: key, step, run: row.record.run, token },
+            lease: Lease {
+                task: task.record.id,
+                task_key: key,
+                step,
+                run: row.record.run,
+                token,
+            },
             task: Arc::new(ClaimedTask {
                 template: Arc::clone(&task.record.template),
                 context: task.record.context.clone(),
@@ -112,7 +157,10 @@ impl State {
             }),
             attempt: row.record.attempts,
             retry_limit: row.record.retry_limit,
-            parents: parents.iter().map(|parent| (*parent, self.step(key, *parent).result.clone())).collect(),
+            parents: parents
+                .iter()
+                .map(|parent| (*parent, self.step(key, *parent).result.clone()))
+                .collect(),
             checkpoint: row.checkpoint.clone(),
             timeout: row.timeout,
             config: row.config.clone(),
@@ -124,7 +172,9 @@ impl State {
     /// Returns what an earlier request with this token was handed and still holds.
     pub(super) fn claims_under(&self, worker: WorkerId, token: LeaseToken) -> Vec<Claim> {
         let steps = self.held.get(&(worker, token)).into_iter().flatten();
-        steps.map(|(key, step)| self.claim_of(*key, *step, token)).collect()
+        steps
+            .map(|(key, step)| self.claim_of(*key, *step, token))
+            .collect()
     }
 
     pub(super) fn next_due_in(&mut self, want: &Want) -> Option<Duration> {
@@ -136,14 +186,21 @@ impl State {
 
     /// Tells whether a lease is held: its token, its claim, and not past its time.
     fn holds(&self, lease: &Lease) -> bool {
-        let Ok(key) = self.find(lease.task, lease.step) else { return false };
+        let Ok(key) = self.find(lease.task, lease.step) else {
+            return false;
+        };
         let row = &self.step(key, lease.step).record;
-        row.run == lease.run && row.lease.is_some_and(|held| held.token == lease.token && held.until >= self.now)
+        row.run == lease.run
+            && row
+                .lease
+                .is_some_and(|held| held.token == lease.token && held.until >= self.now)
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, extension: Duration) -> LeaseStatus {
         let until = self.now.plus(extension);
-        let Ok(key) = self.find(lease.task, lease.step) else { return LeaseStatus::Lost };
+        let Ok(key) = self.find(lease.task, lease.step) else {
+            return LeaseStatus::Lost;
+        };
         if self.holds(lease) {
             let held = self.step(key, lease.step).record.lease;
             self.set_lease(key, lease.step, held.map(|held| HeldLease { until, ..held }));
@@ -163,9 +220,15 @@ impl State {
         if !self.holds(&lease) {
             return self.record_late(actor, &outcome);
         }
-        let Some(key) = self.key_of(lease.task) else { return Receipt::LeaseLost };
+        let Some(key) = self.key_of(lease.task) else {
+            return Receipt::LeaseLost;
+        };
         let ran_us = outcome.ran_for.map(micros);
-        let note = |metadata| Note { handler_version: None, ran_us, metadata };
+        let note = |metadata| Note {
+            handler_version: None,
+            ran_us,
+            metadata,
+        };
         let event = match &outcome.end {
             End::Succeed { .. } => StepEvent::Succeed,
             End::Fail { .. } => StepEvent::Fail,
@@ -207,13 +270,21 @@ impl State {
     /// Deals with an outcome whose lease is over.
     fn record_late(&mut self, actor: &Actor, outcome: &Outcome) -> Receipt {
         let lease = outcome.lease;
-        let Ok(key) = self.find(lease.task, lease.step) else { return Receipt::LeaseLost };
+        let Ok(key) = self.find(lease.task, lease.step) else {
+            return Receipt::LeaseLost;
+        };
         let mut recorded = false;
         let mut late = false;
-        let entries = self.step(key, lease.step).entries.iter().map(|entry| &self.history[*entry]);
+        let entries = self
+            .step(key, lease.step)
+            .entries
+            .iter()
+            .map(|entry| &self.history[*entry]);
         for entry in entries.filter(|entry| entry.actor == *actor) {
             match &entry.change {
-                Change::Step { run, event, .. } if *run == lease.run => recorded |= *event != StepEvent::Start,
+                Change::Step { run, event, .. } if *run == lease.run => {
+                    recorded |= *event != StepEvent::Start
+                }
                 Change::LateOutcome { run, .. } if *run == lease.run => late = true,
                 _ => {}
             }
@@ -226,7 +297,10 @@ impl State {
             return Receipt::LeaseLost;
         }
         if !late {
-            let change = Change::LateOutcome { step: lease.step, run: lease.run };
+            let change = Change::LateOutcome {
+                step: lease.step,
+                run: lease.run,
+            };
             self.log(key, change, actor, Json::of(&outcome.end).ok());
         }
         Receipt::Late
@@ -243,8 +317,14 @@ impl State {
         let mut expired = Vec::new();
         for (key, step) in over {
             let failure = Failure::lease_expired();
-            let note = Note { metadata: Json::of(&failure).ok(), ..Note::default() };
-            if self.apply(key, step, StepEvent::Expire, &Actor::System, note).is_ok() {
+            let note = Note {
+                metadata: Json::of(&failure).ok(),
+                ..Note::default()
+            };
+            if self
+                .apply(key, step, StepEvent::Expire, &Actor::System, note)
+                .is_ok()
+            {
                 let attempts = self.step(key, step).record.attempts;
                 let wait = retry_delay(&sweep.backoff, attempts, None, &mut || random.next_u64());
                 self.set_failure(key, step, failure, wait);
@@ -280,7 +360,9 @@ impl State {
 
     /// Returns the tasks whose time has come, oldest tasks first.
     fn timed_out(&self, index: usize, sweep: &Sweep) -> Vec<i64> {
-        let over = self.times[index].range(..=(self.now, i64::MAX)).map(|(_, key)| *key);
+        let over = self.times[index]
+            .range(..=(self.now, i64::MAX))
+            .map(|(_, key)| *key);
         let mut keys: Vec<i64> = over.filter(|key| self.in_scope(*key, sweep.scope)).collect();
         keys.sort_unstable();
         keys.truncate(sweep.limit as usize);

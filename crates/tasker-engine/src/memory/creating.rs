@@ -24,10 +24,19 @@ impl State {
         }
         let namespace = task.template.namespace().clone();
         if let Some(idempotency) = &task.idempotency {
-            let known = self.idempotency.get(&(namespace.clone(), idempotency.key.clone())).copied();
+            let known = self
+                .idempotency
+                .get(&(namespace.clone(), idempotency.key.clone()))
+                .copied();
             if let Some(other) = known {
-                let same = self.key_of(other).is_some_and(|key| self.task(key).digest.as_ref() == Some(&idempotency.digest));
-                return if same { Created::Repeated(other) } else { Created::KeyReused(other) };
+                let same = self
+                    .key_of(other)
+                    .is_some_and(|key| self.task(key).digest.as_ref() == Some(&idempotency.digest));
+                return if same {
+                    Created::Repeated(other)
+                } else {
+                    Created::KeyReused(other)
+                };
             }
         }
         if let Some(other) = self.identities.get(&task.identity) {
@@ -38,17 +47,26 @@ impl State {
         self.keys.insert(id, key);
         self.identities.insert(task.identity.clone(), id);
         if let Some(idempotency) = &task.idempotency {
-            self.idempotency.insert((namespace.clone(), idempotency.key.clone()), id);
+            self.idempotency
+                .insert((namespace.clone(), idempotency.key.clone()), id);
         }
         let bypass = task.bypass.clone();
-        let lanes = task.template.steps().iter().map(|step| self.queue.lane(&namespace, step.handler())).collect();
+        let lanes = task
+            .template
+            .steps()
+            .iter()
+            .map(|step| self.queue.lane(&namespace, step.handler()))
+            .collect();
         self.tasks.insert(key, new_row(task, lanes, self.now, check_in));
         self.sync_task(key);
         self.log(key, Change::Created, actor, None);
         self.sync_all(key);
         for step in bypass {
             let metadata = Some(Json::from(&json!({ "bypassed": true })));
-            let note = Note { metadata, ..Note::default() };
+            let note = Note {
+                metadata,
+                ..Note::default()
+            };
             // A fresh step is pending, and a pending step can be resolved.
             let _ = self.apply(key, step, StepEvent::Resolve, actor, note);
         }
@@ -74,7 +92,9 @@ fn new_row(task: NewTask, lanes: Vec<usize>, now: Timestamp, check_in: Duration)
                 retryable: step.retryable(),
                 permanent: false,
                 unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
-                next_retry_at: task.start_at.filter(|start| *start > now && step.depends_on().is_empty()),
+                next_retry_at: task
+                    .start_at
+                    .filter(|start| *start > now && step.depends_on().is_empty()),
                 queued: false,
                 lease: None,
                 started_at: None,
@@ -100,7 +120,10 @@ fn new_row(task: NewTask, lanes: Vec<usize>, now: Timestamp, check_in: Duration)
             context: task.context,
             origin: task.origin,
             identity: task.identity,
-            idempotency_key: task.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
+            idempotency_key: task
+                .idempotency
+                .as_ref()
+                .map(|idempotency| idempotency.key.clone()),
             priority: task.priority,
             parent: task.parent,
             created_at: now,

@@ -21,15 +21,22 @@ impl State {
         }
         self.touch(key);
         self.finalize_touched();
-        let changed = before.steps.iter().zip(&self.task(key).steps).filter_map(|(before, after)| {
-            (before.record.state != after.record.state).then_some((after.record.step, after.record.state))
-        });
+        let changed = before
+            .steps
+            .iter()
+            .zip(&self.task(key).steps)
+            .filter_map(|(before, after)| {
+                (before.record.state != after.record.state).then_some((after.record.step, after.record.state))
+            });
         Ok(Intervened::new(self.task(key).record.state, changed.collect()))
     }
 
     fn carry_out(&mut self, key: i64, intervention: &Intervention) -> Result<(), StoreError> {
         let actor = &intervention.actor;
-        let reason = intervention.reason.as_ref().map(|reason| Json::from(&json!({ "reason": reason })));
+        let reason = intervention
+            .reason
+            .as_ref()
+            .map(|reason| Json::from(&json!({ "reason": reason })));
         match &intervention.demand {
             Demand::CancelTask => self.end_task(key, TaskEvent::Cancel, actor, reason),
             Demand::ResolveTask => self.end_task(key, TaskEvent::Resolve, actor, reason),
@@ -48,7 +55,11 @@ impl State {
             Demand::SetRetryLimit(step, limit) => {
                 if *limit == 0 {
                     let value = limit.to_string();
-                    return Err(StoreError::Rejected { what: "the retry limit", value, must: "at least 1" });
+                    return Err(StoreError::Rejected {
+                        what: "the retry limit",
+                        value,
+                        must: "at least 1",
+                    });
                 }
                 self.setting(key, *step, actor, json!({ "retry_limit": limit }))?;
                 self.step_mut(key, *step).record.retry_limit = *limit;
@@ -87,20 +98,40 @@ impl State {
         let task = self.task(key).record.id;
         self.find(task, step)?;
         let running = self.step(key, step).record.state == StepState::InProgress;
-        self.apply(key, step, event, actor, Note { metadata, ..Note::default() })
-            .map_err(|source| StoreError::IllegalStep { task, step, source })?;
+        self.apply(
+            key,
+            step,
+            event,
+            actor,
+            Note {
+                metadata,
+                ..Note::default()
+            },
+        )
+        .map_err(|source| StoreError::IllegalStep { task, step, source })?;
         self.woken |= running;
         Ok(())
     }
 
     /// Notes a change of a setting in the history, unless the step is in progress.
-    fn setting(&mut self, key: i64, step: StepNo, actor: &Actor, what: serde_json::Value) -> Result<(), StoreError> {
+    fn setting(
+        &mut self,
+        key: i64,
+        step: StepNo,
+        actor: &Actor,
+        what: serde_json::Value,
+    ) -> Result<(), StoreError> {
         let task = self.task(key).record.id;
         self.find(task, step)?;
         if self.step(key, step).record.state == StepState::InProgress {
             return Err(StoreError::StepInProgress { task, step });
         }
-        self.log(key, Change::Setting { step: Some(step) }, actor, Some(Json::from(&what)));
+        self.log(
+            key,
+            Change::Setting { step: Some(step) },
+            actor,
+            Some(Json::from(&what)),
+        );
         Ok(())
     }
 
@@ -151,10 +182,14 @@ impl State {
             return Err(self.illegal_resume(key, state));
         }
         let now = self.now;
-        self.task_mut(key).record.deadline_at.take_if(|deadline| *deadline <= now);
+        self.task_mut(key)
+            .record
+            .deadline_at
+            .take_if(|deadline| *deadline <= now);
         let check = self.now.plus(super::CHECK_AGAIN);
         self.task_mut(key).record.next_check_at = Some(check);
-        self.apply_to_task(key, TaskEvent::Resume, actor, None, metadata).map(|_| ())
+        self.apply_to_task(key, TaskEvent::Resume, actor, None, metadata)
+            .map(|_| ())
     }
 
     /// Resumes a task in error if work became possible or nothing is left to do.
@@ -175,7 +210,13 @@ impl State {
     }
 
     fn illegal_resume(&self, key: i64, state: TaskState) -> StoreError {
-        let source = IllegalTaskTransition { state, event: TaskEvent::Resume };
-        StoreError::IllegalTask { task: self.task(key).record.id, source }
+        let source = IllegalTaskTransition {
+            state,
+            event: TaskEvent::Resume,
+        };
+        StoreError::IllegalTask {
+            task: self.task(key).record.id,
+            source,
+        }
     }
 }

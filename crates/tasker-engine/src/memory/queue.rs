@@ -42,12 +42,29 @@ impl Reach {
     fn bounds(self) -> (Queued, Queued) {
         match self {
             Self::All => (
-                Queued { rank: i16::MIN, key: i64::MIN, step: StepNo(0) },
-                Queued { rank: i16::MAX, key: i64::MAX, step: StepNo(u32::MAX) },
+                Queued {
+                    rank: i16::MIN,
+                    key: i64::MIN,
+                    step: StepNo(0),
+                },
+                Queued {
+                    rank: i16::MAX,
+                    key: i64::MAX,
+                    step: StepNo(u32::MAX),
+                },
             ),
-            Self::Task { rank, key } => {
-                (Queued { rank, key, step: StepNo(0) }, Queued { rank, key, step: StepNo(u32::MAX) })
-            }
+            Self::Task { rank, key } => (
+                Queued {
+                    rank,
+                    key,
+                    step: StepNo(0),
+                },
+                Queued {
+                    rank,
+                    key,
+                    step: StepNo(u32::MAX),
+                },
+            ),
         }
     }
 
@@ -63,15 +80,18 @@ impl Queue {
     /// Returns the number of a handler's lane.
     pub(super) fn lane(&mut self, namespace: &Namespace, handler: &HandlerRef) -> usize {
         let lanes = &mut self.lanes;
-        *self.numbers.entry((namespace.clone(), handler.to_string())).or_insert_with(|| {
-            lanes.push(Lane {
-                namespace: namespace.clone(),
-                handler: handler.clone(),
-                due: BTreeMap::new(),
-                waiting: BTreeSet::new(),
-            });
-            lanes.len() - 1
-        })
+        *self
+            .numbers
+            .entry((namespace.clone(), handler.to_string()))
+            .or_insert_with(|| {
+                lanes.push(Lane {
+                    namespace: namespace.clone(),
+                    handler: handler.clone(),
+                    due: BTreeMap::new(),
+                    waiting: BTreeSet::new(),
+                });
+                lanes.len() - 1
+            })
     }
 
     pub(super) fn lanes(&self) -> &[Lane] {
@@ -129,6 +149,9 @@ impl Lane {
     ///
     /// Constant over all tasks, linear in what waits for one.
     pub(super) fn next_due(&self, reach: Reach) -> Option<Timestamp> {
-        self.waiting.iter().find(|(_, place)| reach.has(*place)).map(|(time, _)| *time)
+        self.waiting
+            .iter()
+            .find(|(_, place)| reach.has(*place))
+            .map(|(time, _)| *time)
     }
 }

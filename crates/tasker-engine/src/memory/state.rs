@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tasker_types::{
-    LeaseToken, Namespace, Position, RunNo, StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp,
-    Version, WorkerId,
+    LeaseToken, Namespace, Position, RunNo, StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState,
+    Timestamp, Version, WorkerId,
 };
 
 use super::queue::{Queue, Queued};
@@ -96,7 +96,10 @@ impl State {
         &self.tasks[&key]
     }
 
-    #[expect(clippy::expect_used, reason = "keys come from the map of keys, which is filled together with the tasks")]
+    #[expect(
+        clippy::expect_used,
+        reason = "keys come from the map of keys, which is filled together with the tasks"
+    )]
     pub(super) fn task_mut(&mut self, key: i64) -> &mut TaskRow {
         self.tasks.get_mut(&key).expect("a task has a row")
     }
@@ -133,7 +136,7 @@ impl State {
             && facts.dependencies_satisfied()
             && facts.retry_eligible();
         let rank = task.record.priority.saturating_neg();
-        let place = queued.then(|| (Queued { rank, key, step }, row.record.next_retry_at));
+        let place = queued.then_some((Queued { rank, key, step }, row.record.next_retry_at));
         let (lane, before) = (row.lane, row.place);
         if place != before {
             if let Some((place, at)) = before {
@@ -183,7 +186,10 @@ impl State {
         }
         if let Some(lease) = lease {
             self.leases.insert((lease.until, key, step));
-            self.held.entry((lease.worker, lease.token)).or_default().insert((key, step));
+            self.held
+                .entry((lease.worker, lease.token))
+                .or_default()
+                .insert((key, step));
         }
     }
 
@@ -224,7 +230,10 @@ impl State {
         let entry = self.history.len();
         let row = self.task_mut(key);
         row.entries.push(entry);
-        if let Change::Step { step, .. } | Change::LateOutcome { step, .. } | Change::Setting { step: Some(step) } = change {
+        if let Change::Step { step, .. }
+        | Change::LateOutcome { step, .. }
+        | Change::Setting { step: Some(step) } = change
+        {
             row.steps[step.0 as usize].entries.push(entry);
         }
         let position = Position(i64::try_from(entry).unwrap_or(i64::MAX) + 1);
@@ -240,12 +249,28 @@ impl State {
     }
 
     /// Asks whether an event is legal for a step.
-    pub(super) fn may(&self, key: i64, step: StepNo, event: StepEvent) -> Result<StepState, IllegalStepTransition> {
+    pub(super) fn may(
+        &self,
+        key: i64,
+        step: StepNo,
+        event: StepEvent,
+    ) -> Result<StepState, IllegalStepTransition> {
         let task = self.task(key);
         let row = &task.steps[step.0 as usize].record;
         let left = row.attempts < row.retry_limit && row.retryable;
-        let attempts = if left { AttemptsLeft::Some } else { AttemptsLeft::None };
-        step_transition(row.state, event, Situation { task: task.record.state, attempts })
+        let attempts = if left {
+            AttemptsLeft::Some
+        } else {
+            AttemptsLeft::None
+        };
+        step_transition(
+            row.state,
+            event,
+            Situation {
+                task: task.record.state,
+                attempts,
+            },
+        )
     }
 
     /// Applies an event to a step: its state, its lease, its times, its history, its children.
@@ -288,8 +313,16 @@ impl State {
         if to != StepState::InProgress {
             self.set_lease(key, step, None);
         }
-        let change =
-            Change::Step { step, from, event, to, run, attempt, handler_version: note.handler_version, ran_us: note.ran_us };
+        let change = Change::Step {
+            step,
+            from,
+            event,
+            to,
+            run,
+            attempt,
+            handler_version: note.handler_version,
+            ran_us: note.ran_us,
+        };
         self.log(key, change, actor, note.metadata);
         self.sync(key, step);
         if to.is_done() {
@@ -314,8 +347,10 @@ impl State {
         let now = self.now;
         let record = &mut self.task_mut(key).record;
         let from = record.state;
-        let to = task_transition(from, event)
-            .map_err(|source| StoreError::IllegalTask { task: record.id, source })?;
+        let to = task_transition(from, event).map_err(|source| StoreError::IllegalTask {
+            task: record.id,
+            source,
+        })?;
         record.state = to;
         record.failure = failure;
         if event == TaskEvent::Start {
@@ -334,13 +369,19 @@ impl State {
     }
 
     pub(super) fn facts(&self, key: i64) -> Vec<StepFacts> {
-        self.task(key).steps.iter().map(|row| row.record.facts(self.now)).collect()
+        self.task(key)
+            .steps
+            .iter()
+            .map(|row| row.record.facts(self.now))
+            .collect()
     }
 
     /// Returns the context of a task that is active.
     pub(super) fn active_context(&self, key: i64) -> Option<TaskContext> {
         let state = self.task(key).record.state;
-        state.is_active().then(|| TaskContext::of(state, &self.facts(key)))
+        state
+            .is_active()
+            .then(|| TaskContext::of(state, &self.facts(key)))
     }
 
     /// Ends the tasks that were touched and can no longer progress.
@@ -351,7 +392,9 @@ impl State {
             if self.task(key).record.live_steps > 0 {
                 continue;
             }
-            let Some(context) = self.active_context(key) else { continue };
+            let Some(context) = self.active_context(key) else {
+                continue;
+            };
             let (event, failure) = match decide(Some(&context), &tasker_types::Backoff::default()) {
                 Decision::Complete => (TaskEvent::Complete, None),
                 Decision::Fail { reason } => (TaskEvent::Fail, Some(reason)),
@@ -385,7 +428,9 @@ impl State {
         let added = std::mem::take(&mut self.added);
         let now = self.now;
         let due = |(_, at): (Queued, Option<Timestamp>)| at.is_none_or(|time| time <= now);
-        self.woken |= added.into_iter().any(|(key, step)| self.step(key, step).place.is_some_and(due));
+        self.woken |= added
+            .into_iter()
+            .any(|(key, step)| self.step(key, step).place.is_some_and(due));
     }
 
     /// Records a failure, and when the step is due again if it will be tried again.

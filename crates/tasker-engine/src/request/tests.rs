@@ -7,7 +7,10 @@ use crate::template::StepBuilder;
 
 fn template() -> Arc<Template> {
     let schema = json!({"properties": {"currency": {"default": "EUR"}}});
-    let builder = Template::builder("refund").namespace("payments").version("2.1.0").context_schema(schema);
+    let builder = Template::builder("refund")
+        .namespace("payments")
+        .version("2.1.0")
+        .context_schema(schema);
     builder
         .step(StepBuilder::new("check", "h").skippable())
         .step(StepBuilder::new("pay", "h").depends_on(["check"]))
@@ -30,7 +33,13 @@ fn prepared(request: TaskRequest) -> NewTask {
 
 #[track_caller]
 fn refused(request: TaskRequest, limits: &Limits, message: &str) {
-    assert_eq!(request.prepare(id(1), limits, &UniqueIdentity).unwrap_err().to_string(), message);
+    assert_eq!(
+        request
+            .prepare(id(1), limits, &UniqueIdentity)
+            .unwrap_err()
+            .to_string(),
+        message
+    );
 }
 
 fn origin(change: impl FnOnce(&mut Origin)) -> Origin {
@@ -49,7 +58,10 @@ fn the_hash_is_of_the_canonical_json_of_what_was_said() {
     let text = "{\"bypass_steps\":[\"check\",\"mail\"],\"context\":{\"a\":[2],\"b\":1,\"currency\":\"EUR\"},\
                 \"initiator\":\"ann\",\"name\":\"refund\",\"namespace\":\"payments\",\"reason\":\"unknown\",\
                 \"requested_at\":1,\"source_system\":null,\"version\":\"2.1.0\"}";
-    let expected: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let task = prepared(request().origin(said).bypass(["mail", "check", "mail"]));
     assert_eq!(task.identity, expected);
 }
@@ -72,12 +84,16 @@ fn requests_that_say_something_else_have_another_hash() {
     differs(request().origin(origin(|origin| origin.reason = Some("because".to_owned()))));
     differs(request().origin(origin(|origin| origin.source_system = Some("shop".to_owned()))));
     differs(request().origin(origin(|origin| origin.initiator = Some("ann".to_owned()))));
-    differs(request().origin(origin(|origin| origin.requested_at = Some(Timestamp::from_micros(0)))));
+    differs(request().origin(origin(|origin| {
+        origin.requested_at = Some(Timestamp::from_micros(0))
+    })));
 }
 
 #[test]
 fn the_time_of_a_request_counts_to_the_minute() {
-    let at = |micros| prepared(request().origin(origin(|o| o.requested_at = Some(Timestamp::from_micros(micros))))).identity;
+    let at = |micros| {
+        prepared(request().origin(origin(|o| o.requested_at = Some(Timestamp::from_micros(micros))))).identity
+    };
     assert_eq!(at(60_000_000), at(119_999_999));
     assert_ne!(at(119_999_999), at(120_000_000));
     assert_ne!(at(-1), at(0));
@@ -85,7 +101,9 @@ fn the_time_of_a_request_counts_to_the_minute() {
 
 #[test]
 fn a_unique_identity_is_the_tasks_id() {
-    let task = request().prepare(id(9), &Limits::default(), &UniqueIdentity).unwrap();
+    let task = request()
+        .prepare(id(9), &Limits::default(), &UniqueIdentity)
+        .unwrap();
     assert_eq!(task.identity, id(9).to_string());
 }
 
@@ -129,10 +147,21 @@ fn a_request_without_a_reason_has_an_unknown_one() {
 #[test]
 fn everything_that_was_asked_for_is_in_the_task() {
     let (start, end) = (Timestamp::from_micros(7), Timestamp::from_micros(8));
-    let asked = request().priority(-2).start_at(start).deadline_at(end).parent(id(3), StepNo(1)).bypass(["mail"]);
+    let asked = request()
+        .priority(-2)
+        .start_at(start)
+        .deadline_at(end)
+        .parent(id(3), StepNo(1))
+        .bypass(["mail"]);
     let task = prepared(asked);
-    assert_eq!((task.priority, task.start_at, task.deadline_at), (-2, Some(start), Some(end)));
-    assert_eq!((task.parent, task.bypass), (Some((id(3), StepNo(1))), vec![StepNo(2)]));
+    assert_eq!(
+        (task.priority, task.start_at, task.deadline_at),
+        (-2, Some(start), Some(end))
+    );
+    assert_eq!(
+        (task.parent, task.bypass),
+        (Some((id(3), StepNo(1))), vec![StepNo(2)])
+    );
     assert_eq!(task.context.as_str(), r#"{"b":1,"a":[2],"currency":"EUR"}"#);
 }
 
@@ -153,7 +182,11 @@ fn only_skippable_steps_are_bypassed() {
 
 #[test]
 fn a_task_has_no_more_steps_than_the_limit() {
-    let limits = Limits::try_from(LimitsValues { steps_per_task: 2, ..LimitsValues::default() }).unwrap();
+    let limits = Limits::try_from(LimitsValues {
+        steps_per_task: 2,
+        ..LimitsValues::default()
+    })
+    .unwrap();
     refused(
         request(),
         &limits,

@@ -146,7 +146,11 @@ pub(super) fn check(draft: Draft, options: &LoadOptions<'_>, findings: &mut Find
         if is_deeper(&schema.value, DEEPEST) {
             findings.fault(schema.line, "too_deep", too_deep("`context_schema`"));
         } else if let Err(problem) = super::context::check_schema(&schema.value) {
-            findings.fault(schema.line, "bad_schema", format!("`context_schema` is no JSON Schema: {problem}"));
+            findings.fault(
+                schema.line,
+                "bad_schema",
+                format!("`context_schema` is no JSON Schema: {problem}"),
+            );
         }
     }
     let count = draft.steps.len();
@@ -182,7 +186,11 @@ pub(super) fn check(draft: Draft, options: &LoadOptions<'_>, findings: &mut Find
         return None;
     }
     let steps: Vec<StepTemplate> = steps.into_iter().collect::<Option<_>>()?;
-    let numbers = steps.iter().enumerate().map(|(index, step)| (step.name.clone(), number(index))).collect();
+    let numbers = steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| (step.name.clone(), number(index)))
+        .collect();
     Some(Template {
         namespace: namespace?,
         name: template_name?,
@@ -214,7 +222,9 @@ fn name<T>(
 }
 
 fn check_version(text: Option<&Marked<String>>, findings: &mut Findings) -> Option<Version> {
-    let Some(text) = text else { return Some(Version::new(0, 1, 0)) };
+    let Some(text) = text else {
+        return Some(Version::new(0, 1, 0));
+    };
     match text.value.parse() {
         Ok(version) => Some(version),
         Err(error) => {
@@ -230,7 +240,11 @@ fn check_version(text: Option<&Marked<String>>, findings: &mut Findings) -> Opti
 
 fn number_steps<'a>(draft: &'a Draft, findings: &mut Findings) -> BTreeMap<&'a str, StepNo> {
     if draft.steps.is_empty() && !draft.steps_faulty {
-        findings.fault(draft.steps_line, "no_steps", "the template has no steps; list at least one under `steps`");
+        findings.fault(
+            draft.steps_line,
+            "no_steps",
+            "the template has no steps; list at least one under `steps`",
+        );
     }
     let mut numbers = BTreeMap::new();
     for (index, step) in draft.steps.iter().enumerate() {
@@ -252,11 +266,18 @@ fn number_steps<'a>(draft: &'a Draft, findings: &mut Findings) -> BTreeMap<&'a s
 }
 
 fn unknown_step(step: &Marked<String>, says: &str, draft: &Draft, findings: &mut Findings) {
-    let advice = match findings.hint(&step.value, draft.steps.iter().map(|step| step.name.value.as_str())) {
+    let advice = match findings.hint(
+        &step.value,
+        draft.steps.iter().map(|step| step.name.value.as_str()),
+    ) {
         Some(near) => format!("; did you mean `{near}`?"),
         None => "; name one of the template's steps".to_owned(),
     };
-    findings.fault(step.line, "unknown_step", format!("{says} `{}`, which is no step{advice}", step.value));
+    findings.fault(
+        step.line,
+        "unknown_step",
+        format!("{says} `{}`, which is no step{advice}", step.value),
+    );
 }
 
 /// Builds the graph; `None` when an edge or a cycle is wrong.
@@ -278,7 +299,12 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
                 Some(from) => edges.push((from.0 as usize, to)),
                 None => {
                     sound = false;
-                    unknown_step(parent, &format!("step `{}` depends on", step.name.value), draft, findings);
+                    unknown_step(
+                        parent,
+                        &format!("step `{}` depends on", step.name.value),
+                        draft,
+                        findings,
+                    );
                 }
             }
         }
@@ -290,12 +316,19 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
     };
     let place = |name: &str| {
         let step = &draft.steps[numbers.get(name).map_or(0, |number| number.0 as usize)];
-        step.depends_on.first().and_then(|parent| parent.line).or(step.line)
+        step.depends_on
+            .first()
+            .and_then(|parent| parent.line)
+            .or(step.line)
     };
     for fault in error.faults() {
         match fault {
             DagError::SelfLoop { name } => {
-                findings.fault(place(name), "cycle", format!("step `{name}` depends on itself; remove that"));
+                findings.fault(
+                    place(name),
+                    "cycle",
+                    format!("step `{name}` depends on itself; remove that"),
+                );
             }
             DagError::Cycles { cycles } => {
                 for cycle in cycles {
@@ -314,17 +347,31 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
 const SHOWN: usize = 60;
 
 fn describe_cycle(cycle: &[String]) -> String {
-    let shown = cycle.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(" -> ");
-    let more = if cycle.len() > SHOWN { format!(" -> … {} more", cycle.len() - SHOWN) } else { String::new() };
-    format!("the steps wait for one another: {shown}{more} -> {}; remove one of these dependencies", cycle[0])
+    let shown = cycle
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" -> ");
+    let more = if cycle.len() > SHOWN {
+        format!(" -> … {} more", cycle.len() - SHOWN)
+    } else {
+        String::new()
+    };
+    format!(
+        "the steps wait for one another: {shown}{more} -> {}; remove one of these dependencies",
+        cycle[0]
+    )
 }
 
 fn check_named_steps(draft: &Draft, findings: &mut Findings) {
     let Some(named) = &draft.named_steps else { return };
     let steps: BTreeSet<&str> = draft.steps.iter().map(|step| step.name.value.as_str()).collect();
     let names: BTreeSet<&str> = named.value.iter().map(String::as_str).collect();
-    let (unlisted, unknown): (Vec<_>, Vec<_>) =
-        (steps.difference(&names).collect(), names.difference(&steps).collect());
+    let (unlisted, unknown): (Vec<_>, Vec<_>) = (
+        steps.difference(&names).collect(),
+        names.difference(&steps).collect(),
+    );
     if !unlisted.is_empty() || !unknown.is_empty() {
         findings.fault(
             named.line,
@@ -348,13 +395,25 @@ fn check_step(
     let checked_name = match StepName::new(label) {
         Ok(name) => Some(name),
         Err(error) => {
-            findings.fault(step.name.line, "bad_name", format!("the step's `name` is no name: {error}"));
+            findings.fault(
+                step.name.line,
+                "bad_name",
+                format!("the step's `name` is no name: {error}"),
+            );
             None
         }
     };
     let handler = check_handler_ref(step, findings);
-    if let Some(config) = step.config.as_ref().filter(|config| is_deeper(&config.value, DEEPEST)) {
-        findings.fault(config.line, "too_deep", too_deep(&format!("`config` of step `{label}`")));
+    if let Some(config) = step
+        .config
+        .as_ref()
+        .filter(|config| is_deeper(&config.value, DEEPEST))
+    {
+        findings.fault(
+            config.line,
+            "too_deep",
+            too_deep(&format!("`config` of step `{label}`")),
+        );
     }
     if step.retry_limit.value < 1 {
         findings.fault(
@@ -374,9 +433,15 @@ fn check_step(
     let timeout = match &step.timeout_seconds {
         None => Some(None),
         Some(seconds) => {
-            let timeout = Duration::try_from_secs_f64(seconds.value).ok().filter(|limit| !limit.is_zero());
+            let timeout = Duration::try_from_secs_f64(seconds.value)
+                .ok()
+                .filter(|limit| !limit.is_zero());
             if timeout.is_none() {
-                let bound = if seconds.value > 0.0 { "a smaller number" } else { "a number above 0" };
+                let bound = if seconds.value > 0.0 {
+                    "a smaller number"
+                } else {
+                    "a number above 0"
+                };
                 let message = format!(
                     "`timeout_seconds` of step `{label}` is {}; write {bound}, or leave it out",
                     seconds.value
@@ -394,7 +459,10 @@ fn check_step(
         name: checked_name?,
         description: step.description.clone(),
         handler: handler?,
-        config: step.config.as_ref().map_or_else(|| Value::Object(Map::new()), |config| config.value.clone()),
+        config: step
+            .config
+            .as_ref()
+            .map_or_else(|| Value::Object(Map::new()), |config| config.value.clone()),
         depends_on: dag?.parents(index).iter().map(|parent| number(*parent)).collect(),
         dependent_system,
         retryable: step.retryable,
@@ -415,7 +483,12 @@ fn check_handler_ref(step: &DraftStep, findings: &mut Findings) -> Option<Handle
         );
         return None;
     };
-    if let Some(class) = handler.value.rsplit("::").next().filter(|_| handler.value.contains("::")) {
+    if let Some(class) = handler
+        .value
+        .rsplit("::")
+        .next()
+        .filter(|_| handler.value.contains("::"))
+    {
         findings.fault(
             handler.line,
             "bad_handler",
@@ -431,7 +504,11 @@ fn check_handler_ref(step: &DraftStep, findings: &mut Findings) -> Option<Handle
     match handler.value.parse() {
         Ok(handler) => Some(handler),
         Err(error) => {
-            findings.fault(handler.line, "bad_handler", format!("`handler` of step `{label}`: {error}"));
+            findings.fault(
+                handler.line,
+                "bad_handler",
+                format!("`handler` of step `{label}`: {error}"),
+            );
             None
         }
     }
@@ -454,8 +531,14 @@ fn check_handlers(draft: &Draft, namespace: &Namespace, options: &LoadOptions<'_
     for step in &draft.steps {
         let label = &step.name.value;
         let Some(handler) = &step.handler else { continue };
-        let Ok(reference) = handler.value.parse::<HandlerRef>() else { continue };
-        let parents: Vec<&str> = step.depends_on.iter().map(|parent| parent.value.as_str()).collect();
+        let Ok(reference) = handler.value.parse::<HandlerRef>() else {
+            continue;
+        };
+        let parents: Vec<&str> = step
+            .depends_on
+            .iter()
+            .map(|parent| parent.value.as_str())
+            .collect();
         let checked = CheckedStep {
             namespace,
             handler: &reference,
@@ -474,7 +557,11 @@ fn check_handlers(draft: &Draft, namespace: &Namespace, options: &LoadOptions<'_
             Err(HandlerProblem::Config { faults }) => refuse_config(step, handler, &faults, findings),
             Err(HandlerProblem::Parents { missing, config }) => {
                 refuse_config(step, handler, &config, findings);
-                let line = step.depends_on.first().and_then(|parent| parent.line).or(handler.line);
+                let line = step
+                    .depends_on
+                    .first()
+                    .and_then(|parent| parent.line)
+                    .or(handler.line);
                 for parent in missing {
                     let message = format!(
                         "the handler `{}` of step `{label}` takes the result of `{parent}`; add it to `depends_on`",
@@ -488,8 +575,16 @@ fn check_handlers(draft: &Draft, namespace: &Namespace, options: &LoadOptions<'_
 }
 
 fn refuse_config(step: &DraftStep, handler: &Marked<String>, faults: &[String], findings: &mut Findings) {
-    let line = step.config.as_ref().and_then(|config| config.line).or(handler.line);
+    let line = step
+        .config
+        .as_ref()
+        .and_then(|config| config.line)
+        .or(handler.line);
     for fault in faults {
-        findings.fault(line, "bad_config", format!("`config` of step `{}`: {fault}", step.name.value));
+        findings.fault(
+            line,
+            "bad_config",
+            format!("`config` of step `{}`: {fault}", step.name.value),
+        );
     }
 }

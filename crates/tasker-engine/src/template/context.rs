@@ -40,7 +40,9 @@ impl fmt::Display for ContextFaults {
 
 /// Checks that a value is a JSON Schema of draft 2020-12 that refers to nothing outside of itself.
 pub(super) fn check_schema(schema: &Value) -> Result<(), String> {
-    let Err(error) = jsonschema::draft202012::new(schema) else { return Ok(()) };
+    let Err(error) = jsonschema::draft202012::new(schema) else {
+        return Ok(());
+    };
     Err(match error.kind() {
         ValidationErrorKind::Referencing(_) => {
             format!("{error}; a reference names a part of the schema itself, such as `#/$defs/name`")
@@ -59,9 +61,15 @@ impl Template {
     /// All faults: no object, over the limit, nested too deep, or where it does not fit the schema.
     pub fn prepare_context(&self, mut context: Value, limits: &Limits) -> Result<Value, ContextFaults> {
         check_form(&context, limits)?;
-        let Some(schema) = self.context_schema() else { return Ok(context) };
+        let Some(schema) = self.context_schema() else {
+            return Ok(context);
+        };
         fill_defaults(schema, &mut context, limits.context).map_err(ContextFaults::one)?;
-        check_size(&context, limits.context, " with the defaults of the template's schema")?;
+        check_size(
+            &context,
+            limits.context,
+            " with the defaults of the template's schema",
+        )?;
         let validator =
             jsonschema::draft202012::new(schema).map_err(|error| ContextFaults::one(error.to_string()))?;
         let mut errors = validator.iter_errors(&context);
@@ -70,8 +78,15 @@ impl Template {
             .take(SHOWN_FAULTS)
             .map(|error| {
                 let place = error.instance_path().to_string();
-                let place = if place.is_empty() { "the context".to_owned() } else { format!("`{place}`") };
-                format!("{place} does not fit the template's schema: {}", shortened(&error.to_string()))
+                let place = if place.is_empty() {
+                    "the context".to_owned()
+                } else {
+                    format!("`{place}`")
+                };
+                format!(
+                    "{place} does not fit the template's schema: {}",
+                    shortened(&error.to_string())
+                )
             })
             .collect();
         let more = errors.count();
@@ -79,7 +94,11 @@ impl Template {
         if more > 0 {
             faults.push(format!("and {more} more faults"));
         }
-        if faults.is_empty() { Ok(context) } else { Err(ContextFaults(faults)) }
+        if faults.is_empty() {
+            Ok(context)
+        } else {
+            Err(ContextFaults(faults))
+        }
     }
 }
 
@@ -93,7 +112,9 @@ pub(crate) fn check_form(context: &Value, limits: &Limits) -> Result<(), Context
             Value::Bool(_) => "true or false",
             _ => "null",
         };
-        return Err(ContextFaults::one(format!("the context must be a JSON object, but it is {kind}")));
+        return Err(ContextFaults::one(format!(
+            "the context must be a JSON object, but it is {kind}"
+        )));
     }
     if is_deeper(context, DEEPEST) {
         return Err(ContextFaults::one(format!(

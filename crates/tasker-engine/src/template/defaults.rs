@@ -18,7 +18,13 @@ const STEPS: u64 = 10_000_000;
 ///
 /// When the defaults do not end, or amount to more than `limit` bytes.
 pub(super) fn fill_defaults(schema: &Value, value: &mut Value, limit: u64) -> Result<(), String> {
-    Filler { root: schema, steps: 0, added: 0, limit }.fill(schema, value, 0)
+    Filler {
+        root: schema,
+        steps: 0,
+        added: 0,
+        limit,
+    }
+    .fill(schema, value, 0)
 }
 
 struct Filler<'a> {
@@ -32,14 +38,18 @@ impl<'a> Filler<'a> {
     fn fill(&mut self, schema: &'a Value, value: &mut Value, depth: usize) -> Result<(), String> {
         self.steps += 1;
         if self.steps > STEPS {
-            return Err("the schema of the template refers to itself without end; its defaults cannot be filled in"
-                .to_owned());
+            return Err(
+                "the schema of the template refers to itself without end; its defaults cannot be filled in"
+                    .to_owned(),
+            );
         }
         if depth > DEEPEST {
             return Ok(());
         }
         for schema in self.with_references(schema) {
-            if let (Some(Value::Object(properties)), Value::Object(fields)) = (schema.get("properties"), &mut *value) {
+            if let (Some(Value::Object(properties)), Value::Object(fields)) =
+                (schema.get("properties"), &mut *value)
+            {
                 for (name, property) in properties {
                     if !fields.contains_key(name)
                         && let Some(default) = self.default_of(property)
@@ -54,7 +64,10 @@ impl<'a> Filler<'a> {
             }
             if let (Some(items), Value::Array(values)) = (schema.get("items"), &mut *value) {
                 // `items` is about those that `prefixItems` says nothing about.
-                let before = schema.get("prefixItems").and_then(Value::as_array).map_or(0, Vec::len);
+                let before = schema
+                    .get("prefixItems")
+                    .and_then(Value::as_array)
+                    .map_or(0, Vec::len);
                 for item in values.iter_mut().skip(before) {
                     self.fill(items, item, depth + 1)?;
                 }
@@ -77,14 +90,20 @@ impl<'a> Filler<'a> {
 
     /// Returns the default of a schema, its own or that of what it refers to.
     fn default_of(&self, schema: &'a Value) -> Option<&'a Value> {
-        self.with_references(schema).into_iter().find_map(|schema| schema.get("default"))
+        self.with_references(schema)
+            .into_iter()
+            .find_map(|schema| schema.get("default"))
     }
 
     /// Returns a schema and those that it refers to, each once.
     fn with_references(&self, schema: &'a Value) -> Vec<&'a Value> {
         let mut schemas = vec![schema];
         let mut last = schema;
-        while let Some(next) = last.get("$ref").and_then(Value::as_str).and_then(|path| self.referred(path)) {
+        while let Some(next) = last
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|path| self.referred(path))
+        {
             if schemas.iter().any(|known| std::ptr::eq(*known, next)) {
                 break;
             }

@@ -35,7 +35,10 @@ impl<T> Marked<T> {
     }
 
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Marked<U> {
-        Marked { value: change(self.value), line: self.line }
+        Marked {
+            value: change(self.value),
+            line: self.line,
+        }
     }
 }
 
@@ -71,7 +74,9 @@ impl Node {
             Self::Scalar(value) => value.clone(),
             Self::List(items) => items.iter().map(|item| item.value.to_value()).collect(),
             Self::Map(fields) => {
-                let fields = fields.iter().map(|(key, value)| (key.value.clone(), value.value.to_value()));
+                let fields = fields
+                    .iter()
+                    .map(|(key, value)| (key.value.clone(), value.value.to_value()));
                 Value::Object(fields.collect::<Map<_, _>>())
             }
         }
@@ -80,9 +85,12 @@ impl Node {
     /// Returns the tree of a JSON value; its lines are not known.
     pub(super) fn from_value(value: Value) -> Self {
         match value {
-            Value::Array(items) => {
-                Self::List(items.into_iter().map(|item| Marked::plain(Self::from_value(item))).collect())
-            }
+            Value::Array(items) => Self::List(
+                items
+                    .into_iter()
+                    .map(|item| Marked::plain(Self::from_value(item)))
+                    .collect(),
+            ),
             Value::Object(fields) => Self::Map(
                 fields
                     .into_iter()
@@ -104,7 +112,8 @@ impl Node {
                     let mut first = std::collections::BTreeMap::new();
                     for (key, value) in fields {
                         if let Some(line) = first.insert(&key.value, key.line) {
-                            let before = line.map_or(String::new(), |line| format!(" (first in line {line})"));
+                            let before =
+                                line.map_or(String::new(), |line| format!(" (first in line {line})"));
                             findings.fault(
                                 key.line,
                                 "duplicate_key",
@@ -187,7 +196,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
 fn marked<T>(spanned: Spanned<T>) -> Marked<T> {
     let line = spanned.referenced.line();
-    Marked { value: spanned.value, line: (line > 0).then_some(line) }
+    Marked {
+        value: spanned.value,
+        line: (line > 0).then_some(line),
+    }
 }
 
 /// Reads a text. `None` when it cannot be read; the findings then say why.
@@ -236,7 +248,10 @@ fn parse(text: &str, limits: &Limits, findings: &mut Findings) -> Option<Node> {
 }
 
 fn report(error: &serde_saphyr::Error, limits: &Limits, findings: &mut Findings) {
-    let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
+    let line = error
+        .location()
+        .map(|location| location.line())
+        .filter(|line| *line > 0);
     let message = error.without_snippet().to_string();
     if message.contains("liases") {
         let limit = limits.yaml_aliases;
@@ -251,7 +266,8 @@ fn report(error: &serde_saphyr::Error, limits: &Limits, findings: &mut Findings)
         let message = "the file has several documents (`---`); put each template in a file of its own";
         findings.fault(line, "several_documents", message);
     } else if message.contains("budget breached") || message.contains("alias replay") {
-        let message = "the file's aliases (`*name`) repeat so much that it is too large; write less, or less often";
+        let message =
+            "the file's aliases (`*name`) repeat so much that it is too large; write less, or less often";
         findings.fault(line, "too_many_aliases", message);
     } else {
         findings.fault(line, "syntax", format!("this is no valid YAML: {message}"));

@@ -68,11 +68,19 @@ const HINTS: u32 = 20;
 
 impl Findings {
     pub(super) fn new(file: Option<String>) -> Self {
-        Self { file, ..Self::default() }
+        Self {
+            file,
+            ..Self::default()
+        }
     }
 
     fn finding(&self, line: Option<u64>, code: &'static str, message: String) -> TemplateFault {
-        TemplateFault { file: self.file.clone(), line, code, message }
+        TemplateFault {
+            file: self.file.clone(),
+            line,
+            code,
+            message,
+        }
     }
 
     pub(super) fn fault(&mut self, line: Option<u64>, code: &'static str, message: impl Into<String>) {
@@ -86,9 +94,17 @@ impl Findings {
     }
 
     /// Returns the candidate that was probably meant; after many hints none.
-    pub(super) fn hint<'a>(&mut self, text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    pub(super) fn hint<'a>(
+        &mut self,
+        text: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a str> {
         self.hints += 1;
-        if self.hints > HINTS { None } else { nearest(text, candidates) }
+        if self.hints > HINTS {
+            None
+        } else {
+            nearest(text, candidates)
+        }
     }
 
     pub(super) fn is_clean(&self) -> bool {

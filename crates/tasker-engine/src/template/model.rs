@@ -8,7 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tasker_graph::Dag;
-use tasker_types::{HandlerRef, Limits, LimitsValues, Namespace, ParameterName, StepName, StepNo, TemplateName, Version};
+use tasker_types::{
+    HandlerRef, Limits, LimitsValues, Namespace, ParameterName, StepName, StepNo, TemplateName, Version,
+};
 
 use super::check::{CheckHandler, CheckedStep, DraftStep, HandlerProblem, check};
 use super::document::{Marked, Node};
@@ -72,7 +74,12 @@ impl Template {
     /// # Ok::<(), tasker_engine::TemplateFaults>(())
     /// ```
     pub fn builder(name: impl Into<String>) -> TemplateBuilder {
-        TemplateBuilder { draft: Draft { name: Some(Marked::plain(name.into())), ..Draft::default() } }
+        TemplateBuilder {
+            draft: Draft {
+                name: Some(Marked::plain(name.into())),
+                ..Draft::default()
+            },
+        }
     }
 
     /// Returns the namespace that owns the template.
@@ -141,14 +148,21 @@ impl Template {
 
     /// Returns the steps that wait for a step.
     pub fn children(&self, step: StepNo) -> impl Iterator<Item = StepNo> + '_ {
-        self.dag.children(step.0 as usize).iter().map(|child| number(*child))
+        self.dag
+            .children(step.0 as usize)
+            .iter()
+            .map(|child| number(*child))
     }
 
     /// Checks that these handlers can run every step, and returns the steps that they cannot.
     pub fn check_handlers(&self, handlers: &dyn CheckHandler) -> Vec<(StepNo, HandlerProblem)> {
         let mut problems = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let parents: Vec<_> = step.depends_on.iter().map(|parent| self.step(*parent).name.as_str()).collect();
+            let parents: Vec<_> = step
+                .depends_on
+                .iter()
+                .map(|parent| self.step(*parent).name.as_str())
+                .collect();
             let checked = CheckedStep {
                 namespace: &self.namespace,
                 handler: &step.handler,
@@ -254,12 +268,19 @@ impl Template {
         put("context_schema", json!(self.context_schema));
         put("result", json!(self.result.map(|step| self.step(step).name())));
         put("directory", json!(self.directory));
-        put("steps", self.steps.iter().map(|step| self.step_value(step)).collect());
+        put(
+            "steps",
+            self.steps.iter().map(|step| self.step_value(step)).collect(),
+        );
         Value::Object(fields)
     }
 
     fn step_value(&self, step: &StepTemplate) -> Value {
-        let parents: Vec<_> = step.depends_on.iter().map(|parent| self.step(*parent).name()).collect();
+        let parents: Vec<_> = step
+            .depends_on
+            .iter()
+            .map(|parent| self.step(*parent).name())
+            .collect();
         let mut fields = Map::new();
         let mut put = |key: &str, value: Value| {
             fields.insert(key.to_owned(), value);
@@ -294,7 +315,10 @@ impl Template {
 /// Returns the limits of a template that is read back from a store: it was within those of its time, and smaller ones
 /// must not make its tasks unreadable.
 pub(super) fn stored_limits() -> Limits {
-    let values = LimitsValues { steps_per_task: u32::MAX, ..LimitsValues::default() };
+    let values = LimitsValues {
+        steps_per_task: u32::MAX,
+        ..LimitsValues::default()
+    };
     Limits::try_from(values).unwrap_or_default()
 }
 
@@ -307,14 +331,18 @@ impl Serialize for Template {
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
-        let directory = value.as_object_mut().and_then(|fields| fields.remove("directory"));
+        let directory = value
+            .as_object_mut()
+            .and_then(|fields| fields.remove("directory"));
         let mut findings = Findings::default();
         let limits = stored_limits();
         let template = read(&Node::from_value(value), None, &mut findings).and_then(|mut draft| {
             draft.directory = directory.and_then(|directory| directory.as_str().map(ToOwned::to_owned));
             check(draft, &LoadOptions::new(&limits), &mut findings)
         });
-        finish(template, findings).map(|loaded| (*loaded.template).clone()).map_err(D::Error::custom)
+        finish(template, findings)
+            .map(|loaded| (*loaded.template).clone())
+            .map_err(D::Error::custom)
     }
 }
 
@@ -368,7 +396,8 @@ impl TemplateBuilder {
     ///
     /// All faults.
     pub fn build(self) -> Result<std::sync::Arc<Template>, TemplateFaults> {
-        self.build_with(&LoadOptions::new(&Limits::default())).map(|loaded| loaded.template)
+        self.build_with(&LoadOptions::new(&Limits::default()))
+            .map(|loaded| loaded.template)
     }
 
     /// Checks everything, handlers too if the options have them.
@@ -400,7 +429,9 @@ impl StepBuilder {
 
     /// Names steps that this one waits for.
     pub fn depends_on(mut self, steps: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.depends_on.extend(steps.into_iter().map(|step| Marked::plain(step.into())));
+        self.0
+            .depends_on
+            .extend(steps.into_iter().map(|step| Marked::plain(step.into())));
         self
     }
 

@@ -85,13 +85,24 @@ impl<'a> Fields<'a> {
     ) -> Option<Self> {
         let what = what.into();
         let Node::Map(entries) = node else {
-            findings.fault(line, "wrong_type", format!("{what} must be a table of keys, but it is {}", node.kind()));
+            findings.fault(
+                line,
+                "wrong_type",
+                format!("{what} must be a table of keys, but it is {}", node.kind()),
+            );
             return None;
         };
-        let mut fields = Self { what, line, values: Vec::new() };
+        let mut fields = Self {
+            what,
+            line,
+            values: Vec::new(),
+        };
         for (key, value) in entries {
             let spelled = key.value.as_str();
-            match known.iter().find(|(name, others)| *name == spelled || others.contains(&spelled)) {
+            match known
+                .iter()
+                .find(|(name, others)| *name == spelled || others.contains(&spelled))
+            {
                 Some((name, _)) => fields.add(name, key, value, findings),
                 None => {
                     let names = known.iter().map(|(name, _)| *name);
@@ -120,7 +131,10 @@ impl<'a> Fields<'a> {
                 findings.fault(
                     key.line,
                     "two_spellings",
-                    format!("{} has both `{}` and `{}`; keep `{name}`", self.what, before.value, key.value),
+                    format!(
+                        "{} has both `{}` and `{}`; keep `{name}`",
+                        self.what, before.value, key.value
+                    ),
                 );
             }
             return;
@@ -129,7 +143,10 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, name: &str) -> Option<(&'a Marked<String>, &'a Marked<Node>)> {
-        self.values.iter().find(|(known, _, _)| *known == name).map(|(_, key, value)| (*key, *value))
+        self.values
+            .iter()
+            .find(|(known, _, _)| *known == name)
+            .map(|(_, key, value)| (*key, *value))
     }
 
     /// Reads one field; a value of the wrong type is reported, one that is empty counts as absent.
@@ -146,11 +163,18 @@ impl<'a> Fields<'a> {
         }
         let converted = convert(&value.value);
         if converted.is_none() {
-            let message =
-                format!("`{}` of {} must be {must_be}, but it is {}", key.value, self.what, value.value.kind());
+            let message = format!(
+                "`{}` of {} must be {must_be}, but it is {}",
+                key.value,
+                self.what,
+                value.value.kind()
+            );
             findings.fault(value.line.or(key.line), "wrong_type", message);
         }
-        converted.map(|converted| Marked { value: converted, line: value.line.or(key.line) })
+        converted.map(|converted| Marked {
+            value: converted,
+            line: value.line.or(key.line),
+        })
     }
 
     fn text(&self, name: &str, findings: &mut Findings) -> Option<Marked<String>> {
@@ -185,8 +209,12 @@ impl<'a> Fields<'a> {
             Node::Scalar(Value::Null) => None,
             Node::List(items) => Some((key.line, items)),
             other => {
-                let message =
-                    format!("`{}` of {} must be a list, but it is {}", key.value, self.what, other.kind());
+                let message = format!(
+                    "`{}` of {} must be a list, but it is {}",
+                    key.value,
+                    self.what,
+                    other.kind()
+                );
                 findings.fault(value.line, "wrong_type", message);
                 None
             }
@@ -195,7 +223,9 @@ impl<'a> Fields<'a> {
 
     /// Reads a list of names; one name alone is a list of one.
     fn names(&self, name: &str, findings: &mut Findings) -> Vec<Marked<String>> {
-        let Some((key, value)) = self.get(name) else { return Vec::new() };
+        let Some((key, value)) = self.get(name) else {
+            return Vec::new();
+        };
         let items: Vec<&Marked<Node>> = match &value.value {
             Node::Scalar(Value::Null) => Vec::new(),
             Node::List(items) => items.iter().collect(),
@@ -204,11 +234,19 @@ impl<'a> Fields<'a> {
         let mut names = Vec::new();
         for item in items {
             match text(&item.value) {
-                Some(name) => names.push(Marked { value: name, line: item.line }),
+                Some(name) => names.push(Marked {
+                    value: name,
+                    line: item.line,
+                }),
                 None => findings.fault(
                     item.line,
                     "wrong_type",
-                    format!("`{}` of {} must name steps, but there is {}", key.value, self.what, item.value.kind()),
+                    format!(
+                        "`{}` of {} must name steps, but there is {}",
+                        key.value,
+                        self.what,
+                        item.value.kind()
+                    ),
                 ),
             }
         }
@@ -229,7 +267,12 @@ pub(super) fn read(node: &Node, environment: Option<&str>, findings: &mut Findin
     let mut draft = Draft {
         namespace: fields.text("namespace", findings),
         name: fields.text("name", findings),
-        version: fields.read("version", "a text such as \"1.2.0\", in quotes if it has only one dot", findings, text),
+        version: fields.read(
+            "version",
+            "a text such as \"1.2.0\", in quotes if it has only one dot",
+            findings,
+            text,
+        ),
         description: fields.text("description", findings).map(|marked| marked.value),
         default_dependent_system: fields.text("default_dependent_system", findings),
         context_schema: fields.read("context_schema", "a JSON Schema, a table", findings, |node| {
@@ -246,15 +289,26 @@ pub(super) fn read(node: &Node, environment: Option<&str>, findings: &mut Findin
         );
     }
     if let Some((line, _)) = fields.list("named_steps", findings) {
-        let names = fields.names("named_steps", findings).into_iter().map(|name| name.value).collect();
+        let names = fields
+            .names("named_steps", findings)
+            .into_iter()
+            .map(|name| name.value)
+            .collect();
         draft.named_steps = Some(Marked { value: names, line });
     }
     if let Some((line, items)) = fields.list("steps", findings) {
         draft.steps_line = line;
-        draft.steps.extend(items.iter().enumerate().filter_map(|(index, item)| read_step(item, index, findings)));
+        draft.steps.extend(
+            items
+                .iter()
+                .enumerate()
+                .filter_map(|(index, item)| read_step(item, index, findings)),
+        );
         draft.steps_faulty = draft.steps.len() < items.len();
     } else {
-        draft.steps_faulty = fields.get("steps").is_some_and(|(_, steps)| !steps.value.is_null());
+        draft.steps_faulty = fields
+            .get("steps")
+            .is_some_and(|(_, steps)| !steps.value.is_null());
     }
     read_environments(&fields, environment, &mut draft, findings);
     Some(draft)
@@ -266,7 +320,11 @@ fn read_step(item: &Marked<Node>, index: usize, findings: &mut Findings) -> Opti
     let defaults = DraftStep::default();
     let Some(name) = fields.text("name", findings) else {
         if fields.get("name").is_none() {
-            findings.fault(fields.line, "missing_name", format!("{what} has no `name`; give it one"));
+            findings.fault(
+                fields.line,
+                "missing_name",
+                format!("{what} has no `name`; give it one"),
+            );
         }
         return None;
     };
@@ -281,7 +339,9 @@ fn read_step(item: &Marked<Node>, index: usize, findings: &mut Findings) -> Opti
         depends_on: fields.names("depends_on", findings),
         dependent_system: fields.text("dependent_system", findings),
         retryable: fields.truth("retryable", findings).unwrap_or(defaults.retryable),
-        retry_limit: fields.whole("retry_limit", findings).unwrap_or(defaults.retry_limit),
+        retry_limit: fields
+            .whole("retry_limit", findings)
+            .unwrap_or(defaults.retry_limit),
         timeout_seconds: fields.number("timeout_seconds", findings),
         skippable: fields.truth("skippable", findings).unwrap_or(defaults.skippable),
         events: read_events(&fields, findings),
@@ -291,8 +351,13 @@ fn read_step(item: &Marked<Node>, index: usize, findings: &mut Findings) -> Opti
 /// Says which step is meant, by its name if it has one.
 fn step_label(node: &Node, index: usize) -> String {
     if let Node::Map(entries) = node
-        && let Some((_, Marked { value: Node::Scalar(Value::String(name)), .. })) =
-            entries.iter().find(|(key, _)| key.value == "name")
+        && let Some((
+            _,
+            Marked {
+                value: Node::Scalar(Value::String(name)),
+                ..
+            },
+        )) = entries.iter().find(|(key, _)| key.value == "name")
     {
         return format!("step `{name}`");
     }
@@ -301,17 +366,28 @@ fn step_label(node: &Node, index: usize) -> String {
 
 fn read_events(fields: &Fields<'_>, findings: &mut Findings) -> Vec<EventDefinition> {
     const KEYS: &[KnownKey] = &[("name", &[]), ("description", &[])];
-    let Some((_, items)) = fields.list("events", findings) else { return Vec::new() };
+    let Some((_, items)) = fields.list("events", findings) else {
+        return Vec::new();
+    };
     let mut events = Vec::new();
     for item in items {
         let what = format!("an event of {}", fields.what);
-        let Some(event) = Fields::of(&item.value, item.line, what.clone(), KEYS, findings) else { continue };
+        let Some(event) = Fields::of(&item.value, item.line, what.clone(), KEYS, findings) else {
+            continue;
+        };
         match event.text("name", findings) {
             Some(name) => {
                 let description = event.text("description", findings).map(|marked| marked.value);
-                events.push(EventDefinition { name: name.value, description });
+                events.push(EventDefinition {
+                    name: name.value,
+                    description,
+                });
             }
-            None => findings.fault(item.line, "missing_name", format!("{what} has no `name`; give it one")),
+            None => findings.fault(
+                item.line,
+                "missing_name",
+                format!("{what} has no `name`; give it one"),
+            ),
         }
     }
     events
@@ -323,25 +399,42 @@ fn read_environments(
     draft: &mut Draft,
     findings: &mut Findings,
 ) {
-    let Some((_, environments)) = fields.get("environments") else { return };
+    let Some((_, environments)) = fields.get("environments") else {
+        return;
+    };
     let entries = match &environments.value {
         Node::Map(entries) => entries,
         Node::Scalar(Value::Null) => return,
         other => {
-            let message = format!("`environments` must be a table by name, but it is {}", other.kind());
+            let message = format!(
+                "`environments` must be a table by name, but it is {}",
+                other.kind()
+            );
             findings.fault(environments.line, "wrong_type", message);
             return;
         }
     };
-    let numbers: BTreeMap<String, usize> =
-        draft.steps.iter().enumerate().rev().map(|(number, step)| (step.name.value.clone(), number)).collect();
+    let numbers: BTreeMap<String, usize> = draft
+        .steps
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(number, step)| (step.name.value.clone(), number))
+        .collect();
     for (name, node) in entries {
         let what = format!("environment `{}`", name.value);
-        let Some(fields) = Fields::of(&node.value, name.line, what, &[("steps", &["step_templates"])], findings)
-        else {
+        let Some(fields) = Fields::of(
+            &node.value,
+            name.line,
+            what,
+            &[("steps", &["step_templates"])],
+            findings,
+        ) else {
             continue;
         };
-        let Some((_, items)) = fields.list("steps", findings) else { continue };
+        let Some((_, items)) = fields.list("steps", findings) else {
+            continue;
+        };
         for (index, item) in items.iter().enumerate() {
             let change = read_override(item, index, &name.value, &numbers, findings);
             if let (true, Some(change)) = (environment == Some(name.value.as_str()), change) {
@@ -364,7 +457,10 @@ impl Override {
     fn apply(self, steps: &mut [DraftStep]) {
         let step = &mut steps[self.step];
         if let Some(change) = self.config {
-            let base = step.config.take().map_or_else(|| Value::Object(serde_json::Map::new()), |base| base.value);
+            let base = step
+                .config
+                .take()
+                .map_or_else(|| Value::Object(serde_json::Map::new()), |base| base.value);
             step.config = Some(change.map(|change| merge(base, change)));
         }
         step.retryable = self.retryable.unwrap_or(step.retryable);
@@ -384,10 +480,17 @@ fn read_override(
     numbers: &BTreeMap<String, usize>,
     findings: &mut Findings,
 ) -> Option<Override> {
-    let what = format!("{} of environment `{environment}`", step_label(&item.value, index));
+    let what = format!(
+        "{} of environment `{environment}`",
+        step_label(&item.value, index)
+    );
     let fields = Fields::of(&item.value, item.line, what.clone(), OVERRIDE_KEYS, findings)?;
     let Some(name) = fields.text("name", findings) else {
-        findings.fault(fields.line, "missing_name", format!("{what} has no `name`; say which step it changes"));
+        findings.fault(
+            fields.line,
+            "missing_name",
+            format!("{what} has no `name`; say which step it changes"),
+        );
         return None;
     };
     let known = numbers.get(&name.value).copied();
@@ -399,7 +502,10 @@ fn read_override(
         findings.fault(
             name.line,
             "unknown_step",
-            format!("environment `{environment}` changes `{}`, which is no step{advice}", name.value),
+            format!(
+                "environment `{environment}` changes `{}`, which is no step{advice}",
+                name.value
+            ),
         );
     }
     let change = Override {

@@ -68,7 +68,10 @@ fn everything_that_a_template_can_say() {
     let (_, pay) = template.step_named("pay").unwrap();
     assert_eq!(pay.handler().to_string(), "payments.pay@^2.1");
     assert_eq!(pay.depends_on(), [tasker_types::StepNo(0)]);
-    assert_eq!((pay.retryable(), pay.retry_limit(), pay.skippable()), (false, 1, true));
+    assert_eq!(
+        (pay.retryable(), pay.retry_limit(), pay.skippable()),
+        (false, 1, true)
+    );
     assert_eq!(pay.dependent_system().unwrap().as_str(), "bank");
     let (_, validate) = template.step_named("validate").unwrap();
     assert_eq!(validate.dependent_system().unwrap().as_str(), "gateway");
@@ -80,7 +83,10 @@ fn everything_that_a_template_can_say() {
 #[test]
 fn an_environment_overrides_what_it_names() {
     let limits = Limits::default();
-    let chosen = LoadOptions { environment: Some("production"), ..options(&limits) };
+    let chosen = LoadOptions {
+        environment: Some("production"),
+        ..options(&limits)
+    };
     let template = Template::parse(WHOLE, &chosen).unwrap().template;
     let (_, validate) = template.step_named("validate").unwrap();
     assert_eq!(validate.config()["nested"], json!({"a": 1, "b": 3}));
@@ -147,9 +153,18 @@ fn cycles_name_their_steps() {
 
 #[test]
 fn steps_are_there() {
-    refused("name: x\n", "the template has no steps; list at least one under `steps`");
-    refused("name: x\nsteps: []\n", "line 2: the template has no steps; list at least one under `steps`");
-    refused("", "the file is empty; a template has at least `name` and `steps`");
+    refused(
+        "name: x\n",
+        "the template has no steps; list at least one under `steps`",
+    );
+    refused(
+        "name: x\nsteps: []\n",
+        "line 2: the template has no steps; list at least one under `steps`",
+    );
+    refused(
+        "",
+        "the file is empty; a template has at least `name` and `steps`",
+    );
     refused("- a\n", "the template must be a table of keys, but it is a list");
 }
 
@@ -180,7 +195,10 @@ fn a_step_has_a_handler() {
         "name: x\nsteps:\n  - name: a\n",
         "line 3: step `a` has no `handler`; name a registered one, or `command` or `sleep`",
     );
-    refused("name: x\nsteps:\n  - handler: h\n", "line 3: step 1 of the list has no `name`; give it one");
+    refused(
+        "name: x\nsteps:\n  - handler: h\n",
+        "line 3: step 1 of the list has no `name`; give it one",
+    );
 }
 
 #[test]
@@ -279,11 +297,15 @@ struct OnlyPay;
 impl CheckHandler for OnlyPay {
     fn check(&self, step: &CheckedStep<'_>) -> Result<(), HandlerProblem> {
         if step.handler.name.as_str() != "pay" {
-            return Err(HandlerProblem::Unknown { message: format!("there is no handler `{}`", step.handler) });
+            return Err(HandlerProblem::Unknown {
+                message: format!("there is no handler `{}`", step.handler),
+            });
         }
         match step.config.get("amount") {
             Some(Value::Number(_)) => Ok(()),
-            _ => Err(HandlerProblem::Config { faults: vec!["`amount` must be a number".to_owned()] }),
+            _ => Err(HandlerProblem::Config {
+                faults: vec!["`amount` must be a number".to_owned()],
+            }),
         }
     }
 }
@@ -292,14 +314,23 @@ impl CheckHandler for OnlyPay {
 fn handlers_check_their_configuration() {
     let limits = Limits::default();
     let text = "name: x\nsteps:\n  - { name: a, handler: pay }\n  - { name: b, handler: refund }\n";
-    let checked = LoadOptions { handlers: Some(&OnlyPay), ..options(&limits) };
+    let checked = LoadOptions {
+        handlers: Some(&OnlyPay),
+        ..options(&limits)
+    };
     refused_with(
         text,
-        &LoadOptions { unknown_handlers: UnknownHandlers::Refuse, ..checked.clone() },
+        &LoadOptions {
+            unknown_handlers: UnknownHandlers::Refuse,
+            ..checked.clone()
+        },
         "line 3: `config` of step `a`: `amount` must be a number\nline 4: step `b`: there is no handler `refund`",
     );
     let loaded = Template::parse(&text.replace("pay }", "pay, config: { amount: 1 } }"), &checked).unwrap();
-    assert_eq!(loaded.warnings[0].to_string(), "line 4: step `b`: there is no handler `refund`");
+    assert_eq!(
+        loaded.warnings[0].to_string(),
+        "line 4: step `b`: there is no handler `refund`"
+    );
 }
 
 #[test]
@@ -308,10 +339,18 @@ fn a_file_is_named_and_must_be_readable() {
     let path = directory.path().join("t.yaml");
     let limits = Limits::default();
     let missing = Template::load(&path, &options(&limits)).unwrap_err();
-    assert!(missing.to_string().ends_with("t.yaml: the file cannot be read: No such file or directory (os error 2)"));
+    assert!(
+        missing
+            .to_string()
+            .ends_with("t.yaml: the file cannot be read: No such file or directory (os error 2)")
+    );
     std::fs::write(&path, b"name: x\n\xff\n").unwrap();
     let binary = Template::load(&path, &options(&limits)).unwrap_err();
-    assert!(binary.to_string().ends_with("t.yaml:2: the file is not UTF-8; save it as UTF-8"));
+    assert!(
+        binary
+            .to_string()
+            .ends_with("t.yaml:2: the file is not UTF-8; save it as UTF-8")
+    );
     std::fs::write(&path, WHOLE).unwrap();
     let loaded = Template::load(&path, &options(&limits)).unwrap();
     assert_eq!(loaded.template.directory(), directory.path().to_str());

@@ -6,7 +6,9 @@
 use std::cell::Cell;
 
 use serde::de::value::{Error, StrDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// Returns the fields of a struct that are not options; none for any other type, a map above all.
@@ -14,12 +16,20 @@ pub(super) fn required_fields<T: DeserializeOwned>() -> Vec<&'static str> {
     let fields = Cell::new(&[][..]);
     // It always fails: there is nothing to read.
     let _ = T::deserialize(Names(&fields));
-    fields.get().iter().copied().filter(|field| !is_optional::<T>(field)).collect()
+    fields
+        .get()
+        .iter()
+        .copied()
+        .filter(|field| !is_optional::<T>(field))
+        .collect()
 }
 
 fn is_optional<T: DeserializeOwned>(field: &'static str) -> bool {
     let optional = Cell::new(false);
-    let _ = T::deserialize(OneField { field: Some(field), optional: &optional });
+    let _ = T::deserialize(OneField {
+        field: Some(field),
+        optional: &optional,
+    });
     optional.get()
 }
 
@@ -47,7 +57,11 @@ impl<'de> Deserializer<'de> for Names<'_> {
         nothing()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -70,7 +84,11 @@ impl<'de> Deserializer<'de> for OneField<'_> {
         visitor.visit_map(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -84,7 +102,9 @@ impl<'de> MapAccess<'de> for OneField<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(field) = self.field.take() else { return Ok(None) };
+        let Some(field) = self.field.take() else {
+            return Ok(None);
+        };
         let field: StrDeserializer<'_, Error> = field.into_deserializer();
         seed.deserialize(field).map(Some)
     }

@@ -42,7 +42,10 @@ async fn price(
     Config(settings): Config<Settings>,
 ) -> Result<Priced, StepError> {
     let total = order.amount as f64 * rates.fetch_rate - rates.discount.unwrap_or_default();
-    Ok(Priced { total: if settings.round { total.round() } else { total }, key: ctx.idempotency_key() })
+    Ok(Priced {
+        total: if settings.round { total.round() } else { total },
+        key: ctx.idempotency_key(),
+    })
 }
 
 const TEMPLATE: &str = "name: x\nsteps:\n  - { name: fetch_rate, handler: free }\n  - name: price\n    handler: price\n    \
@@ -50,7 +53,9 @@ const TEMPLATE: &str = "name: x\nsteps:\n  - { name: fetch_rate, handler: free }
 
 /// Returns what the step `price` is given.
 fn step(context: &Value, rate: Option<Value>) -> StepContext {
-    let template = Template::parse(TEMPLATE, &LoadOptions::new(&Limits::default())).unwrap().template;
+    let template = Template::parse(TEMPLATE, &LoadOptions::new(&Limits::default()))
+        .unwrap()
+        .template;
     let claim = Claim {
         lease: Lease {
             task: TaskId::new(Timestamp::from_micros(0), 7),
@@ -59,7 +64,11 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
             run: RunNo(1),
             token: LeaseToken(1),
         },
-        task: Arc::new(ClaimedTask { template, context: Json::from(context), correlation_id: None }),
+        task: Arc::new(ClaimedTask {
+            template,
+            context: Json::from(context),
+            correlation_id: None,
+        }),
         attempt: 1,
         retry_limit: 3,
         parents: vec![(StepNo(0), rate.map(|rate| Json::from(&rate)))],
@@ -84,7 +93,10 @@ async fn run(handler: Arc<dyn StepHandler>, ctx: StepContext) -> Result<Value, S
 async fn a_function_takes_what_it_names_in_any_order() {
     let ctx = step(&json!({"amount": 3}), Some(json!(1.5)));
     let key = ctx.idempotency_key();
-    assert_eq!(run(handler(price), ctx).await, Ok(json!({"total": 5.0, "key": key})));
+    assert_eq!(
+        run(handler(price), ctx).await,
+        Ok(json!({"total": 5.0, "key": key}))
+    );
 }
 
 #[tokio::test]
@@ -110,9 +122,11 @@ async fn input_that_does_not_fit_is_permanent() {
 
 #[tokio::test]
 async fn parents_may_be_a_map() {
-    let sum = handler(|Parents(all): Parents<BTreeMap<String, Option<f64>>>| async move {
-        Ok(all.values().flatten().sum::<f64>())
-    });
+    let sum = handler(
+        |Parents(all): Parents<BTreeMap<String, Option<f64>>>| async move {
+            Ok(all.values().flatten().sum::<f64>())
+        },
+    );
     assert_eq!(run(sum, step(&json!({}), Some(json!(1.5)))).await, Ok(json!(1.5)));
 }
 
@@ -152,14 +166,27 @@ fn load(text: &str) -> Result<(), String> {
         let handler = match reference.name.as_str() {
             "price" => handler(price),
             "free" => handler(async |_: Parents<BTreeMap<String, Value>>| Ok(())),
-            other => return Err(Unresolved { message: format!("there is no handler `{other}`") }),
+            other => {
+                return Err(Unresolved {
+                    message: format!("there is no handler `{other}`"),
+                });
+            }
         };
-        Ok(Resolved { handler, version: Version::new(1, 0, 0) })
+        Ok(Resolved {
+            handler,
+            version: Version::new(1, 0, 0),
+        })
     });
     let limits = Limits::default();
     let unknown_handlers = UnknownHandlers::Refuse;
-    let options = LoadOptions { handlers: Some(&handlers), unknown_handlers, ..LoadOptions::new(&limits) };
-    Template::parse(text, &options).map(|_| ()).map_err(|faults| faults.to_string())
+    let options = LoadOptions {
+        handlers: Some(&handlers),
+        unknown_handlers,
+        ..LoadOptions::new(&limits)
+    };
+    Template::parse(text, &options)
+        .map(|_| ())
+        .map_err(|faults| faults.to_string())
 }
 
 #[test]
@@ -178,7 +205,12 @@ fn a_parent_that_is_not_declared_is_refused_at_load() {
 #[test]
 fn a_configuration_that_does_not_fit_is_refused_beside() {
     assert_eq!(
-        load(&TEMPLATE.replace("round: true", "rounds: true").replace("[fetch_rate]", "[]")).unwrap_err(),
+        load(
+            &TEMPLATE
+                .replace("round: true", "rounds: true")
+                .replace("[fetch_rate]", "[]")
+        )
+        .unwrap_err(),
         "line 5: the handler `price` of step `price` takes the result of `fetch_rate`; add it to `depends_on`\n\
          line 6: `config` of step `price`: unknown field `rounds`, expected `round`"
     );
@@ -186,9 +218,19 @@ fn a_configuration_that_does_not_fit_is_refused_beside() {
 
 #[test]
 fn code_is_checked_as_files_are() {
-    let alone = Template::builder("x").step(StepBuilder::new("price", "price")).build().unwrap();
-    let handlers = Handlers::new(|_: &_, _: &_| Ok(Resolved { handler: handler(price), version: Version::new(1, 0, 0) }));
+    let alone = Template::builder("x")
+        .step(StepBuilder::new("price", "price"))
+        .build()
+        .unwrap();
+    let handlers = Handlers::new(|_: &_, _: &_| {
+        Ok(Resolved {
+            handler: handler(price),
+            version: Version::new(1, 0, 0),
+        })
+    });
     let problems = alone.check_handlers(&handlers);
-    assert!(matches!(&problems[..], [(StepNo(0), crate::HandlerProblem::Parents { missing, config })]
-        if missing == &["fetch_rate"] && config.len() == 1));
+    assert!(
+        matches!(&problems[..], [(StepNo(0), crate::HandlerProblem::Parents { missing, config })]
+        if missing == &["fetch_rate"] && config.len() == 1)
+    );
 }

@@ -92,7 +92,10 @@ impl Environment {
     }
 
     fn ended(&self, lease: Lease, end: End, ran_for: Option<Duration>) -> Ended {
-        Ended { lease, outcome: Some(Outcome { lease, end, ran_for }) }
+        Ended {
+            lease,
+            outcome: Some(Outcome { lease, end, ran_for }),
+        }
     }
 
     /// Polls the handler; `None` when nobody wants to know its end.
@@ -153,9 +156,13 @@ impl Environment {
     fn rejects(&self, what: &str, json: &Json) -> Option<Failure> {
         let (size, limit) = (json.as_str().len() as u64, self.limits.result);
         let message = if size > limit {
-            format!("the {what} has {size} bytes, but the limit is {limit}; return less, or raise `limits.result`")
+            format!(
+                "the {what} has {size} bytes, but the limit is {limit}; return less, or raise `limits.result`"
+            )
         } else if json.is_deeper(DEEPEST) {
-            format!("the {what} is nested more than {DEEPEST} levels deep; make it flatter, or return it as a text")
+            format!(
+                "the {what} is nested more than {DEEPEST} levels deep; make it flatter, or return it as a text"
+            )
         } else {
             return None;
         };
@@ -165,9 +172,9 @@ impl Environment {
     fn failed(&self, claim: &Claim, failure: Failure, retry_after: Option<Duration>) -> End {
         let retry_in = match failure.severity {
             Severity::Permanent => Duration::ZERO,
-            Severity::Retryable => {
-                retry_delay(&self.backoff, claim.attempt, retry_after, &mut || self.entropy.next_u64())
-            }
+            Severity::Retryable => retry_delay(&self.backoff, claim.attempt, retry_after, &mut || {
+                self.entropy.next_u64()
+            }),
         };
         End::Fail { failure, retry_in }
     }

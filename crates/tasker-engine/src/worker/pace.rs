@@ -57,7 +57,11 @@ impl Pace {
             self.hurry();
             return;
         }
-        self.interval = if claimed > 0 { self.shortest } else { (self.interval * 2).min(self.longest) };
+        self.interval = if claimed > 0 {
+            self.shortest
+        } else {
+            (self.interval * 2).min(self.longest)
+        };
         let wait = next_due_in.map_or(self.interval, |due| due.max(BREATH).min(self.interval));
         self.turn_at = now + wait;
     }

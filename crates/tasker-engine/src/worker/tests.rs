@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tasker_types::{
-    BackoffValues, ExecutionValues, HandlerRef, Namespace, StepNo, StepState, TaskId, TaskState, Timestamp, Version,
+    BackoffValues, ExecutionValues, HandlerRef, Namespace, StepNo, StepState, TaskId, TaskState, Timestamp,
+    Version,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,13 @@ struct Registered(BTreeMap<String, Arc<dyn StepHandler>>);
 impl Resolve for Registered {
     fn resolve(&self, _: &Namespace, handler: &HandlerRef) -> Result<Resolved, Unresolved> {
         match self.0.get(handler.name.as_str()) {
-            Some(found) => Ok(Resolved { handler: Arc::clone(found), version: Version::new(1, 0, 0) }),
-            None => Err(Unresolved { message: format!("there is no handler `{handler}`") }),
+            Some(found) => Ok(Resolved {
+                handler: Arc::clone(found),
+                version: Version::new(1, 0, 0),
+            }),
+            None => Err(Unresolved {
+                message: format!("there is no handler `{handler}`"),
+            }),
         }
     }
 }
@@ -56,26 +62,54 @@ impl Bench {
     ) -> Self {
         let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1_000_000_000)));
         let store = Arc::new(MemoryStore::new(Arc::<TokioClock>::clone(&clock)));
-        let registered = Registered(handlers.into_iter().map(|(name, handler)| (name.to_owned(), handler)).collect());
+        let registered = Registered(
+            handlers
+                .into_iter()
+                .map(|(name, handler)| (name.to_owned(), handler))
+                .collect(),
+        );
         let entropy = Arc::new(SeededEntropy::new(7));
-        let mut setup =
-            WorkerSetup::new(Arc::<MemoryStore>::clone(&store), Handlers::new(registered), clock, entropy);
+        let mut setup = WorkerSetup::new(
+            Arc::<MemoryStore>::clone(&store),
+            Handlers::new(registered),
+            clock,
+            entropy,
+        );
         let mut values = ExecutionValues::default();
         change(&mut values);
         setup.execution = Arc::new(values.try_into().unwrap());
-        let plain = BackoffValues { jitter_enabled: false, ..BackoffValues::default() };
+        let plain = BackoffValues {
+            jitter_enabled: false,
+            ..BackoffValues::default()
+        };
         setup.backoff = Arc::new(plain.try_into().unwrap());
         let worker = Worker::new(setup);
-        let (handle, stop, abort) = (worker.handle(), CancellationToken::new(), CancellationToken::new());
+        let (handle, stop, abort) = (
+            worker.handle(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
         let running = tokio::spawn(worker.run(stop.clone(), abort.clone()));
-        Self { store, handle, stop, abort, running }
+        Self {
+            store,
+            handle,
+            stop,
+            abort,
+            running,
+        }
     }
 
     async fn create(&self, template: &Arc<Template>) -> TaskId {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let id = TaskId::new(Timestamp::from_micros(5), u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+        let id = TaskId::new(
+            Timestamp::from_micros(5),
+            u128::from(NEXT.fetch_add(1, Ordering::Relaxed)),
+        );
         let task = NewTask::new(id, Arc::clone(template), Json::from(&json!({"n": 1})));
-        self.handle.create(Actor::User("ann".to_owned()), vec![task]).await.unwrap();
+        self.handle
+            .create(Actor::User("ann".to_owned()), vec![task])
+            .await
+            .unwrap();
         id
     }
 
@@ -96,7 +130,11 @@ impl Bench {
 
     /// Returns what happened to the steps: second, step, event.
     async fn events(&self, task: TaskId) -> Vec<(u64, u32, StepEvent)> {
-        let history = self.store.history(task, tasker_types::Position(0), 10_000).await.unwrap();
+        let history = self
+            .store
+            .history(task, tasker_types::Position(0), 10_000)
+            .await
+            .unwrap();
         history
             .iter()
             .filter_map(|entry| match &entry.change {
@@ -116,14 +154,21 @@ impl Bench {
 }
 
 fn single(handler: &str) -> Arc<Template> {
-    Template::builder("single").step(StepBuilder::new("only", handler)).build().unwrap()
+    Template::builder("single")
+        .step(StepBuilder::new("only", handler))
+        .build()
+        .unwrap()
 }
 
 fn chain(length: usize) -> Arc<Template> {
     (0..length)
         .fold(Template::builder("chain"), |template, index| {
             let step = StepBuilder::new(format!("s{index}"), "ok");
-            template.step(if index == 0 { step } else { step.depends_on([format!("s{}", index - 1)]) })
+            template.step(if index == 0 {
+                step
+            } else {
+                step.depends_on([format!("s{}", index - 1)])
+            })
         })
         .build()
         .unwrap()
@@ -134,13 +179,20 @@ fn ok() -> (&'static str, Arc<dyn StepHandler>) {
 }
 
 fn hang() -> (&'static str, Arc<dyn StepHandler>) {
-    ("hang", handler(async || std::future::pending::<Result<(), StepError>>().await))
+    (
+        "hang",
+        handler(async || std::future::pending::<Result<(), StepError>>().await),
+    )
 }
 
 /// Fails so many times, then succeeds.
 fn flaky(failures: u32) -> (&'static str, Arc<dyn StepHandler>) {
     let flaky = handler(move |ctx: StepContext| async move {
-        if ctx.attempt() <= failures { Err(StepError::retryable("not yet")) } else { Ok(ctx.attempt()) }
+        if ctx.attempt() <= failures {
+            Err(StepError::retryable("not yet"))
+        } else {
+            Ok(ctx.attempt())
+        }
     });
     ("flaky", flaky)
 }
@@ -164,7 +216,14 @@ async fn a_failed_step_is_tried_again_after_its_backoff() {
     assert_eq!(bench.end(task).await.task.state, TaskState::Complete);
     assert_eq!(
         bench.events(task).await,
-        [(0, 0, Start), (0, 0, Fail), (1, 0, Start), (1, 0, Fail), (3, 0, Start), (3, 0, Succeed)]
+        [
+            (0, 0, Start),
+            (0, 0, Fail),
+            (1, 0, Start),
+            (1, 0, Fail),
+            (3, 0, Start),
+            (3, 0, Succeed)
+        ]
     );
     bench.stop().await;
 }
@@ -183,12 +242,19 @@ async fn an_exhausted_step_fails_its_task() {
 #[tokio::test(start_paused = true)]
 async fn a_timeout_stops_the_work_and_is_retried() {
     let bench = Bench::start([hang()]);
-    let step = StepBuilder::new("only", "hang").timeout(Duration::from_secs(2)).retry_limit(2);
-    let task = bench.create(&Template::builder("t").step(step).build().unwrap()).await;
+    let step = StepBuilder::new("only", "hang")
+        .timeout(Duration::from_secs(2))
+        .retry_limit(2);
+    let task = bench
+        .create(&Template::builder("t").step(step).build().unwrap())
+        .await;
     let end = bench.end(task).await;
     let failure = end.steps[0].failure.clone().unwrap();
     assert_eq!((failure.code.as_str(), end.steps[0].attempts), ("timeout", 2));
-    assert_eq!(failure.message, "the step did not end within its 2 seconds (`timeout_seconds`)");
+    assert_eq!(
+        failure.message,
+        "the step did not end within its 2 seconds (`timeout_seconds`)"
+    );
     assert_eq!(bench.events(task).await.last().unwrap().0, 5);
     bench.stop().await;
 }
@@ -213,8 +279,15 @@ async fn a_cancelled_step_is_told_and_its_end_is_late() {
     let cancel = Intervention::new(task, Demand::CancelTask, Actor::User("ann".to_owned()));
     bench.store.intervene(cancel).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let history = bench.store.history(task, tasker_types::Position(0), 100).await.unwrap();
-    assert!(matches!(history.last().unwrap().change, Change::LateOutcome { .. }), "{history:?}");
+    let history = bench
+        .store
+        .history(task, tasker_types::Position(0), 100)
+        .await
+        .unwrap();
+    assert!(
+        matches!(history.last().unwrap().change, Change::LateOutcome { .. }),
+        "{history:?}"
+    );
     assert_eq!(bench.snapshot(task).await.steps[0].state, StepState::Cancelled);
     bench.stop().await;
 }
@@ -230,7 +303,10 @@ async fn what_runs_may_end_within_the_grace() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let store = Arc::clone(&bench.store);
     bench.stop().await;
-    assert_eq!(store.snapshot(task).await.unwrap().unwrap().task.state, TaskState::Complete);
+    assert_eq!(
+        store.snapshot(task).await.unwrap().unwrap().task.state,
+        TaskState::Complete
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +317,10 @@ async fn what_outlasts_the_grace_is_interrupted_and_due_at_once() {
     let store = Arc::clone(&bench.store);
     bench.stop().await;
     let step = store.snapshot(task).await.unwrap().unwrap().steps[0].clone();
-    assert_eq!((step.state, step.attempts, step.next_retry_at), (StepState::Pending, 1, None));
+    assert_eq!(
+        (step.state, step.attempts, step.next_retry_at),
+        (StepState::Pending, 1, None)
+    );
     assert!(step.queued);
 }
 
@@ -255,7 +334,10 @@ async fn an_abort_does_not_wait_for_the_grace() {
     let store = Arc::clone(&bench.store);
     bench.stop().await;
     assert!(before.elapsed() < Duration::from_secs(1));
-    assert_eq!(store.snapshot(task).await.unwrap().unwrap().steps[0].state, StepState::Pending);
+    assert_eq!(
+        store.snapshot(task).await.unwrap().unwrap().steps[0].state,
+        StepState::Pending
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +370,10 @@ struct Naps;
 impl StepHandler for Naps {
     async fn run(&self, ctx: StepContext) -> Result<Done, StepError> {
         match ctx.checkpoint() {
-            None => Ok(Done::Suspend { wake_in: Duration::from_secs(60), checkpoint: Json::from(&json!("slept")) }),
+            None => Ok(Done::Suspend {
+                wake_in: Duration::from_secs(60),
+                checkpoint: Json::from(&json!("slept")),
+            }),
             Some(checkpoint) => Ok(Done::Result(checkpoint.clone())),
         }
     }
@@ -305,7 +390,10 @@ async fn a_suspended_step_takes_no_attempt() {
     let end = bench.end(task).await;
     assert_eq!((end.task.state, end.steps[0].attempts), (TaskState::Complete, 1));
     assert_eq!(bench.events(task).await.last().unwrap().0, 60);
-    assert_eq!(bench.store.results(task).await.unwrap(), [(StepNo(0), Json::from(&json!("slept")))]);
+    assert_eq!(
+        bench.store.results(task).await.unwrap(),
+        [(StepNo(0), Json::from(&json!("slept")))]
+    );
     bench.stop().await;
 }
 
@@ -315,7 +403,10 @@ async fn a_result_over_the_limit_is_permanent() {
     let task = bench.create(&single("large")).await;
     let end = bench.end(task).await;
     let failure = end.steps[0].failure.clone().unwrap();
-    assert_eq!((end.steps[0].attempts, failure.code.as_str()), (1, "result_rejected"));
+    assert_eq!(
+        (end.steps[0].attempts, failure.code.as_str()),
+        (1, "result_rejected")
+    );
     assert_eq!(
         failure.message,
         "the result has 2097154 bytes, but the limit is 1048576; return less, or raise `limits.result`"
@@ -329,7 +420,10 @@ async fn a_worker_takes_only_what_it_has_handlers_for() {
     let task = bench.create(&single("elsewhere")).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     let snapshot = bench.snapshot(task).await;
-    assert_eq!((snapshot.task.state, snapshot.steps[0].attempts), (TaskState::Pending, 0));
+    assert_eq!(
+        (snapshot.task.state, snapshot.steps[0].attempts),
+        (TaskState::Pending, 0)
+    );
     bench.stop().await;
 }
 

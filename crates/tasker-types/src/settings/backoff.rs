@@ -66,11 +66,27 @@ impl BackoffValues {
             self.max_backoff_seconds,
             "between 1 and 315360000 (ten years)",
         );
-        check.number(1.0.., "backoff_multiplier", self.backoff_multiplier, "a number that is at least 1");
-        check.number(0.0..=1.0, "jitter_max_percentage", self.jitter_max_percentage, "between 0 and 1");
+        check.number(
+            1.0..,
+            "backoff_multiplier",
+            self.backoff_multiplier,
+            "a number that is at least 1",
+        );
+        check.number(
+            0.0..=1.0,
+            "jitter_max_percentage",
+            self.jitter_max_percentage,
+            "between 0 and 1",
+        );
         for (key, seconds) in [
-            ("reenqueue_delays.has_ready_steps", self.reenqueue_delays.has_ready_steps),
-            ("reenqueue_delays.waiting_for_dependencies", self.reenqueue_delays.waiting_for_dependencies),
+            (
+                "reenqueue_delays.has_ready_steps",
+                self.reenqueue_delays.has_ready_steps,
+            ),
+            (
+                "reenqueue_delays.waiting_for_dependencies",
+                self.reenqueue_delays.waiting_for_dependencies,
+            ),
             ("reenqueue_delays.processing", self.reenqueue_delays.processing),
             ("default_reenqueue_delay", self.default_reenqueue_delay),
             ("buffer_seconds", self.buffer_seconds),

@@ -37,7 +37,12 @@ section! {
 
 impl DatabaseValues {
     fn check(&self, check: &mut Check) {
-        check.require((1..=64).contains(&self.readers), "readers", self.readers, "between 1 and 64");
+        check.require(
+            (1..=64).contains(&self.readers),
+            "readers",
+            self.readers,
+            "between 1 and 64",
+        );
         check.number(
             0.0..=3600.0,
             "busy_timeout_seconds",

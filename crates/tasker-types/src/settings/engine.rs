@@ -23,6 +23,11 @@ section! {
 impl EngineValues {
     fn check(&self, check: &mut Check) {
         let directory = self.task_config_directory.as_deref();
-        check.require(directory != Some(""), "task_config_directory", directory, "a path, or absent");
+        check.require(
+            directory != Some(""),
+            "task_config_directory",
+            directory,
+            "a path, or absent",
+        );
     }
 }

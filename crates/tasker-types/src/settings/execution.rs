@@ -30,7 +30,8 @@ section! {
 impl ExecutionValues {
     fn check(&self, check: &mut Check) {
         check.require(
-            self.max_concurrent_steps.is_none_or(|steps| (1..=100_000).contains(&steps)),
+            self.max_concurrent_steps
+                .is_none_or(|steps| (1..=100_000).contains(&steps)),
             "max_concurrent_steps",
             self.max_concurrent_steps.unwrap_or_default(),
             "between 1 and 100000",
@@ -41,7 +42,12 @@ impl ExecutionValues {
             self.claim_batch,
             "between 1 and 10000",
         );
-        check.number(0.1..=86_400.0, "lease_seconds", self.lease_seconds, "between 0.1 and 86400");
+        check.number(
+            0.1..=86_400.0,
+            "lease_seconds",
+            self.lease_seconds,
+            "between 0.1 and 86400",
+        );
         check.require(
             self.heartbeat_seconds > 0.0 && self.heartbeat_seconds < self.lease_seconds / 2.0,
             "heartbeat_seconds",
@@ -54,7 +60,12 @@ impl ExecutionValues {
             self.poll_min_seconds,
             "more than 0 and at most `poll_max_seconds`",
         );
-        check.number(..=3600.0, "poll_max_seconds", self.poll_max_seconds, "at most 3600");
+        check.number(
+            ..=3600.0,
+            "poll_max_seconds",
+            self.poll_max_seconds,
+            "at most 3600",
+        );
         check.number(
             0.0..=86_400.0,
             "shutdown_grace_seconds",

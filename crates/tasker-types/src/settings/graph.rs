@@ -106,18 +106,31 @@ impl DependencyGraphValues {
             ("impact_scoring.error_penalty", impact.error_penalty),
             ("impact_scoring.retry_penalty", impact.retry_penalty),
             ("state_severity.error_state", state.error_state),
-            ("state_severity.exhausted_retry_bonus", state.exhausted_retry_bonus),
+            (
+                "state_severity.exhausted_retry_bonus",
+                state.exhausted_retry_bonus,
+            ),
             ("state_severity.dependency_issue", state.dependency_issue),
             ("penalty_calculation.retry_instability", penalty.retry_instability),
             ("penalty_calculation.non_retryable", penalty.non_retryable),
             ("penalty_calculation.exhausted_retry", penalty.exhausted_retry),
             ("duration_estimates.base_step_seconds", duration.base_step_seconds),
-            ("duration_estimates.error_penalty_seconds", duration.error_penalty_seconds),
-            ("duration_estimates.retry_penalty_seconds", duration.retry_penalty_seconds),
+            (
+                "duration_estimates.error_penalty_seconds",
+                duration.error_penalty_seconds,
+            ),
+            (
+                "duration_estimates.retry_penalty_seconds",
+                duration.retry_penalty_seconds,
+            ),
         ] {
             check.number(0.0.., key, weight, "a number that is at least 0");
         }
-        let SeverityThresholds { critical, high, medium } = self.severity_thresholds;
+        let SeverityThresholds {
+            critical,
+            high,
+            medium,
+        } = self.severity_thresholds;
         check.require(
             critical.is_finite() && critical > high && high > medium && medium > 0.0,
             "severity_thresholds",

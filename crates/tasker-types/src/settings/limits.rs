@@ -27,10 +27,17 @@ section! {
 
 impl LimitsValues {
     fn check(&self, check: &mut Check) {
-        check.require(self.steps_per_task > 0, "steps_per_task", self.steps_per_task, "more than 0");
-        for (key, bytes) in
-            [("template", self.template), ("context", self.context), ("result", self.result)]
-        {
+        check.require(
+            self.steps_per_task > 0,
+            "steps_per_task",
+            self.steps_per_task,
+            "more than 0",
+        );
+        for (key, bytes) in [
+            ("template", self.template),
+            ("context", self.context),
+            ("result", self.result),
+        ] {
             check.require(bytes > 0, key, bytes, "more than 0");
         }
     }

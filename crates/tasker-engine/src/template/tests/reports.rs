@@ -6,7 +6,11 @@ use super::*;
 fn a_report_names_file_and_line_of_every_fault() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shop.yaml");
-    std::fs::write(&path, "name: x\nsteps:\n  - name: a\n    handler: h\n    retry_limit: -2\n    colour: red\n").unwrap();
+    std::fs::write(
+        &path,
+        "name: x\nsteps:\n  - name: a\n    handler: h\n    retry_limit: -2\n    colour: red\n",
+    )
+    .unwrap();
     let faults = Template::load(&path, &options(&Limits::default())).unwrap_err();
     let file = path.display();
     assert_eq!(
@@ -53,7 +57,10 @@ fn that_there_are_no_steps_is_reported_beside_other_faults() {
          number\n\
          line 2: the template has no steps; list at least one under `steps`",
     );
-    refused("name: x\nsteps: 3\n", "line 2: `steps` of the template must be a list, but it is a number");
+    refused(
+        "name: x\nsteps: 3\n",
+        "line 2: `steps` of the template must be a list, but it is a number",
+    );
 }
 
 #[test]
@@ -91,23 +98,43 @@ fn the_originals_spellings_are_known_in_environments_too() {
     let text = "name: x\ntask_handler_class: Shop::Handler\nstep_templates: [{ name: a, handler_class: h, \
                 handler_config: { b: 1, c: 2 } }]\nenvironments:\n  test:\n    step_templates: [{ name: a, \
                 handler_config: { c: 3 }, default_retry_limit: 7, default_retryable: false, timeout_seconds: 4 }]\n";
-    let loaded = Template::parse(text, &LoadOptions { environment: Some("test"), ..options(&limits) }).unwrap();
+    let loaded = Template::parse(
+        text,
+        &LoadOptions {
+            environment: Some("test"),
+            ..options(&limits)
+        },
+    )
+    .unwrap();
     let step = &loaded.template.steps()[0];
     assert_eq!(step.config().to_string(), "{\"b\":1,\"c\":3}");
-    assert_eq!((step.retry_limit(), step.retryable(), step.timeout().unwrap().as_secs()), (7, false, 4));
+    assert_eq!(
+        (
+            step.retry_limit(),
+            step.retryable(),
+            step.timeout().unwrap().as_secs()
+        ),
+        (7, false, 4)
+    );
     assert_eq!(
         loaded.warnings[0].to_string(),
         "line 2: `task_handler_class` means nothing here and is ignored; remove it"
     );
     let plain = loads(text);
-    assert_eq!((plain.steps()[0].retry_limit(), plain.steps()[0].retryable()), (3, true));
+    assert_eq!(
+        (plain.steps()[0].retry_limit(), plain.steps()[0].retryable()),
+        (3, true)
+    );
 }
 
 #[test]
 fn a_dependency_that_is_there_twice_is_a_warning() {
     let text = "name: x\nsteps: [{ name: a, handler: h }, { name: b, handler: h, depends_on: [a, a] }]\n";
     let loaded = Template::parse(text, &options(&Limits::default())).unwrap();
-    assert_eq!(loaded.warnings[0].to_string(), "line 2: step `b` depends on `a` twice; remove one");
+    assert_eq!(
+        loaded.warnings[0].to_string(),
+        "line 2: step `b` depends on `a` twice; remove one"
+    );
     assert_eq!(loaded.template.steps()[1].depends_on().len(), 1);
 }
 
@@ -131,7 +158,12 @@ fn what_code_makes_is_no_deeper_than_what_files_say() {
     let deep = (0..65).fold(json!(1), |inner, _| json!({"a": inner}));
     let step = StepBuilder::new("a", "h").config(deep.clone());
     assert_eq!(
-        Template::builder("x").context_schema(deep).step(step).build().unwrap_err().to_string(),
+        Template::builder("x")
+            .context_schema(deep)
+            .step(step)
+            .build()
+            .unwrap_err()
+            .to_string(),
         "`context_schema` is nested more than 64 levels deep; make it flatter\n\
          `config` of step `a` is nested more than 64 levels deep; make it flatter"
     );
@@ -147,7 +179,12 @@ fn ten_thousand_slips_are_reported_at_once() {
 #[test]
 fn a_step_may_wait_for_all_others() {
     let names: Vec<String> = (0..50_000).map(|step| format!("s{step}")).collect();
-    let builder = names.iter().fold(Template::builder("x"), |x, name| x.step(StepBuilder::new(name, "h")));
-    let template = builder.step(StepBuilder::new("last", "h").depends_on(names)).build().unwrap();
+    let builder = names.iter().fold(Template::builder("x"), |x, name| {
+        x.step(StepBuilder::new(name, "h"))
+    });
+    let template = builder
+        .step(StepBuilder::new("last", "h").depends_on(names))
+        .build()
+        .unwrap();
     assert_eq!(template.steps()[50_000].depends_on().len(), 50_000);
 }

@@ -28,11 +28,16 @@ impl StepHandler for Polite {
 }
 
 fn polite(listens: bool) -> Arc<dyn StepHandler> {
-    Arc::new(Polite { grace: Duration::from_secs(5), listens })
+    Arc::new(Polite {
+        grace: Duration::from_secs(5),
+        listens,
+    })
 }
 
 fn limited(handler: &str) -> Arc<Template> {
-    let step = StepBuilder::new("only", handler).timeout(Duration::from_secs(10)).not_retryable();
+    let step = StepBuilder::new("only", handler)
+        .timeout(Duration::from_secs(10))
+        .not_retryable();
     Template::builder("t").step(step).build().unwrap()
 }
 
@@ -42,9 +47,16 @@ async fn cancel(bench: &Bench, task: TaskId) {
 }
 
 async fn late_outcomes(bench: &Bench, task: TaskId) -> Vec<String> {
-    let history = bench.store.history(task, tasker_types::Position(0), 100).await.unwrap();
-    let late = history.iter().filter(|entry| matches!(entry.change, Change::LateOutcome { .. }));
-    late.map(|entry| entry.metadata.as_ref().unwrap().to_string()).collect()
+    let history = bench
+        .store
+        .history(task, tasker_types::Position(0), 100)
+        .await
+        .unwrap();
+    let late = history
+        .iter()
+        .filter(|entry| matches!(entry.change, Change::LateOutcome { .. }));
+    late.map(|entry| entry.metadata.as_ref().unwrap().to_string())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,7 +66,11 @@ async fn a_timeout_counts_from_the_start_and_the_grace_is_on_top() {
         let task = bench.create(&limited("polite")).await;
         let end = bench.end(task).await;
         let failure = end.steps[0].failure.clone().unwrap();
-        assert_eq!(failure.code, Failure::TIMEOUT, "a result after the time limit is no result");
+        assert_eq!(
+            failure.code,
+            Failure::TIMEOUT,
+            "a result after the time limit is no result"
+        );
         assert_eq!(bench.events(task).await.last().unwrap().0, seconds);
         bench.stop().await;
     }
@@ -67,7 +83,10 @@ async fn a_cancelled_handler_that_listens_may_end() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     cancel(&bench, task).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(late_outcomes(&bench, task).await, [r#"{"succeed":{"result":"tidied up"}}"#]);
+    assert_eq!(
+        late_outcomes(&bench, task).await,
+        [r#"{"succeed":{"result":"tidied up"}}"#]
+    );
     assert_eq!(bench.store.results(task).await.unwrap(), []);
     bench.stop().await;
 }
@@ -118,7 +137,10 @@ async fn a_blocking_handler_keeps_its_slot_until_it_returns() {
     assert_eq!(bench.snapshot(task).await.steps[0].state, StepState::InProgress);
     assert_eq!(bench.snapshot(other).await.steps[0].attempts, 0);
     open.send(()).unwrap();
-    assert_eq!(bench.end(task).await.steps[0].failure.clone().unwrap().code, Failure::TIMEOUT);
+    assert_eq!(
+        bench.end(task).await.steps[0].failure.clone().unwrap().code,
+        Failure::TIMEOUT
+    );
     assert_eq!(told.load(Ordering::SeqCst), 1);
     assert_eq!(bench.end(other).await.task.state, TaskState::Complete);
     bench.stop().await;
@@ -126,11 +148,15 @@ async fn a_blocking_handler_keeps_its_slot_until_it_returns() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_a_blocking_handler_is_caught() {
-    let panics = blocking(|ctx: StepContext| -> Result<u32, StepError> { panic!("attempt {}", ctx.attempt()) });
+    let panics =
+        blocking(|ctx: StepContext| -> Result<u32, StepError> { panic!("attempt {}", ctx.attempt()) });
     let bench = Bench::start([("panics", panics)]);
     let task = bench.create(&single("panics")).await;
     let failure = bench.end(task).await.steps[0].failure.clone().unwrap();
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("panic", "the handler panicked: attempt 3"));
+    assert_eq!(
+        (failure.code.as_str(), failure.message.as_str()),
+        ("panic", "the handler panicked: attempt 3")
+    );
     bench.stop().await;
 }
 
@@ -138,7 +164,9 @@ async fn a_panic_of_a_blocking_handler_is_caught() {
 async fn an_interrupt_of_the_last_attempt_is_an_error() {
     let bench = Bench::start([hang()]);
     let step = StepBuilder::new("only", "hang").retry_limit(1);
-    let task = bench.create(&Template::builder("t").step(step).build().unwrap()).await;
+    let task = bench
+        .create(&Template::builder("t").step(step).build().unwrap())
+        .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let store = Arc::clone(&bench.store);
     bench.stop().await;
@@ -152,7 +180,11 @@ async fn a_stopped_worker_takes_no_more_requests() {
     let bench = Bench::start([ok()]);
     let handle = bench.handle.clone();
     bench.stop().await;
-    let task = NewTask::new(TaskId::new(Timestamp::from_micros(5), 1), single("ok"), Json::from(&json!({})));
+    let task = NewTask::new(
+        TaskId::new(Timestamp::from_micros(5), 1),
+        single("ok"),
+        Json::from(&json!({})),
+    );
     let refused = handle.create(Actor::System, vec![task]).await.unwrap_err();
     assert_eq!(refused.to_string(), "the store is closed");
 }
@@ -168,15 +200,33 @@ async fn what_has_not_begun_is_handed_back_with_its_attempt() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let store = Arc::clone(&bench.store);
     bench.stop().await;
-    let states: Vec<_> =
-        store.snapshot(task).await.unwrap().unwrap().steps.iter().map(|s| (s.state, s.attempts)).collect();
-    assert_eq!(states, [(StepState::Complete, 1), (StepState::Pending, 0), (StepState::Pending, 0)]);
+    let states: Vec<_> = store
+        .snapshot(task)
+        .await
+        .unwrap()
+        .unwrap()
+        .steps
+        .iter()
+        .map(|s| (s.state, s.attempts))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (StepState::Complete, 1),
+            (StepState::Pending, 0),
+            (StepState::Pending, 0)
+        ]
+    );
 }
 
 fn chain_of(handler: &str, length: usize) -> Arc<Template> {
     let builder = (0..length).fold(Template::builder("chain"), |template, index| {
         let step = StepBuilder::new(format!("s{index}"), handler);
-        template.step(if index == 0 { step } else { step.depends_on([format!("s{}", index - 1)]) })
+        template.step(if index == 0 {
+            step
+        } else {
+            step.depends_on([format!("s{}", index - 1)])
+        })
     });
     builder.build().unwrap()
 }
@@ -184,7 +234,13 @@ fn chain_of(handler: &str, length: usize) -> Arc<Template> {
 #[tokio::test(start_paused = true)]
 async fn a_result_that_is_nested_too_deep_is_permanent() {
     let deep = (0..101).fold(json!(1), |inner, _| json!([inner]));
-    let bench = Bench::start([("deep", handler(move || { let deep = deep.clone(); async move { Ok(deep) } }))]);
+    let bench = Bench::start([(
+        "deep",
+        handler(move || {
+            let deep = deep.clone();
+            async move { Ok(deep) }
+        }),
+    )]);
     let task = bench.create(&single("deep")).await;
     let failure = bench.end(task).await.steps[0].failure.clone().unwrap();
     assert_eq!(
