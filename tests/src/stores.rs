@@ -67,7 +67,10 @@ impl StoreKind {
 fn sqlite(clock: Arc<dyn Clock>, change: fn(SqliteOptions) -> SqliteOptions) -> Opened {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let options = change(SqliteOptions::new(directory.path().join("tasker.db"), clock));
-    Opened::new(Arc::new(SqliteStore::open(options).expect("a new file can be opened")), directory)
+    Opened::new(
+        Arc::new(SqliteStore::open(options).expect("a new file can be opened")),
+        directory,
+    )
 }
 
 impl fmt::Display for StoreKind {

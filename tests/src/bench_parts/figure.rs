@@ -1,0 +1,94 @@
+//! Figures, and how they are shown.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Something that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    name: String,
+    unit: &'static str,
+    value: f64,
+    baseline: Option<Baseline>,
+    ratio: Option<f64>,
+    target: Option<String>,
+    met: Option<bool>,
+}
+
+/// What a figure stands beside.
+#[derive(Clone, Debug, Serialize)]
+struct Baseline {
+    name: String,
+    value: f64,
+}
+
+impl Figure {
+    pub(crate) fn new(name: &str, unit: &'static str, value: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            unit,
+            value,
+            baseline: None,
+            ratio: None,
+            target: None,
+            met: None,
+        }
+    }
+
+    pub(crate) fn beside(mut self, name: &str, value: f64) -> Self {
+        self.ratio = Some(self.value / value);
+        self.baseline = Some(Baseline {
+            name: name.to_owned(),
+            value,
+        });
+        self
+    }
+
+    pub(crate) fn at_least(mut self, ratio: f64) -> Self {
+        self.target = Some(format!("at least {ratio}"));
+        self.met = self.ratio.map(|own| own >= ratio);
+        self
+    }
+
+    pub(crate) fn at_most(mut self, ratio: f64) -> Self {
+        self.target = Some(format!("at most {ratio}"));
+        self.met = self.ratio.map(|own| own <= ratio);
+        self
+    }
+}
+
+/// All figures of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Figures(Vec<Figure>);
+
+impl Figures {
+    /// Shows a figure and keeps it.
+    pub(crate) fn add(&mut self, figure: Figure) {
+        let mut line = format!("{:32} {:>12.2} {}", figure.name, figure.value, figure.unit);
+        if let (Some(baseline), Some(ratio)) = (&figure.baseline, figure.ratio) {
+            line.push_str(&format!(
+                "  = {ratio:.3} of {:.2} ({})",
+                baseline.value, baseline.name
+            ));
+        }
+        if let (Some(target), Some(met)) = (&figure.target, figure.met) {
+            line.push_str(&format!("; {target}: {}", if met { "met" } else { "missed" }));
+        }
+        println!("{line}");
+        self.0.push(figure);
+    }
+
+    pub(crate) fn all(&self) -> &[Figure] {
+        &self.0
+    }
+}
+
+/// Returns the median of times, in milliseconds.
+pub(crate) fn median(times: &[Duration]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times
+        .get(times.len() / 2)
+        .map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,186 @@
+//! `cargo xtask bench`: what the product does, measured beside what the machine does bare, in one run.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+
+#[path = "../bench_parts/bare.rs"]
+mod bare;
+#[path = "../bench_parts/engine.rs"]
+mod engine;
+#[path = "../bench_parts/figure.rs"]
+mod figure;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Parser;
+use figure::{Figure, Figures, median};
+
+/// Measures throughput, latency, memory and start-up.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask bench",
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --only throughput --tasks 2000\n  cargo xtask bench --json figures.json"
+)]
+struct Args {
+    /// Write every figure with its name, unit, baseline and ratio to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Measure only this: throughput, latency, memory or start-up.
+    #[arg(long)]
+    only: Option<String>,
+    /// How many tasks of four steps the throughput is measured with.
+    #[arg(long, default_value_t = 20_000)]
+    tasks: usize,
+    /// How many finished steps and claims one turn carries.
+    #[arg(long, default_value_t = 200)]
+    batch: u32,
+    /// Run one shape to its end and print the peak of memory; for the bench itself.
+    #[arg(long, hide = true)]
+    shape: Option<engine::Shape>,
+    /// How many steps that shape has.
+    #[arg(long, hide = true, default_value_t = 0)]
+    steps: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(shape) = args.shape {
+        println!(
+            "{}",
+            serde_json::to_string(&engine::run_shape(shape, args.steps)?)?
+        );
+        return Ok(());
+    }
+    let known = ["throughput", "latency", "memory", "start-up"];
+    if let Some(only) = &args.only {
+        anyhow::ensure!(
+            known.contains(&only.as_str()),
+            "there is no bench `{only}`, but: {}",
+            known.join(", ")
+        );
+    }
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
+    let mut figures = Figures::default();
+    if wanted("throughput") {
+        throughput(args, &mut figures)?;
+    }
+    if wanted("latency") {
+        latency(&mut figures)?;
+    }
+    if wanted("memory") {
+        memory(&mut figures)?;
+    }
+    if wanted("start-up") {
+        start_up(&mut figures)?;
+    }
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(figures.all())?)
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Steps per second on SQLite, beside bare pairs of claim and completion by sets.
+fn throughput(args: &Args, figures: &mut Figures) -> anyhow::Result<()> {
+    let before = bare::pairs_per_second(args.batch as usize)?;
+    let steps = engine::steps_per_second(args.tasks, args.batch)?;
+    let after = bare::pairs_per_second(args.batch as usize)?;
+    let baseline = f64::midpoint(before, after);
+    let name = format!("sqlite_linear_4_batch_{}", args.batch);
+    figures.add(
+        Figure::new(&name, "steps/s", steps)
+            .beside(
+                &format!(
+                    "bare pairs/s at batches of {} (mean of before and after)",
+                    args.batch
+                ),
+                baseline,
+            )
+            .at_least(0.15),
+    );
+    Ok(())
+}
+
+/// One task of four steps alone, beside the disk.
+fn latency(figures: &mut Figures) -> anyhow::Result<()> {
+    let fsync = bare::fsync()?;
+    let task = engine::task_alone()?;
+    let again = bare::fsync()?;
+    let fsync = f64::midpoint(fsync, again);
+    figures.add(Figure::new("fsync_p50", "ms", fsync));
+    figures.add(
+        Figure::new("task_of_4_alone_p50", "ms", task)
+            .beside("five fsyncs", fsync * 5.0)
+            .at_most(1.1),
+    );
+    Ok(())
+}
+
+/// The peak of memory for large tasks, each in a process of its own, and for half as large ones.
+fn memory(figures: &mut Figures) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    for (shape, steps) in [("wide", 100_000), ("chain", 10_000)] {
+        let mut peaks = Vec::new();
+        for steps in [steps / 2, steps] {
+            let output = Command::new(&program)
+                .args(["--shape", shape, "--steps", &steps.to_string()])
+                .stderr(Stdio::inherit())
+                .output()?;
+            anyhow::ensure!(
+                output.status.success(),
+                "the {shape} of {steps} steps did not end well"
+            );
+            let ran: engine::Ran = serde_json::from_slice(&output.stdout)?;
+            figures.add(Figure::new(
+                &format!("{shape}_{steps}_peak_memory"),
+                "MB",
+                ran.peak_mb,
+            ));
+            figures.add(Figure::new(&format!("{shape}_{steps}_time"), "s", ran.seconds));
+            peaks.push(ran.peak_mb);
+        }
+        figures.add(
+            Figure::new(&format!("{shape}_growth"), "MB", peaks[1])
+                .beside("twice the half as large one", peaks[0] * 2.0)
+                .at_most(1.0),
+        );
+    }
+    Ok(())
+}
+
+/// How long `tasker --help` takes as a whole process.
+fn start_up(figures: &mut Figures) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--locked", "-p", "tasker-cli"])
+        .status()?;
+    anyhow::ensure!(built.success(), "`tasker` cannot be built");
+    let program = std::env::current_exe()?.with_file_name("tasker");
+    let times = (0..50)
+        .map(|_| {
+            let start = Instant::now();
+            let status = Command::new(&program)
+                .arg("--help")
+                .stdout(Stdio::null())
+                .status()?;
+            anyhow::ensure!(status.success(), "`tasker --help` failed");
+            Ok(start.elapsed())
+        })
+        .collect::<anyhow::Result<Vec<Duration>>>()?;
+    figures.add(
+        Figure::new("help_p50", "ms", median(&times))
+            .beside("the limit", 10.0)
+            .at_most(1.0),
+    );
+    Ok(())
+}
