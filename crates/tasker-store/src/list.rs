@@ -31,7 +31,14 @@ pub struct TaskFilter {
 impl Default for TaskFilter {
     /// Returns a filter that leaves nothing out, for the newest hundred.
     fn default() -> Self {
-        Self { states: Vec::new(), namespace: None, name: None, id_prefix: None, after: None, limit: 100 }
+        Self {
+            states: Vec::new(),
+            namespace: None,
+            name: None,
+            id_prefix: None,
+            after: None,
+            limit: 100,
+        }
     }
 }
 
@@ -103,9 +110,18 @@ ORDER BY t.key DESC LIMIT ?6";
 /// Returns the tasks that pass a filter, the newest first.
 pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
     let states = json(&filter.states);
-    let namespace = filter.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
+    let namespace = filter
+        .namespace
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let name = filter.name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let prefix = filter.id_prefix.as_deref().unwrap_or_default().replace('-', "").to_lowercase();
+    let prefix = filter
+        .id_prefix
+        .as_deref()
+        .unwrap_or_default()
+        .replace('-', "")
+        .to_lowercase();
     let before = match filter.after {
         Some(task) => key_of(connection, task)?,
         None => None,

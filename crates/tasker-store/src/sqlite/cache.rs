@@ -67,7 +67,11 @@ impl Cache {
         template: &Arc<Template>,
     ) -> QueryResult<Arc<Graph>> {
         const FIND: &str = "SELECT id FROM graphs WHERE digest = ?1";
-        if let Some(graph) = self.recent.iter().find(|graph| Arc::ptr_eq(&graph.template, template)) {
+        if let Some(graph) = self
+            .recent
+            .iter()
+            .find(|graph| Arc::ptr_eq(&graph.template, template))
+        {
             return Ok(Arc::clone(graph));
         }
         let body = canonical_json(&template.to_value());
@@ -78,7 +82,11 @@ impl Cache {
             None => self.write_graph(connection, template, &body, &digest)?,
         };
         let queues = queues_of(connection, id)?;
-        let graph = Arc::new(Graph { id, template: Arc::clone(template), queues });
+        let graph = Arc::new(Graph {
+            id,
+            template: Arc::clone(template),
+            queues,
+        });
         self.keep(&graph);
         if self.recent.len() >= 16 {
             self.recent.remove(0);
@@ -98,9 +106,9 @@ impl Cache {
              VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
         const STEPS: &str = "INSERT INTO graph_steps (graph, step, name, queue, parents, retryable, retry_limit) \
              SELECT ?1, k.key, k.value->>0, k.value->>1, k.value->>2, k.value->>3, k.value->>4 \
-             FROM json_each(?2) AS k";
+             FROM jsonb_each(?2) AS k";
         const EDGES: &str = "INSERT INTO graph_edges (graph, from_step, to_step) \
-             SELECT ?1, k.value->>0, k.value->>1 FROM json_each(?2) AS k";
+             SELECT ?1, k.value->>0, k.value->>1 FROM jsonb_each(?2) AS k";
         let namespace = template.namespace().to_string();
         let (name, version) = (template.name().to_string(), template.version().to_string());
         let binds = [
@@ -131,8 +139,7 @@ impl Cache {
         namespace: &str,
         handler: &str,
     ) -> QueryResult<i64> {
-        const INSERT: &str =
-            "INSERT INTO queues (namespace, handler) VALUES (?1, ?2) ON CONFLICT (namespace, handler) DO NOTHING";
+        const INSERT: &str = "INSERT INTO queues (namespace, handler) VALUES (?1, ?2) ON CONFLICT (namespace, handler) DO NOTHING";
         const SELECT: &str = "SELECT id FROM queues WHERE namespace = ?1 AND handler = ?2";
         let name = (namespace.to_owned(), handler.to_owned());
         if let Some(id) = self.queue_keys.get(&name) {
@@ -146,10 +153,7 @@ impl Cache {
     }
 
     /// Returns every queue, those among them that other processes added.
-    pub(super) fn queues(
-        &mut self,
-        connection: &mut SqliteConnection,
-    ) -> QueryResult<&BTreeMap<i64, Queue>> {
+    pub(super) fn queues(&mut self, connection: &mut SqliteConnection) -> QueryResult<&BTreeMap<i64, Queue>> {
         const SQL: &str = "SELECT id, namespace, handler FROM queues WHERE id > ?1";
         let last = self.queues.last_key_value().map_or(0, |(id, _)| *id);
         let rows = Statement::<(BigInt, Text, Text)>::new(SQL, &[Bind::Int(last)])
@@ -169,7 +173,11 @@ pub(super) fn read_graph(connection: &mut SqliteConnection, id: i64) -> QueryRes
     let row: (String,) = Statement::<(Text,)>::new(SQL, &[Bind::Int(id)]).get_result(connection)?;
     let template = serde_json::from_str::<Template>(&row.0)
         .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
-    Ok(Graph { id, template: Arc::new(template), queues: queues_of(connection, id)? })
+    Ok(Graph {
+        id,
+        template: Arc::new(template),
+        queues: queues_of(connection, id)?,
+    })
 }
 
 fn queues_of(connection: &mut SqliteConnection, id: i64) -> QueryResult<Vec<i64>> {

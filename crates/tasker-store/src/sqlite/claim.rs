@@ -35,7 +35,11 @@ impl Unit<'_> {
         match scope {
             Scope::All => Ok(Ok(None)),
             Scope::Task(task) => {
-                let new = self.created.keys().find(|key| self.task(**key).id == task).copied();
+                let new = self
+                    .created
+                    .keys()
+                    .find(|key| self.task(**key).id == task)
+                    .copied();
                 let key = match new {
                     Some(key) => Some(key),
                     None => key_of(self.connection, task)?,
@@ -48,13 +52,17 @@ impl Unit<'_> {
     /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
     /// A child that this unit made ready goes straight to the worker, without a place in the queue's table.
     pub(super) fn claim(&mut self, worker: WorkerId, want: &Want) -> Result<Vec<Claim>, Trouble> {
-        let Ok(scope) = self.scope(want.scope)? else { return Ok(Vec::new()) };
+        let Ok(scope) = self.scope(want.scope)? else {
+            return Ok(Vec::new());
+        };
         if want.limit == 0 {
             return Ok(Vec::new());
         }
         let accepted = self.accepted(want)?;
         let mut due = self.due(&accepted, scope, want.limit)?;
-        let Some(first) = self.first_served(&accepted, &due)? else { return Ok(Vec::new()) };
+        let Some(first) = self.first_served(&accepted, &due)? else {
+            return Ok(Vec::new());
+        };
         due.retain(|candidate| *candidate != first);
         due.truncate(want.limit as usize - 1);
         due.push(first);
@@ -69,24 +77,27 @@ impl Unit<'_> {
             if self.task(task).state == TaskState::Pending {
                 self.apply_to_task(task, TaskEvent::Start, actor, None, None)?;
             }
-            let note = Note { handler_version: Some(version.clone()), ..Note::default() };
+            let note = Note {
+                handler_version: Some(version.clone()),
+                ..Note::default()
+            };
             if self.apply((task, step), StepEvent::Start, actor, note).is_err() {
                 continue;
             }
             let (process, until) = (self.process, self.now.plus(want.lease));
-            self.step_mut((task, step)).lease = Some(LeaseRow { token: want.token, actor, process, until });
+            self.step_mut((task, step)).lease = Some(LeaseRow {
+                token: want.token,
+                actor,
+                process,
+                until,
+            });
             keys.push(((task, step), version));
         }
         self.claims_of(&keys)
     }
 
     /// Returns the first places of all queues, those that are due, in the order of claims.
-    fn due(
-        &mut self,
-        accepted: &Accepted,
-        scope: Option<i64>,
-        limit: u32,
-    ) -> QueryResult<Vec<Candidate>> {
+    fn due(&mut self, accepted: &Accepted, scope: Option<i64>, limit: u32) -> QueryResult<Vec<Candidate>> {
         const UNPARK: &str = "UPDATE ready_steps SET parked = 0 WHERE parked = 1 AND due_at <= ?1";
         const FIRST: &str = "SELECT rank, task, step FROM ready_steps WHERE queue = ?1 AND parked = 0 \
              AND (due_at IS NULL OR due_at <= ?2) ORDER BY rank, task, step LIMIT ?3";
@@ -106,9 +117,10 @@ impl Unit<'_> {
             };
             let rows = Statement::<(BigInt, BigInt, BigInt)>::new(sql, &binds)
                 .load::<(i64, i64, i64)>(self.connection)?;
-            due.extend(rows.into_iter().map(|(rank, task, step)| {
-                (rank, task, u32::try_from(step).unwrap_or(u32::MAX), *queue)
-            }));
+            due.extend(
+                rows.into_iter()
+                    .map(|(rank, task, step)| (rank, task, u32::try_from(step).unwrap_or(u32::MAX), *queue)),
+            );
         }
         // What this unit changed counts as it is now, not as the table has it.
         due.retain(|(_, task, step, _)| !self.steps.contains_key(&(*task, *step)));
@@ -165,10 +177,17 @@ impl Unit<'_> {
         let mut places = BTreeSet::new();
         for ((task, step), _) in keys {
             places.insert((*task, -1, "context"));
-            places.insert((*task, i64::from(*step), "checkpoint"));
+            // A step that runs for the first time has left nothing behind.
+            if self.step((*task, *step)).run > 1 {
+                places.insert((*task, i64::from(*step), "checkpoint"));
+            }
             places.insert((*task, i64::from(*step), "config"));
             let parents = self.template(*task).step(StepNo(*step)).depends_on();
-            places.extend(parents.iter().map(|parent| (*task, i64::from(parent.0), "result")));
+            places.extend(
+                parents
+                    .iter()
+                    .map(|parent| (*task, i64::from(parent.0), "result")),
+            );
         }
         let mut payloads = Payloads::new();
         let mut missing = Vec::new();
@@ -190,7 +209,10 @@ impl Unit<'_> {
             let claimed = tasks.entry(*key).or_insert_with(|| {
                 Arc::new(ClaimedTask {
                     template: Arc::clone(template),
-                    context: payloads.get(&(*key, -1, "context")).cloned().unwrap_or_else(Json::null),
+                    context: payloads
+                        .get(&(*key, -1, "context"))
+                        .cloned()
+                        .unwrap_or_else(Json::null),
                     correlation_id: task.correlation_id.clone(),
                 })
             });
@@ -210,11 +232,17 @@ impl Unit<'_> {
                 retry_limit: row.retry_limit,
                 parents: parents
                     .map(|parent| {
-                        (*parent, payloads.get(&(*key, i64::from(parent.0), "result")).cloned())
+                        (
+                            *parent,
+                            payloads.get(&(*key, i64::from(parent.0), "result")).cloned(),
+                        )
                     })
                     .collect(),
                 checkpoint: own("checkpoint"),
-                timeout: row.timeout_us.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros),
+                timeout: row
+                    .timeout_us
+                    .and_then(|us| u64::try_from(us).ok())
+                    .map(Duration::from_micros),
                 config: own("config"),
                 handler_version: version.clone(),
                 claimed_at: row.started_at.unwrap_or(self.now),
@@ -230,8 +258,9 @@ impl Unit<'_> {
              FROM leases AS l WHERE l.token = ?1 AND l.actor = ?2 ORDER BY l.task, l.step";
         let actor = self.actor(&Actor::Worker(worker))?;
         let binds = [Bind::Int(want.token.0), Bind::Int(actor)];
-        let rows = Statement::<(BigInt, BigInt, Nullable<Text>)>::new(HELD, &binds)
-            .load::<(i64, i64, Option<String>)>(self.connection)?;
+        let rows =
+            Statement::<(BigInt, BigInt, Nullable<Text>)>::new(HELD, &binds)
+                .load::<(i64, i64, Option<String>)>(self.connection)?;
         let keys: Vec<(StepKey, Version)> = rows
             .into_iter()
             .map(|(task, step, version)| {
@@ -243,8 +272,10 @@ impl Unit<'_> {
         self.load_tasks(keys.iter().map(|(key, _)| key.0))?;
         self.load_steps(keys.iter().map(|(key, _)| *key))?;
         // What this very request ended is no longer held.
-        let held: Vec<_> =
-            keys.into_iter().filter(|(key, _)| self.step(*key).state == StepState::InProgress).collect();
+        let held: Vec<_> = keys
+            .into_iter()
+            .filter(|(key, _)| self.step(*key).state == StepState::InProgress)
+            .collect();
         self.claims_of(&held)
     }
 
@@ -252,11 +283,19 @@ impl Unit<'_> {
     pub(super) fn next_due_in(&mut self, want: &Want) -> QueryResult<Option<Duration>> {
         const NEXT: &str = "SELECT due_at FROM ready_steps WHERE due_at > ?1 \
              AND queue IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR task = ?3) ORDER BY due_at LIMIT 1";
-        let Ok(scope) = self.scope(want.scope)? else { return Ok(None) };
+        let Ok(scope) = self.scope(want.scope)? else {
+            return Ok(None);
+        };
         let accepted = self.accepted(want)?;
         let queues = json(&accepted.keys().collect::<Vec<_>>());
-        let binds = [Bind::Int(self.now.as_micros()), Bind::Text(&queues), Bind::MaybeInt(scope)];
+        let binds = [
+            Bind::Int(self.now.as_micros()),
+            Bind::Text(&queues),
+            Bind::MaybeInt(scope),
+        ];
         let rows = Statement::<(BigInt,)>::new(NEXT, &binds).load::<(i64,)>(self.connection)?;
-        Ok(rows.first().map(|row| Timestamp::from_micros(row.0).since(self.now)))
+        Ok(rows
+            .first()
+            .map(|row| Timestamp::from_micros(row.0).since(self.now)))
     }
 }

@@ -18,10 +18,12 @@ pub(super) enum Mode {
     Read,
 }
 
-/// Opens a connection.
+/// Opens a connection. Nothing that is said here changes the file, which may be another program's.
 pub(super) fn open(path: &Path, settings: &Database, mode: Mode) -> Result<SqliteConnection, StoreError> {
     if mode == Mode::Write
-        && let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
+        && let Some(directory) = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty())
     {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::Unusable {
             store: path.display().to_string(),
@@ -31,7 +33,6 @@ pub(super) fn open(path: &Path, settings: &Database, mode: Mode) -> Result<Sqlit
     }
     let mut connection =
         SqliteConnection::establish(&address(path)?).map_err(|error| classify_opening(path, error))?;
-    // Another process may be writing while the journal's mode is set, so the wait comes first.
     let synchronous = match settings.synchronous {
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
@@ -39,11 +40,13 @@ pub(super) fn open(path: &Path, settings: &Database, mode: Mode) -> Result<Sqlit
     let wait = (settings.busy_timeout_seconds * 1_000.0).ceil();
     let query_only = if mode == Mode::Read { "ON" } else { "OFF" };
     let pragmas = format!(
-        "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+        "PRAGMA busy_timeout = {wait}; PRAGMA synchronous = {synchronous}; \
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; \
          PRAGMA mmap_size = 268435456; PRAGMA wal_autocheckpoint = 8000; PRAGMA query_only = {query_only};"
     );
-    connection.batch_execute(&pragmas).map_err(|error| classify(path, error))?;
+    connection
+        .batch_execute(&pragmas)
+        .map_err(|error| classify(path, error))?;
     Ok(connection)
 }
 

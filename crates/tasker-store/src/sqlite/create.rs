@@ -57,14 +57,17 @@ impl Unit<'_> {
 
     fn next_key(&mut self) -> QueryResult<i64> {
         const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
-        Ok(Statement::<(BigInt,)>::new(SQL, &[]).get_result::<(i64,)>(self.connection)?.0)
+        Ok(Statement::<(BigInt,)>::new(SQL, &[])
+            .get_result::<(i64,)>(self.connection)?
+            .0)
     }
 
     fn taken(&mut self, tasks: &[NewTask]) -> QueryResult<Taken> {
-        const IDS: &str = "SELECT t.id FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.id = unhex(k.value)";
+        const IDS: &str =
+            "SELECT t.id FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.id = unhex(k.value)";
         const IDENTITIES: &str = "SELECT t.id, t.identity FROM json_each(?1) AS k \
              CROSS JOIN tasks AS t ON t.identity = k.value";
-        const KEYS: &str = "SELECT t.id, t.request_digest, k.key FROM json_each(?1) AS k \
+        const KEYS: &str = "SELECT t.id, t.request_digest, k.key FROM jsonb_each(?1) AS k \
              CROSS JOIN tasks AS t ON t.namespace = k.value->>0 AND t.idempotency_key = k.value->>1";
         let mut taken = Taken::default();
         let ids = list_of(&tasks.iter().map(|task| hex(task.id)).collect::<Vec<_>>());
@@ -72,12 +75,18 @@ impl Unit<'_> {
             Statement::<(Binary,)>::new(IDS, &[Bind::Text(&ids)]).load::<(Vec<u8>,)>(self.connection)?;
         taken.ids.extend(rows.iter().map(|row| task_id(&row.0)));
         let identities = list_of(&tasks.iter().map(|task| &task.identity).collect::<Vec<_>>());
-        let rows = Statement::<(Binary, Text)>::new(IDENTITIES, &[Bind::Text(&identities)])
-            .load::<(Vec<u8>, String)>(self.connection)?;
-        taken.identities.extend(rows.into_iter().map(|(id, identity)| (identity, task_id(&id))));
+        let rows =
+            Statement::<(Binary, Text)>::new(IDENTITIES, &[Bind::Text(&identities)])
+                .load::<(Vec<u8>, String)>(self.connection)?;
+        taken
+            .identities
+            .extend(rows.into_iter().map(|(id, identity)| (identity, task_id(&id))));
         // An identity may also be the id of a task, whose identity the table leaves out.
-        let named: Vec<TaskId> =
-            tasks.iter().filter_map(identity).filter_map(|identity| identity.parse().ok()).collect();
+        let named: Vec<TaskId> = tasks
+            .iter()
+            .filter_map(identity)
+            .filter_map(|identity| identity.parse().ok())
+            .collect();
         for other in named {
             if super::rows::key_of(self.connection, other)?.is_some() {
                 taken.identities.insert(other.to_string(), other);
@@ -90,7 +99,9 @@ impl Unit<'_> {
                 .load::<(Vec<u8>, Option<String>, i64)>(self.connection)?;
             for (id, digest, index) in rows {
                 if let Some(key) = usize::try_from(index).ok().and_then(|index| keys.get(index)) {
-                    taken.keys.insert(key.clone(), (task_id(&id), digest.unwrap_or_default()));
+                    taken
+                        .keys
+                        .insert(key.clone(), (task_id(&id), digest.unwrap_or_default()));
                 }
             }
         }
@@ -127,7 +138,13 @@ impl Unit<'_> {
             parent: task.parent,
             start_at: task.start_at,
         };
-        self.tasks.insert(key, Tracked { before: None, now: row });
+        self.tasks.insert(
+            key,
+            Tracked {
+                before: None,
+                now: row,
+            },
+        );
         self.created.insert(key, new);
         self.payloads.insert((key, -1, "context"), Some(task.context));
         self.touched.insert(key);
@@ -153,7 +170,7 @@ impl Unit<'_> {
                 unmet_parents, queue, next_retry_at) \
              SELECT k.value->>0, g.step, 'pending', 0, 0, g.retry_limit, g.retryable, 0, g.parents, g.queue, \
                 CASE WHEN g.parents = 0 THEN k.value->>2 END \
-             FROM json_each(?1) AS k CROSS JOIN graph_steps AS g ON g.graph = k.value->>1";
+             FROM jsonb_each(?1) AS k CROSS JOIN graph_steps AS g ON g.graph = k.value->>1";
         if self.created.is_empty() {
             return Ok(());
         }
@@ -179,7 +196,13 @@ impl Unit<'_> {
                         lease: None,
                     };
                     let place = (*key, u32::try_from(number).unwrap_or(u32::MAX));
-                    self.steps.insert(place, Tracked { before: Some(row.clone()), now: row });
+                    self.steps.insert(
+                        place,
+                        Tracked {
+                            before: Some(row.clone()),
+                            now: row,
+                        },
+                    );
                 }
             }
         }
@@ -193,7 +216,18 @@ impl Unit<'_> {
         for step in steps {
             let metadata = Some(Json::from(&json!({ "bypassed": true })));
             // A fresh step is pending, and a pending step can be resolved.
-            if self.apply(*step, StepEvent::Resolve, actor, Note { metadata, ..Note::default() }).is_ok() {
+            if self
+                .apply(
+                    *step,
+                    StepEvent::Resolve,
+                    actor,
+                    Note {
+                        metadata,
+                        ..Note::default()
+                    },
+                )
+                .is_ok()
+            {
                 self.tell_children(&[*step])?;
             }
         }
@@ -218,8 +252,15 @@ impl Taken {
             return Some(Created::New(task.id));
         }
         if let Some((other, digest)) = key(task).and_then(|key| self.keys.get(&key)) {
-            let same = task.idempotency.as_ref().is_some_and(|idempotency| idempotency.digest == *digest);
-            return Some(if same { Created::Repeated(*other) } else { Created::KeyReused(*other) });
+            let same = task
+                .idempotency
+                .as_ref()
+                .is_some_and(|idempotency| idempotency.digest == *digest);
+            return Some(if same {
+                Created::Repeated(*other)
+            } else {
+                Created::KeyReused(*other)
+            });
         }
         if let Some(other) = self.identities.get(&task.identity) {
             return Some(Created::Duplicate(*other));

@@ -5,7 +5,8 @@ use std::path::Path;
 use diesel::result::{ConnectionError, Error};
 use tasker_engine::{BoxError, StoreError};
 
-const NO_DATABASE: &str = "name another file with `database.url` or `--data-dir`, or restore this one from a copy";
+const NO_DATABASE: &str =
+    "name another file with `database.url` or `--data-dir`, or restore this one from a copy";
 
 /// Returns what an error of a statement means.
 pub(super) fn classify(store: &Path, error: Error) -> StoreError {
@@ -25,18 +26,39 @@ fn by_message(store: &Path, problem: String, source: BoxError) -> StoreError {
         StoreError::Unavailable { store, source }
     } else if says(&["disk is full"]) {
         let advice = "make room on its disk and try again; nothing was changed";
-        StoreError::NotWritable { store, problem, advice }
+        StoreError::NotWritable {
+            store,
+            problem,
+            advice,
+        }
     } else if says(&["readonly database", "read-only", "Permission denied"]) {
         let advice = "give this user the right to write to the file and its directory; nothing was changed";
-        StoreError::NotWritable { store, problem, advice }
+        StoreError::NotWritable {
+            store,
+            problem,
+            advice,
+        }
     } else if says(&["disk I/O error"]) {
         let advice = "look at the disk; nothing was changed";
-        StoreError::NotWritable { store, problem, advice }
+        StoreError::NotWritable {
+            store,
+            problem,
+            advice,
+        }
     } else if says(&["unable to open database file", "Unable to open"]) {
-        let advice = "name a file in a directory that this user may write to, with `database.url` or `--data-dir`";
-        StoreError::Unusable { store, problem, advice }
+        let advice =
+            "name a file in a directory that this user may write to, with `database.url` or `--data-dir`";
+        StoreError::Unusable {
+            store,
+            problem,
+            advice,
+        }
     } else if says(&["file is not a database", "malformed", "file is encrypted"]) {
-        StoreError::Unusable { store, problem, advice: NO_DATABASE }
+        StoreError::Unusable {
+            store,
+            problem,
+            advice: NO_DATABASE,
+        }
     } else {
         StoreError::Internal { store, source }
     }
@@ -65,8 +87,14 @@ mod tests {
 
     #[test]
     fn a_locked_file_may_be_free_later() {
-        means("database is locked", "the store `tasks.db` is not available: database is locked");
-        let error = Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("database is locked".to_owned()));
+        means(
+            "database is locked",
+            "the store `tasks.db` is not available: database is locked",
+        );
+        let error = Error::DatabaseError(
+            DatabaseErrorKind::Unknown,
+            Box::new("database is locked".to_owned()),
+        );
         assert!(classify(Path::new("tasks.db"), error).is_transient());
     }
 

@@ -28,7 +28,7 @@ SELECT value->>0, unhex(value->>1), value->>2, value->>3, value->>4, value->>5, 
     value->>9, value->>10, value->>11, unhex(value->>12), value->>13, \
     (SELECT coalesce(parent.root_task, parent.id) FROM tasks AS parent WHERE parent.id = unhex(value->>12)), \
     ?2, value->>14, value->>15, value->>16, value->>17, value->>18 \
-FROM json_each(?1)";
+FROM jsonb_each(?1)";
 
 const UPDATE_TASKS: &str = "\
 UPDATE tasks SET state = u.state, failure = u.failure, priority = u.priority, live_steps = u.live_steps, \
@@ -36,7 +36,7 @@ UPDATE tasks SET state = u.state, failure = u.failure, priority = u.priority, li
     next_check_at = u.next_check_at \
 FROM (SELECT value->>0 AS key, value->>1 AS state, value->>2 AS failure, value->>3 AS priority, \
     value->>4 AS live_steps, value->>5 AS started_at, value->>6 AS finished_at, value->>7 AS deadline_at, \
-    value->>8 AS next_check_at FROM json_each(?1)) AS u \
+    value->>8 AS next_check_at FROM jsonb_each(?1)) AS u \
 WHERE tasks.key = u.key";
 
 const UPSERT_STEPS: &str = "\
@@ -44,7 +44,7 @@ INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, per
     next_retry_at, started_at, finished_at, timeout_us) \
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
     value->>9, value->>10, value->>11, value->>12, value->>13 \
-FROM json_each(?1) WHERE true \
+FROM jsonb_each(?1) WHERE true \
 ON CONFLICT (task, step) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, run = excluded.run, \
     retry_limit = excluded.retry_limit, permanent = excluded.permanent, unmet_parents = excluded.unmet_parents, \
     next_retry_at = excluded.next_retry_at, started_at = excluded.started_at, \
@@ -53,32 +53,32 @@ ON CONFLICT (task, step) DO UPDATE SET state = excluded.state, attempts = exclud
 const DELETE_READY: &str = "\
 DELETE FROM ready_steps WHERE (queue, parked, rank, task, step) IN \
     (SELECT value->>0, p.parked, value->>1, value->>2, value->>3 \
-    FROM json_each(?1) CROSS JOIN (SELECT 0 AS parked UNION ALL SELECT 1) AS p)";
+    FROM jsonb_each(?1) CROSS JOIN (SELECT 0 AS parked UNION ALL SELECT 1) AS p)";
 
 const INSERT_READY: &str = "\
 INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM json_each(?1)";
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each(?1)";
 
 const DELETE_LEASES: &str = "\
-DELETE FROM leases WHERE (task, step) IN (SELECT value->>0, value->>1 FROM json_each(?1))";
+DELETE FROM leases WHERE (task, step) IN (SELECT value->>0, value->>1 FROM jsonb_each(?1))";
 
 const UPSERT_LEASES: &str = "\
 INSERT OR REPLACE INTO leases (task, step, run, token, actor, process, until) \
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?1)";
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM jsonb_each(?1)";
 
 const DELETE_PAYLOADS: &str = "\
-DELETE FROM payloads WHERE (task, step, kind) IN (SELECT value->>0, value->>1, value->>2 FROM json_each(?1))";
+DELETE FROM payloads WHERE (task, step, kind) IN (SELECT value->>0, value->>1, value->>2 FROM jsonb_each(?1))";
 
 const UPSERT_PAYLOADS: &str = "\
 INSERT OR REPLACE INTO payloads (task, step, kind, body) \
-SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?1)";
+SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?1)";
 
 const INSERT_TRANSITIONS: &str = "\
 INSERT INTO transitions (task, step, event, from_state, to_state, at, actor, run, attempt, handler_version, ran_us, \
     metadata) \
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, ?2, value->>5, value->>6, value->>7, value->>8, \
     value->>9, value->>10 \
-FROM json_each(?1)";
+FROM jsonb_each(?1)";
 
 const COUNTS: &str = "\
 SELECT s.task, count(*), sum(s.state IN ('complete', 'resolved_manually')) \
@@ -96,7 +96,10 @@ struct Place {
 }
 
 fn place(row: &StepRow, active: bool, priority: i16) -> Option<Place> {
-    row.queued(active).then(|| Place { rank: priority.saturating_neg(), due_at: row.next_retry_at })
+    row.queued(active).then(|| Place {
+        rank: priority.saturating_neg(),
+        due_at: row.next_retry_at,
+    })
 }
 
 impl Unit<'_> {
@@ -105,8 +108,10 @@ impl Unit<'_> {
         let list = json(tasks);
         let rows = Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, &[Bind::Text(&list)])
             .load::<(i64, i64, i64)>(self.connection)?;
-        let mut counts: BTreeMap<i64, Counts> =
-            rows.into_iter().map(|(task, steps, done)| (task, Counts { steps, done })).collect();
+        let mut counts: BTreeMap<i64, Counts> = rows
+            .into_iter()
+            .map(|(task, steps, done)| (task, Counts { steps, done }))
+            .collect();
         for (key, row) in &self.steps {
             if let (Some(counts), Some(before)) = (counts.get_mut(&key.0), &row.before) {
                 counts.done += i64::from(row.now.state.is_done()) - i64::from(before.state.is_done());
@@ -136,10 +141,20 @@ impl Unit<'_> {
             let (deadline, check) = (micros(now.deadline_at), micros(now.next_check_at));
             if let Some(new) = self.created.get(key) {
                 let namespace = new.idempotency.as_ref().map(|_| now.graph.template.namespace());
-                let (parent, parent_step) =
-                    new.parent.map_or((None, None), |(task, step)| (Some(hex(task)), Some(step.0)));
+                let (parent, parent_step) = new
+                    .parent
+                    .map_or((None, None), |(task, step)| (Some(hex(task)), Some(step.0)));
                 inserts.push((
-                    (key, hex(now.id), now.graph.id, state, failure, now.priority, now.live_steps, &new.identity),
+                    (
+                        key,
+                        hex(now.id),
+                        now.graph.id,
+                        state,
+                        failure,
+                        now.priority,
+                        now.live_steps,
+                        &new.identity,
+                    ),
                     namespace,
                     new.idempotency.as_ref().map(|idempotency| &idempotency.key),
                     new.idempotency.as_ref().map(|idempotency| &idempotency.digest),
@@ -157,7 +172,17 @@ impl Unit<'_> {
                     || before.next_check_at != now.next_check_at
             }) {
                 let live = now.live_steps;
-                updates.push((key, state, failure, now.priority, live, started, finished, deadline, check));
+                updates.push((
+                    key,
+                    state,
+                    failure,
+                    now.priority,
+                    live,
+                    started,
+                    finished,
+                    deadline,
+                    check,
+                ));
             }
         }
         if !inserts.is_empty() {
@@ -172,7 +197,13 @@ impl Unit<'_> {
     fn flush_steps(&mut self) -> QueryResult<()> {
         let changed = self.steps.iter().filter(|(_, row)| {
             row.before.as_ref().is_none_or(|before| {
-                StepRow { lease: None, ..before.clone() } != StepRow { lease: None, ..row.now.clone() }
+                StepRow {
+                    lease: None,
+                    ..before.clone()
+                } != StepRow {
+                    lease: None,
+                    ..row.now.clone()
+                }
             })
         });
         let rows: Vec<_> = changed

@@ -35,7 +35,10 @@ impl Unit<'_> {
     }
 
     fn carry_out(&mut self, key: i64, intervention: &Intervention, actor: i64) -> Result<(), Trouble> {
-        let reason = intervention.reason.as_ref().map(|reason| Json::from(&json!({ "reason": reason })));
+        let reason = intervention
+            .reason
+            .as_ref()
+            .map(|reason| Json::from(&json!({ "reason": reason })));
         match &intervention.demand {
             Demand::CancelTask => self.end_task(key, TaskEvent::Cancel, actor, reason),
             Demand::ResolveTask => self.end_task(key, TaskEvent::Resolve, actor, reason),
@@ -48,14 +51,19 @@ impl Unit<'_> {
             }
             Demand::ResolveStep(step, result) => {
                 self.step_event((key, step.0), StepEvent::Resolve, actor, reason)?;
-                self.payloads.insert((key, i64::from(step.0), "result"), result.clone());
+                self.payloads
+                    .insert((key, i64::from(step.0), "result"), result.clone());
                 self.tell_children(&[(key, step.0)])?;
                 self.resume_if_possible(key, actor)
             }
             Demand::SetRetryLimit(step, limit) => {
                 if *limit == 0 {
                     let value = limit.to_string();
-                    let refused = StoreError::Rejected { what: "the retry limit", value, must: "at least 1" };
+                    let refused = StoreError::Rejected {
+                        what: "the retry limit",
+                        value,
+                        must: "at least 1",
+                    };
                     return Err(refused.into());
                 }
                 self.setting((key, step.0), actor, json!({ "retry_limit": limit }))?;
@@ -65,14 +73,14 @@ impl Unit<'_> {
             Demand::SetTimeout(step, timeout) => {
                 let seconds = timeout.map(|timeout| timeout.as_secs_f64());
                 self.setting((key, step.0), actor, json!({ "timeout_seconds": seconds }))?;
-                let micros =
-                    timeout.map(|timeout| i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX));
+                let micros = timeout.map(|timeout| i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX));
                 self.step_mut((key, step.0)).timeout_us = micros;
                 Ok(())
             }
             Demand::SetConfig(step, config) => {
                 self.setting((key, step.0), actor, json!({ "config": config }))?;
-                self.payloads.insert((key, i64::from(step.0), "config"), Some(config.clone()));
+                self.payloads
+                    .insert((key, i64::from(step.0), "config"), Some(config.clone()));
                 Ok(())
             }
             Demand::SetPriority(priority) => {
@@ -93,7 +101,10 @@ impl Unit<'_> {
         if self.steps.contains_key(&key) {
             return Ok(());
         }
-        Err(StoreError::UnknownStep { task: self.task(key.0).id, step: StepNo(key.1) })
+        Err(StoreError::UnknownStep {
+            task: self.task(key.0).id,
+            step: StepNo(key.1),
+        })
     }
 
     fn step_event(
@@ -106,8 +117,16 @@ impl Unit<'_> {
         self.known(key)?;
         let running = self.step(key).state == StepState::InProgress;
         let (task, step) = (self.task(key.0).id, StepNo(key.1));
-        self.apply(key, event, actor, Note { metadata, ..Note::default() })
-            .map_err(|source| StoreError::IllegalStep { task, step, source })?;
+        self.apply(
+            key,
+            event,
+            actor,
+            Note {
+                metadata,
+                ..Note::default()
+            },
+        )
+        .map_err(|source| StoreError::IllegalStep { task, step, source })?;
         self.woken |= running;
         Ok(())
     }
@@ -117,7 +136,11 @@ impl Unit<'_> {
         self.known(key)?;
         if self.step(key).state == StepState::InProgress {
             let task = self.task(key.0).id;
-            return Err(StoreError::StepInProgress { task, step: StepNo(key.1) }.into());
+            return Err(StoreError::StepInProgress {
+                task,
+                step: StepNo(key.1),
+            }
+            .into());
         }
         self.note_setting(key.0, Some(key.1), actor, &what);
         Ok(())
@@ -208,7 +231,13 @@ impl Unit<'_> {
     }
 
     fn illegal_resume(&self, key: i64, state: TaskState) -> StoreError {
-        let source = IllegalTaskTransition { state, event: TaskEvent::Resume };
-        StoreError::IllegalTask { task: self.task(key).id, source }
+        let source = IllegalTaskTransition {
+            state,
+            event: TaskEvent::Resume,
+        };
+        StoreError::IllegalTask {
+            task: self.task(key).id,
+            source,
+        }
     }
 }

@@ -33,9 +33,18 @@ impl ProcessLock {
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}-{random:x}", std::process::id());
         let path = directory.join(&name);
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).map_err(refused)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(&path)
+            .map_err(refused)?;
         file.lock().map_err(refused)?;
-        Ok(Self { name, path, _file: file })
+        Ok(Self {
+            name,
+            path,
+            _file: file,
+        })
     }
 
     /// Returns the name by which the database knows this store.
@@ -69,8 +78,12 @@ pub(super) fn dead(database: &Path, name: &str) -> bool {
 
 /// Tells whether some process has the file open.
 pub(super) fn anyone_lives(database: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(directory(database)) else { return false };
-    entries.flatten().any(|entry| !dead(database, &entry.file_name().to_string_lossy()))
+    let Ok(entries) = std::fs::read_dir(directory(database)) else {
+        return false;
+    };
+    entries
+        .flatten()
+        .any(|entry| !dead(database, &entry.file_name().to_string_lossy()))
 }
 
 fn directory(database: &Path) -> PathBuf {

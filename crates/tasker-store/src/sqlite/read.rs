@@ -23,8 +23,15 @@ type MoreSql = (
     Nullable<BigInt>,
 );
 
-type MoreTuple =
-    (Option<String>, Option<String>, Option<String>, Option<Vec<u8>>, Option<i64>, i64, Option<i64>);
+type MoreTuple = (
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    i64,
+    Option<i64>,
+);
 
 /// Returns a task and its steps at one moment.
 pub(super) fn snapshot(
@@ -35,14 +42,20 @@ pub(super) fn snapshot(
     const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at \
          FROM tasks WHERE key = ?1";
     const POSITION: &str = "SELECT coalesce(max(position), 0) FROM transitions";
-    let Some(key) = key_of(connection, task)? else { return Ok(None) };
+    let Some(key) = key_of(connection, task)? else {
+        return Ok(None);
+    };
     let mut tasks = load_tasks(connection, &[key], &mut |connection, id| {
         read_graph(connection, id).map(std::sync::Arc::new)
     })?;
-    let Some((_, row)) = tasks.pop() else { return Ok(None) };
+    let Some((_, row)) = tasks.pop() else {
+        return Ok(None);
+    };
     let more: MoreTuple = Statement::<MoreSql>::new(MORE, &[Bind::Int(key)]).get_result(connection)?;
     let position: (i64,) = Statement::<(BigInt,)>::new(POSITION, &[]).get_result(connection)?;
-    let context = load_payloads(connection, &[(key, -1, "context")])?.into_values().next();
+    let context = load_payloads(connection, &[(key, -1, "context")])?
+        .into_values()
+        .next();
     let failures = load_kind(connection, key, "failure")?;
     let workers = workers(connection, key)?;
     let active = row.state.is_active();
@@ -60,7 +73,10 @@ pub(super) fn snapshot(
         state: row.state,
         failure: row.failure,
         context: context.unwrap_or_else(Json::null),
-        origin: more.2.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        origin: more
+            .2
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
         identity: more.0.unwrap_or_else(|| row.id.to_string()),
         idempotency_key: more.1,
         priority: row.priority,
@@ -73,15 +89,19 @@ pub(super) fn snapshot(
         next_check_at: row.next_check_at,
         live_steps: u32::try_from(row.live_steps).unwrap_or_default(),
     };
-    Ok(Some(Snapshot { task: record, steps, position: Position(position.0), taken_at: now }))
+    Ok(Some(Snapshot {
+        task: record,
+        steps,
+        position: Position(position.0),
+        taken_at: now,
+    }))
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.
 fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str =
         "SELECT DISTINCT a.id, a.name FROM leases AS l JOIN actors AS a ON a.id = l.actor WHERE l.task = ?1";
-    let rows =
-        Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(task)]).load::<(i64, String)>(connection)?;
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(task)]).load::<(i64, String)>(connection)?;
     let worker = |(id, name): (i64, String)| match name.parse() {
         Ok(Actor::Worker(worker)) => Some((id, worker)),
         _ => None,
@@ -91,9 +111,14 @@ fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap
 
 /// Returns the results of a task's steps that have one.
 pub(super) fn results(connection: &mut SqliteConnection, task: TaskId) -> QueryResult<Vec<(StepNo, Json)>> {
-    let Some(key) = key_of(connection, task)? else { return Ok(Vec::new()) };
+    let Some(key) = key_of(connection, task)? else {
+        return Ok(Vec::new());
+    };
     let results = load_kind(connection, key, "result")?;
-    Ok(results.into_iter().map(|(step, result)| (StepNo(step), result)).collect())
+    Ok(results
+        .into_iter()
+        .map(|(step, result)| (StepNo(step), result))
+        .collect())
 }
 
 type EntrySql = (
@@ -148,7 +173,9 @@ pub(super) fn history(
     limit: u32,
 ) -> QueryResult<Vec<Transition>> {
     const SQL: &str = entries!("t.position > ?1 AND t.task = ?3");
-    let Some(key) = key_of(connection, task)? else { return Ok(Vec::new()) };
+    let Some(key) = key_of(connection, task)? else {
+        return Ok(Vec::new());
+    };
     let binds = [Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(key)];
     let rows = Statement::<EntrySql>::new(SQL, &binds).load::<EntryTuple>(connection)?;
     rows.into_iter().map(transition).collect()
@@ -168,7 +195,10 @@ pub(super) fn events(
 
 fn transition(row: EntryTuple) -> QueryResult<Transition> {
     let change = change(&row).ok_or_else(|| {
-        let text = format!("the history entry at position {} makes no sense: `{}`", row.0, row.3);
+        let text = format!(
+            "the history entry at position {} makes no sense: `{}`",
+            row.0, row.3
+        );
         diesel::result::Error::DeserializationError(text.into())
     })?;
     Ok(Transition {
@@ -188,7 +218,12 @@ fn change(row: &EntryTuple) -> Option<Change> {
     match row.3.as_str() {
         "created" => return Some(Change::Created),
         "setting" => return Some(Change::Setting { step }),
-        "late_outcome" => return Some(Change::LateOutcome { step: step?, run: run? }),
+        "late_outcome" => {
+            return Some(Change::LateOutcome {
+                step: step?,
+                run: run?,
+            });
+        }
         _ => {}
     }
     let (from, to) = (row.4.as_deref()?, row.5.as_deref()?);

@@ -9,7 +9,8 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use tasker_engine::{FailureReason, HeldLease, Json, Origin, StepRecord, Template};
 use tasker_types::{
-    HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp, WorkerId,
+    HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
+    WorkerId,
 };
 
 use super::statement::{Bind, Statement};
@@ -84,7 +85,10 @@ impl StepRow {
             retryable: self.retryable,
             permanent: self.permanent,
             unmet_parents: self.unmet_parents,
-            due_in: self.next_retry_at.filter(|due| *due > now).map(|due| due.since(now)),
+            due_in: self
+                .next_retry_at
+                .filter(|due| *due > now)
+                .map(|due| due.since(now)),
         }
     }
 
@@ -117,10 +121,11 @@ impl StepRow {
             unmet_parents: self.unmet_parents,
             next_retry_at: self.next_retry_at,
             queued,
-            lease: self
-                .lease
-                .zip(worker)
-                .map(|(lease, worker)| HeldLease { worker, token: lease.token, until: lease.until }),
+            lease: self.lease.zip(worker).map(|(lease, worker)| HeldLease {
+                worker,
+                token: lease.token,
+                until: lease.until,
+            }),
             started_at: self.started_at,
             finished_at: self.finished_at,
             failure: failure.and_then(|json| json.to().ok()),
@@ -183,9 +188,12 @@ type StepTuple = (
 
 fn step_row(row: StepTuple) -> (StepKey, StepRow) {
     let lease = match (row.13, row.14, row.15, row.16) {
-        (Some(token), Some(actor), Some(process), Some(until)) => {
-            Some(LeaseRow { token: LeaseToken(token), actor, process, until: Timestamp::from_micros(until) })
-        }
+        (Some(token), Some(actor), Some(process), Some(until)) => Some(LeaseRow {
+            token: LeaseToken(token),
+            actor,
+            process,
+            until: Timestamp::from_micros(until),
+        }),
         _ => None,
     };
     let step = StepRow {
@@ -222,7 +230,7 @@ pub(crate) fn load_steps(
     keys: &[StepKey],
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
     const SQL: &str = step_columns!(
-        "FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.task = k.value->>0 AND s.step = k.value->>1 \
+        "FROM jsonb_each(?1) AS k CROSS JOIN steps AS s ON s.task = k.value->>0 AND s.step = k.value->>1 \
          LEFT JOIN leases AS l ON l.task = s.task AND l.step = s.step"
     );
     if keys.is_empty() {
@@ -332,7 +340,7 @@ pub(crate) fn load_payloads(
     connection: &mut SqliteConnection,
     places: &[(i64, i64, &'static str)],
 ) -> QueryResult<Payloads> {
-    const SQL: &str = "SELECT k.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p \
+    const SQL: &str = "SELECT k.key, p.body FROM jsonb_each(?1) AS k CROSS JOIN payloads AS p \
          ON p.task = k.value->>0 AND p.step = k.value->>1 AND p.kind = k.value->>2";
     if places.is_empty() {
         return Ok(Payloads::new());
@@ -353,10 +361,14 @@ pub(crate) fn load_kind(
     task: i64,
     kind: &'static str,
 ) -> QueryResult<BTreeMap<u32, Json>> {
-    const SQL: &str = "SELECT step, body FROM payloads WHERE task = ?1 AND kind = ?2 AND step >= 0 ORDER BY step";
+    const SQL: &str =
+        "SELECT step, body FROM payloads WHERE task = ?1 AND kind = ?2 AND step >= 0 ORDER BY step";
     let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(task), Bind::Text(kind)])
         .load::<(i64, String)>(connection)?;
-    Ok(rows.into_iter().map(|(step, body)| (small(step), Json::from_stored(body))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(step, body)| (small(step), Json::from_stored(body)))
+        .collect())
 }
 
 /// Returns the JSON text of a list of values that serialize.

@@ -30,7 +30,11 @@ pub(crate) struct Statement<'a, Row> {
 impl<'a, Row> Statement<'a, Row> {
     /// Returns a statement; the binds are in the order of the placeholders `?1`, `?2`, …
     pub(crate) fn new(sql: &'static str, binds: &'a [Bind<'a>]) -> Self {
-        Self { sql, binds, row: PhantomData }
+        Self {
+            sql,
+            binds,
+            row: PhantomData,
+        }
     }
 }
 

@@ -42,7 +42,10 @@ impl Unit<'_> {
     }
 
     /// Finds the steps that leases name, and loads them; `None` for one that is not there.
-    fn places<'l>(&mut self, leases: impl Iterator<Item = &'l Lease> + Clone) -> QueryResult<Vec<Option<StepKey>>> {
+    fn places<'l>(
+        &mut self,
+        leases: impl Iterator<Item = &'l Lease> + Clone,
+    ) -> QueryResult<Vec<Option<StepKey>>> {
         self.load_tasks(leases.clone().map(|lease| lease.task_key))?;
         self.load_steps(leases.clone().map(|lease| (lease.task_key, lease.step.0)))?;
         let mut moved: BTreeMap<TaskId, Option<i64>> = BTreeMap::new();
@@ -72,7 +75,9 @@ impl Unit<'_> {
     fn holds(&self, place: StepKey, lease: &Lease) -> bool {
         let row = self.step(place);
         row.run == lease.run.0
-            && row.lease.is_some_and(|held| held.token == lease.token && held.until >= self.now)
+            && row
+                .lease
+                .is_some_and(|held| held.token == lease.token && held.until >= self.now)
     }
 
     fn record(
@@ -85,9 +90,15 @@ impl Unit<'_> {
         if !self.holds(place, &outcome.lease) {
             return self.record_late(actor, place, &outcome);
         }
-        let ran_us = outcome.ran_for.map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
+        let ran_us = outcome
+            .ran_for
+            .map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
         let (task, step) = (place.0, i64::from(place.1));
-        let note = |metadata| Note { handler_version: None, ran_us, metadata };
+        let note = |metadata| Note {
+            handler_version: None,
+            ran_us,
+            metadata,
+        };
         // Every end is legal for a step that is held, since such a step is in progress.
         let legal = match outcome.end {
             End::Succeed { result } => {
@@ -121,10 +132,15 @@ impl Unit<'_> {
 
     /// Deals with an outcome whose lease is over.
     fn record_late(&mut self, actor: i64, place: StepKey, outcome: &Outcome) -> QueryResult<Receipt> {
-        const ENTRIES: &str = "SELECT event FROM transitions WHERE task = ?1 AND step = ?2 AND run = ?3 AND actor = ?4";
+        const ENTRIES: &str =
+            "SELECT event FROM transitions WHERE task = ?1 AND step = ?2 AND run = ?3 AND actor = ?4";
         let run = outcome.lease.run.0;
-        let binds =
-            [Bind::Int(place.0), Bind::Int(i64::from(place.1)), Bind::Int(i64::from(run)), Bind::Int(actor)];
+        let binds = [
+            Bind::Int(place.0),
+            Bind::Int(i64::from(place.1)),
+            Bind::Int(i64::from(run)),
+            Bind::Int(actor),
+        ];
         let rows = Statement::<(Text,)>::new(ENTRIES, &binds).load::<(String,)>(self.connection)?;
         let mut events: Vec<String> = rows.into_iter().map(|row| row.0).collect();
         let own = self.entries.iter().filter(|entry| {
@@ -134,7 +150,10 @@ impl Unit<'_> {
                 && entry.actor == actor
         });
         events.extend(own.map(|entry| entry.event.to_owned()));
-        if events.iter().any(|event| event != "start" && event != "late_outcome") {
+        if events
+            .iter()
+            .any(|event| event != "start" && event != "late_outcome")
+        {
             return Ok(Receipt::Recorded);
         }
         let row = self.step(place);

@@ -109,23 +109,42 @@ impl<'c> Unit<'c> {
 impl Unit<'_> {
     /// Loads tasks that are not loaded yet.
     pub(super) fn load_tasks(&mut self, keys: impl IntoIterator<Item = i64>) -> QueryResult<()> {
-        let missing: BTreeSet<i64> = keys.into_iter().filter(|key| !self.tasks.contains_key(key)).collect();
+        let missing: BTreeSet<i64> = keys
+            .into_iter()
+            .filter(|key| !self.tasks.contains_key(key))
+            .collect();
         let missing: Vec<i64> = missing.into_iter().collect();
         let cache = &mut *self.cache;
-        let rows = load_tasks(self.connection, &missing, &mut |connection, id| cache.graph(connection, id))?;
+        let rows = load_tasks(self.connection, &missing, &mut |connection, id| {
+            cache.graph(connection, id)
+        })?;
         for (key, row) in rows {
-            self.tasks.insert(key, Tracked { before: Some(row.clone()), now: row });
+            self.tasks.insert(
+                key,
+                Tracked {
+                    before: Some(row.clone()),
+                    now: row,
+                },
+            );
         }
         Ok(())
     }
 
     /// Loads steps that are not loaded yet.
     pub(super) fn load_steps(&mut self, keys: impl IntoIterator<Item = StepKey>) -> QueryResult<()> {
-        let missing: BTreeSet<StepKey> =
-            keys.into_iter().filter(|key| !self.steps.contains_key(key)).collect();
+        let missing: BTreeSet<StepKey> = keys
+            .into_iter()
+            .filter(|key| !self.steps.contains_key(key))
+            .collect();
         let missing: Vec<StepKey> = missing.into_iter().collect();
         for (key, row) in load_steps(self.connection, &missing)? {
-            self.steps.insert(key, Tracked { before: Some(row.clone()), now: row });
+            self.steps.insert(
+                key,
+                Tracked {
+                    before: Some(row.clone()),
+                    now: row,
+                },
+            );
         }
         Ok(())
     }
@@ -133,7 +152,10 @@ impl Unit<'_> {
     /// Loads all steps of a task.
     pub(super) fn load_all_steps(&mut self, task: i64) -> QueryResult<()> {
         for (key, row) in load_all_steps(self.connection, task)? {
-            self.steps.entry(key).or_insert_with(|| Tracked { before: Some(row.clone()), now: row });
+            self.steps.entry(key).or_insert_with(|| Tracked {
+                before: Some(row.clone()),
+                now: row,
+            });
         }
         Ok(())
     }
@@ -158,7 +180,9 @@ impl Unit<'_> {
 
     /// Returns the loaded steps of a task.
     pub(super) fn steps_of(&self, task: i64) -> impl Iterator<Item = (u32, &StepRow)> {
-        self.steps.range((task, 0)..=(task, u32::MAX)).map(|(key, row)| (key.1, &row.now))
+        self.steps
+            .range((task, 0)..=(task, u32::MAX))
+            .map(|(key, row)| (key.1, &row.now))
     }
 
     pub(super) fn actor(&mut self, actor: &Actor) -> QueryResult<i64> {
@@ -169,8 +193,19 @@ impl Unit<'_> {
     pub(super) fn may(&self, key: StepKey, event: StepEvent) -> Result<StepState, IllegalStepTransition> {
         let row = self.step(key);
         let left = row.attempts < row.retry_limit && row.retryable;
-        let attempts = if left { AttemptsLeft::Some } else { AttemptsLeft::None };
-        step_transition(row.state, event, Situation { task: self.task(key.0).state, attempts })
+        let attempts = if left {
+            AttemptsLeft::Some
+        } else {
+            AttemptsLeft::None
+        };
+        step_transition(
+            row.state,
+            event,
+            Situation {
+                task: self.task(key.0).state,
+                attempts,
+            },
+        )
     }
 
     /// Applies an event to a step: its state, its lease, its times, its history. The children are told apart, by
@@ -212,7 +247,8 @@ impl Unit<'_> {
         let (run, attempt) = (row.run, row.attempts);
         if event == StepEvent::Reset {
             self.payloads.insert((key.0, i64::from(key.1), "failure"), None);
-            self.payloads.insert((key.0, i64::from(key.1), "checkpoint"), None);
+            self.payloads
+                .insert((key.0, i64::from(key.1), "checkpoint"), None);
         }
         self.entries.push(Entry {
             task: key.0,
@@ -236,7 +272,12 @@ impl Unit<'_> {
         let mut children = Vec::new();
         for (task, step) in done {
             let graph = &self.task(*task).graph;
-            children.extend(graph.template.children(StepNo(*step)).map(|child| (*task, child.0)));
+            children.extend(
+                graph
+                    .template
+                    .children(StepNo(*step))
+                    .map(|child| (*task, child.0)),
+            );
         }
         self.load_steps(children.iter().copied())?;
         for child in children {
@@ -270,9 +311,8 @@ impl Unit<'_> {
         if !to.is_active() {
             row.next_check_at = None;
         }
-        let metadata = metadata.or_else(|| {
-            failure.map(|reason| Json::from(&serde_json::json!({ "reason": reason.as_str() })))
-        });
+        let metadata = metadata
+            .or_else(|| failure.map(|reason| Json::from(&serde_json::json!({ "reason": reason.as_str() }))));
         self.entries.push(Entry {
             task: key,
             step: None,
@@ -348,7 +388,9 @@ impl Unit<'_> {
     pub(super) fn count_live(&mut self) {
         let mut change: BTreeMap<i64, i64> = BTreeMap::new();
         for (key, row) in &mut self.steps {
-            let Some(task) = self.tasks.get(&key.0) else { continue };
+            let Some(task) = self.tasks.get(&key.0) else {
+                continue;
+            };
             let live = |row: &StepRow, active| row.state == StepState::InProgress || row.queued(active);
             let before = row
                 .before
@@ -377,7 +419,8 @@ impl Unit<'_> {
     /// Records a failure.
     pub(super) fn keep_failure(&mut self, key: StepKey, failure: &Failure) {
         let json = Json::of(failure).unwrap_or_else(|_| Json::null());
-        self.payloads.insert((key.0, i64::from(key.1), "failure"), Some(json));
+        self.payloads
+            .insert((key.0, i64::from(key.1), "failure"), Some(json));
     }
 
     /// Returns the template of a task's step.

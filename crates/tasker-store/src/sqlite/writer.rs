@@ -30,52 +30,62 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) process: i64,
     pub(super) wake: watch::Sender<u64>,
-    /// Why no transaction could begin, while those who wait for one are told.
+    /// Why the transaction could not begin or is over before its end, while those who take part are told.
     pub(super) refusal: Option<Arc<StoreError>>,
 }
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 /// How the transaction ended, told to those who took part.
-type Verdict = Result<(), Arc<StoreError>>;
+pub(super) type Verdict = Result<(), Arc<StoreError>>;
 
 /// What answers a caller once the transaction has ended.
-type Answer = Box<dyn FnOnce(Verdict) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Verdict) + Send>;
 
 /// A request: runs within the transaction, and tells whether listeners are to be woken.
-type Job = Box<dyn FnOnce(&mut Core) -> (Answer, bool) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Core) -> (Answer, bool) + Send>;
 
 /// Where the connection that writes lives.
 #[derive(Debug)]
 pub(super) enum Writer {
     /// On a thread of its own.
-    Thread { jobs: Mutex<Option<mpsc::Sender<Job>>>, thread: Mutex<Option<JoinHandle<()>>> },
-    /// Wherever it is called from.
-    Inline(Box<Mutex<Core>>),
+    Thread {
+        jobs: Mutex<Option<mpsc::Sender<Job>>>,
+        thread: Mutex<Option<JoinHandle<()>>>,
+    },
+    /// Wherever it is called from, until it is closed.
+    Inline(Box<Mutex<Option<Core>>>),
 }
 
 impl Writer {
     /// Starts the thread that writes.
     pub(super) fn thread(mut core: Core) -> std::io::Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job>();
-        let thread = std::thread::Builder::new().name("tasker-sqlite".to_owned()).spawn(move || {
-            while let Ok(first) = inbox.recv() {
-                let mut batch = vec![first];
-                batch.extend(inbox.try_iter().take(SHARED - 1));
-                core.transact(batch);
-            }
-            core.tidy_up();
-        })?;
-        Ok(Self::Thread { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        let thread = std::thread::Builder::new()
+            .name("tasker-sqlite".to_owned())
+            .spawn(move || {
+                while let Ok(first) = inbox.recv() {
+                    let mut batch = vec![first];
+                    batch.extend(inbox.try_iter().take(SHARED - 1));
+                    core.transact(batch);
+                }
+                core.tidy_up();
+            })?;
+        Ok(Self::Thread {
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Keeps the connection where it is called from.
     pub(super) fn inline(core: Core) -> Self {
-        Self::Inline(Box::new(Mutex::new(core)))
+        Self::Inline(Box::new(Mutex::new(Some(core))))
     }
 
     /// Carries a request out in a transaction, and answers when it is committed.
@@ -83,33 +93,23 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |core| {
-            let (result, wakes) = core.guarded(work);
-            let answer: Answer = Box::new(move |verdict| {
-                let result = match (result, verdict) {
-                    (Ok(value), Ok(())) => Ok(value),
-                    (Ok(_), Err(error)) => Err(again(&error)),
-                    (Err(error), _) => Err(error),
-                };
-                // A caller that has gone away needs no answer.
-                let _ = reply.send(result);
-            });
-            (answer, wakes)
-        });
+        let (job, answer) = job(work);
         match self {
             Self::Thread { jobs, .. } => {
                 let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                jobs.ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)?;
+                jobs.ok_or(StoreError::Closed)?
+                    .send(job)
+                    .map_err(|_| StoreError::Closed)?;
             }
             Self::Inline(core) => {
-                core.lock().unwrap_or_else(PoisonError::into_inner).transact(vec![job]);
+                let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                core.as_mut().ok_or(StoreError::Closed)?.transact(vec![job]);
             }
         }
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Ends the thread after the requests that it has; further ones are refused.
+    /// Ends the thread after the requests that it has, or gives the connection up; further requests are refused.
     pub(super) fn close(&self) {
         match self {
             Self::Thread { jobs, thread } => {
@@ -121,14 +121,39 @@ impl Writer {
                     tracing::error!("the thread that writes to the database panicked");
                 }
             }
-            Self::Inline(core) => core.lock().unwrap_or_else(PoisonError::into_inner).tidy_up(),
+            Self::Inline(core) => {
+                if let Some(mut core) = core.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    core.tidy_up();
+                }
+            }
         }
     }
 }
 
+/// Returns a request as the connection carries it out, and where its answer will be.
+pub(super) fn job<T: Send + 'static>(
+    work: impl FnOnce(&mut Unit<'_>) -> Result<T, Trouble> + Send + 'static,
+) -> (Job, oneshot::Receiver<Result<T, StoreError>>) {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |core| {
+        let (result, wakes) = core.guarded(work);
+        let answer: Answer = Box::new(move |verdict| {
+            let result = match (result, verdict) {
+                (Ok(value), Ok(())) => Ok(value),
+                (Ok(_), Err(error)) => Err(again(&error)),
+                (Err(error), _) => Err(error),
+            };
+            // A caller that has gone away needs no answer.
+            let _ = reply.send(result);
+        });
+        (answer, wakes)
+    });
+    (job, answer)
+}
+
 impl Core {
     /// Runs requests in one transaction, and answers them.
-    fn transact(&mut self, jobs: Vec<Job>) {
+    pub(super) fn transact(&mut self, jobs: Vec<Job>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut wakes = false;
         let begun = self.connection.batch_execute("BEGIN IMMEDIATE");
@@ -139,12 +164,19 @@ impl Core {
                     answers.push(answer);
                     wakes |= wake;
                 }
-                self.connection.batch_execute("COMMIT").map_err(|error| {
+                let ended = match self.refusal.take() {
+                    Some(error) => Err(error),
+                    None => self
+                        .connection
+                        .batch_execute("COMMIT")
+                        .map_err(|error| Arc::new(classify(&self.path, error))),
+                };
+                if ended.is_err() {
                     // After some failures the transaction is over already, and this says so in vain.
                     let _ = self.connection.batch_execute("ROLLBACK");
                     self.cache = Cache::default();
-                    Arc::new(classify(&self.path, error))
-                })
+                }
+                ended
             }
             Err(error) => {
                 let error = Arc::new(classify(&self.path, error));
@@ -199,15 +231,24 @@ impl Core {
                 source: "a request panicked; it was undone".into(),
             },
         };
-        // If this fails too, the transaction is over and everything in it is undone.
-        let _ = self.connection.batch_execute("ROLLBACK TO request; RELEASE request");
         self.cache = Cache::default();
+        if self
+            .connection
+            .batch_execute("ROLLBACK TO request; RELEASE request")
+            .is_err()
+        {
+            // The transaction is over, and everything in it is undone: what others did, too.
+            let failed = Arc::new(failed);
+            self.refusal = Some(Arc::clone(&failed));
+            return (Err(again(&failed)), false);
+        }
         (Err(failed), false)
     }
 
-    /// Leaves the database in good order.
+    /// Leaves the database in good order. It keeps no statistics: those of a small table would lead the planner astray
+    /// when the table has grown.
     fn tidy_up(&mut self) {
-        if let Err(error) = self.connection.batch_execute("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);") {
+        if let Err(error) = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);") {
             tracing::debug!(%error, "the database was left without a last checkpoint");
         }
     }
@@ -216,18 +257,35 @@ impl Core {
 /// Returns an error that says the same, for each of those whom it concerns.
 fn again(error: &Arc<StoreError>) -> StoreError {
     match &**error {
-        StoreError::NotWritable { store, problem, advice } => {
-            StoreError::NotWritable { store: store.clone(), problem: problem.clone(), advice }
-        }
-        StoreError::Unusable { store, problem, advice } => {
-            StoreError::Unusable { store: store.clone(), problem: problem.clone(), advice }
-        }
-        StoreError::Unavailable { store, source } => {
-            StoreError::Unavailable { store: store.clone(), source: source.to_string().into() }
-        }
-        StoreError::Internal { store, source } => {
-            StoreError::Internal { store: store.clone(), source: source.to_string().into() }
-        }
-        other => StoreError::Internal { store: String::new(), source: other.to_string().into() },
+        StoreError::NotWritable {
+            store,
+            problem,
+            advice,
+        } => StoreError::NotWritable {
+            store: store.clone(),
+            problem: problem.clone(),
+            advice,
+        },
+        StoreError::Unusable {
+            store,
+            problem,
+            advice,
+        } => StoreError::Unusable {
+            store: store.clone(),
+            problem: problem.clone(),
+            advice,
+        },
+        StoreError::Unavailable { store, source } => StoreError::Unavailable {
+            store: store.clone(),
+            source: source.to_string().into(),
+        },
+        StoreError::Internal { store, source } => StoreError::Internal {
+            store: store.clone(),
+            source: source.to_string().into(),
+        },
+        other => StoreError::Internal {
+            store: String::new(),
+            source: other.to_string().into(),
+        },
     }
 }

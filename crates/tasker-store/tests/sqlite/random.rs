@@ -4,8 +4,10 @@ use tasker_testkit::{Appetite, ManualClock, random_operations};
 
 async fn compare(seeds: std::ops::Range<u64>, appetite: Appetite) {
     for seed in seeds {
-        let (sqlite, memory) =
-            (crate::open(ManualClock::new()).await, crate::memory(ManualClock::new()).await);
+        let (sqlite, memory) = (
+            crate::open(ManualClock::new()).await,
+            crate::memory(ManualClock::new()).await,
+        );
         random_operations(seed, &memory, &sqlite, appetite).await;
     }
 }
