@@ -24,7 +24,9 @@ pub(super) fn run(session: &Session, arguments: &Migrate) -> Result<Exit, Proble
             told(session, &file, Done::new("applied", migrate::up(&file)?))
         }
         Migrate::Down { steps, dry_run: true } => {
-            let mut applied = migrate::status(&file)?.applied;
+            let status = migrate::status(&file)?;
+            refuse_newer(&status, &file)?;
+            let mut applied = status.applied;
             applied.reverse();
             applied.truncate(*steps as usize);
             told(session, &file, Done::new("would take back", applied))
@@ -32,13 +34,29 @@ pub(super) fn run(session: &Session, arguments: &Migrate) -> Result<Exit, Proble
         Migrate::Down {
             steps,
             dry_run: false,
-        } => told(
-            session,
-            &file,
-            Done::new("took back", migrate::down(&file, *steps)?),
-        ),
+        } => {
+            refuse_newer(&migrate::status(&file)?, &file)?;
+            told(
+                session,
+                &file,
+                Done::new("took back", migrate::down(&file, *steps)?),
+            )
+        }
         Migrate::Status {} => status(session, &file),
     }
+}
+
+/// Refuses to take migrations back that a newer program applied: how that is done only that program knows.
+fn refuse_newer(status: &Status, file: &Path) -> Result<(), Problem> {
+    let Status { version, latest, .. } = status;
+    if version <= latest {
+        return Ok(());
+    }
+    let message = format!(
+        "the schema of `{}` has version {version}, and this program can only take back up to version {latest}",
+        file.display()
+    );
+    Err(Problem::store("schema_newer", message).with_help("use the `tasker` that brought it there"))
 }
 
 /// Makes the directory of a database that is not there yet.
@@ -109,7 +127,13 @@ struct Migration {
 }
 
 fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
-    let Status { applied, pending, .. } = migrate::status(file)?;
+    let Status {
+        version: number,
+        latest: known,
+        applied,
+        pending,
+        ..
+    } = migrate::status(file)?;
     let missing = pending.len() as u64;
     let version = applied.last().cloned();
     let latest = pending.last().or(applied.last()).cloned();
@@ -124,7 +148,15 @@ fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
     };
     session
         .output()
-        .result(&shown, || text(&shown, missing, session.output()))?;
+        .result(&shown, || {
+            let mut text = text(&shown, missing, session.output());
+            if number > known && session.output() != Output::Quiet {
+                text.push_str(&format!(
+                    "a newer program brought the schema to version {number}; this one knows {known} and may still use it\n"
+                ));
+            }
+            text
+        })?;
     Ok(Exit::Done)
 }
 
@@ -152,4 +184,31 @@ fn text(shown: &Shown, missing: u64, output: Output) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_program_applied_is_not_taken_back() {
+        let status = |version| Status {
+            version,
+            latest: 1,
+            oldest_program: 1,
+            pending: Vec::new(),
+            applied: Vec::new(),
+        };
+        let file = Path::new("data/tasker.db");
+        for version in [0, 1] {
+            assert_eq!(refuse_newer(&status(version), file), Ok(()));
+        }
+        let refused = refuse_newer(&status(2), file).unwrap_err();
+        assert_eq!(refused.exit, Exit::Store);
+        assert_eq!(
+            refused.to_string(),
+            "error: the schema of `data/tasker.db` has version 2, and this program can only take back up to version 1\n  \
+             help: use the `tasker` that brought it there"
+        );
+    }
 }
