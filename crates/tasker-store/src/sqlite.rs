@@ -6,9 +6,13 @@ mod connection;
 mod create;
 mod error;
 mod flush;
+#[cfg(test)]
+mod full;
 mod intervene;
 /// The schema of a database file: bringing it up to date, and back.
 pub mod migrate;
+#[cfg(test)]
+mod plans;
 mod process;
 mod read;
 pub(crate) mod rows;
@@ -30,8 +34,8 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use tasker_engine::{
-    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store, StoreError,
-    Sweep, Swept, Transition, Turn, TurnReply,
+    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
+    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
@@ -57,7 +61,13 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// Returns the options for a file, with the default settings, and a clock by which leases and waits are timed.
     pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Self { path: path.into(), clock, database: Database::default(), inline: false, nonce: 0 }
+        Self {
+            path: path.into(),
+            clock,
+            database: Database::default(),
+            inline: false,
+            nonce: 0,
+        }
     }
 
     /// Sets when SQLite waits for the disk, how many connections read, and how long to wait for another process.
@@ -90,7 +100,9 @@ struct Readers {
 
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readers").field("permits", &self.permits).finish_non_exhaustive()
+        f.debug_struct("Readers")
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,7 +139,13 @@ impl SqliteStore {
     ///
     /// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let SqliteOptions { path, clock, database, inline, nonce } = options;
+        let SqliteOptions {
+            path,
+            clock,
+            database,
+            inline,
+            nonce,
+        } = options;
         let mut connection = connection::open(&path, &database, Mode::Write)?;
         migrate::ensure(&path, &mut connection)?;
         let process = ProcessLock::take(&path, nonce)?;
@@ -154,8 +172,21 @@ impl SqliteStore {
             })?
         };
         let permits = Semaphore::new(readers.len());
-        let readers = Readers { idle: Mutex::new(readers), permits };
-        Ok(Self { shared: Arc::new(Shared { path, clock, inline, writer, readers, _process: process }), wake })
+        let readers = Readers {
+            idle: Mutex::new(readers),
+            permits,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                clock,
+                inline,
+                writer,
+                readers,
+                _process: process,
+            }),
+            wake,
+        })
     }
 
     /// Returns the file.
@@ -184,7 +215,9 @@ impl SqliteStore {
             shared.writer.close();
             return Ok(());
         }
-        tokio::task::spawn_blocking(move || shared.writer.close()).await.map_err(|_| StoreError::Closed)
+        tokio::task::spawn_blocking(move || shared.writer.close())
+            .await
+            .map_err(|_| StoreError::Closed)
     }
 
     /// Reads in a transaction of its own, so that everything is seen at one moment.
@@ -196,21 +229,29 @@ impl SqliteStore {
             return self.shared.read(look);
         }
         let shared = Arc::clone(&self.shared);
-        let permit = shared.readers.permits.acquire().await.map_err(|_| StoreError::Closed)?;
+        let permit = shared
+            .readers
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Closed)?;
         let reading = Arc::clone(&self.shared);
-        let result =
-            tokio::task::spawn_blocking(move || reading.read(look)).await.map_err(|_| StoreError::Closed)?;
+        let result = tokio::task::spawn_blocking(move || reading.read(look))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         drop(permit);
         result
     }
 }
 
 impl Shared {
-    fn read<T>(
-        &self,
-        look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-    ) -> Result<T, StoreError> {
-        let lent = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    fn read<T>(&self, look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>) -> Result<T, StoreError> {
+        let lent = self
+            .readers
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let Some(mut connection) = lent else {
             return Err(StoreError::Unavailable {
                 store: self.path.display().to_string(),
@@ -223,14 +264,20 @@ impl Shared {
             .map_err(|error| classify(&self.path, error));
         // A transaction that only read has nothing to lose.
         let _ = connection.batch_execute("ROLLBACK");
-        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.readers
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
         result
     }
 }
 
 fn note_process(connection: &mut SqliteConnection, name: &str) -> QueryResult<i64> {
     const SQL: &str = "INSERT INTO processes (name) VALUES (?1) RETURNING id";
-    Ok(Statement::<(BigInt,)>::new(SQL, &[Bind::Text(name)]).get_result::<(i64,)>(connection)?.0)
+    Ok(Statement::<(BigInt,)>::new(SQL, &[Bind::Text(name)])
+        .get_result::<(i64,)>(connection)?
+        .0)
 }
 
 /// Returns the processes that hold leases but are proven dead.
@@ -238,7 +285,11 @@ fn dead_processes(connection: &mut SqliteConnection, path: &Path, own: i64) -> Q
     const SQL: &str = "SELECT p.id, p.name FROM processes AS p \
          WHERE p.id <> ?1 AND p.id IN (SELECT process FROM leases)";
     let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(own)]).load::<(i64, String)>(connection)?;
-    Ok(rows.into_iter().filter(|(_, name)| process::dead(path, name)).map(|(id, _)| id).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|(_, name)| process::dead(path, name))
+        .map(|(id, _)| id)
+        .collect())
 }
 
 #[async_trait]
@@ -271,16 +322,23 @@ impl Store for SqliteStore {
     }
 
     async fn check_in(&self, task: TaskId, delay: Duration) -> Result<(), StoreError> {
-        self.shared.writer.write(move |unit| unit.check_in(task, delay)).await
+        self.shared
+            .writer
+            .write(move |unit| unit.check_in(task, delay))
+            .await
     }
 
     async fn intervene(&self, intervention: Intervention) -> Result<Intervened, StoreError> {
-        self.shared.writer.write(move |unit| unit.intervene(&intervention)).await
+        self.shared
+            .writer
+            .write(move |unit| unit.intervene(&intervention))
+            .await
     }
 
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
         let clock = Arc::clone(&self.shared.clock);
-        self.read(move |connection| read::snapshot(connection, task, clock.now())).await
+        self.read(move |connection| read::snapshot(connection, task, clock.now()))
+            .await
     }
 
     async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
@@ -293,11 +351,13 @@ impl Store for SqliteStore {
         after: Position,
         limit: u32,
     ) -> Result<Vec<Transition>, StoreError> {
-        self.read(move |connection| read::history(connection, task, after, limit)).await
+        self.read(move |connection| read::history(connection, task, after, limit))
+            .await
     }
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
-        self.read(move |connection| read::events(connection, after, limit)).await
+        self.read(move |connection| read::events(connection, after, limit))
+            .await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

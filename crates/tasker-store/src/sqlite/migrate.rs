@@ -4,9 +4,9 @@ mod describe;
 
 use std::path::Path;
 
+use diesel::connection::SimpleConnection as _;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::query_dsl::RunQueryDsl;
-use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -72,11 +72,15 @@ pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
         check(path, connection)?;
         let mut names = Vec::new();
         for _ in 0..steps {
-            let applied = connection.applied_migrations().map_err(|error| failed(path, error))?;
+            let applied = connection
+                .applied_migrations()
+                .map_err(|error| failed(path, error))?;
             if applied.is_empty() {
                 break;
             }
-            let name = connection.revert_last_migration(MIGRATIONS).map_err(|error| failed(path, error))?;
+            let name = connection
+                .revert_last_migration(MIGRATIONS)
+                .map_err(|error| failed(path, error))?;
             names.push(full_name(&name.to_string())?);
         }
         Ok(names)
@@ -89,8 +93,13 @@ pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
 ///
 /// When the file is no database of Tasker, or belongs to a newer program.
 pub fn status(path: &Path) -> Result<Status, StoreError> {
-    let mut status =
-        Status { version: 0, latest: SCHEMA_VERSION, oldest_program: 0, pending: names(path)?, applied: Vec::new() };
+    let mut status = Status {
+        version: 0,
+        latest: SCHEMA_VERSION,
+        oldest_program: 0,
+        pending: names(path)?,
+        applied: Vec::new(),
+    };
     let empty = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
     if empty || !path.exists() {
         return Ok(status);
@@ -99,7 +108,10 @@ pub fn status(path: &Path) -> Result<Status, StoreError> {
     if let Some((version, oldest_program)) = check(path, &mut connection)? {
         status.version = version;
         status.oldest_program = oldest_program;
-        let applied = connection.applied_migrations().map_err(|error| failed(path, error))?.len();
+        let applied = connection
+            .applied_migrations()
+            .map_err(|error| failed(path, error))?
+            .len();
         let pending = status.pending.split_off(applied.min(status.pending.len()));
         status.applied = std::mem::replace(&mut status.pending, pending);
     }
@@ -109,15 +121,24 @@ pub fn status(path: &Path) -> Result<Status, StoreError> {
 /// Brings an open file up to date, and returns the names of what was applied. Processes that open a new file at once
 /// take turns.
 pub(super) fn ensure(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
-    if check(path, connection)?.is_some_and(|(version, _)| version >= SCHEMA_VERSION) {
+    let version = check(path, connection)?;
+    // Only now it is known that the file is Tasker's, or nobody's.
+    connection
+        .batch_execute("PRAGMA journal_mode = WAL")
+        .map_err(|error| classify(path, error))?;
+    if version.is_some_and(|(version, _)| version >= SCHEMA_VERSION) {
         return Ok(Vec::new());
     }
     exclusively(path, connection, |connection| {
         check(path, connection)?;
-        let pending = connection.pending_migrations(MIGRATIONS).map_err(|error| failed(path, error))?;
+        let pending = connection
+            .pending_migrations(MIGRATIONS)
+            .map_err(|error| failed(path, error))?;
         let mut applied = Vec::with_capacity(pending.len());
         for migration in pending {
-            connection.run_migration(&migration).map_err(|error| failed(path, error))?;
+            connection
+                .run_migration(&migration)
+                .map_err(|error| failed(path, error))?;
             applied.push(migration.name().to_string());
         }
         Ok(applied)
@@ -149,13 +170,13 @@ fn exclusively<T>(
 /// Checks that a file is Tasker's and may be used by this program; returns its version and the oldest program's, or
 /// `None` for an empty database.
 fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Option<(u32, u32)>, StoreError> {
+    // One statement, since another process may make the tables at any moment.
+    const TABLES: &str = "SELECT count(*) FILTER (WHERE name = 'tasker_schema'), count(*) FROM sqlite_schema \
+         WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '__diesel_schema_migrations'";
     const SCHEMA: &str = "SELECT version, oldest_program FROM tasker_schema WHERE id = 1";
-    let ours = count(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'tasker_schema'")
-        .map_err(|error| classify(path, error))?;
+    let row = Statement::<(BigInt, BigInt)>::new(TABLES, &[]).get_result::<(i64, i64)>(connection);
+    let (ours, others) = row.map_err(|error| classify(path, error))?;
     if ours == 0 {
-        let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
-             AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '__diesel_schema_migrations'";
-        let others = count(connection, others).map_err(|error| classify(path, error))?;
         return if others == 0 { Ok(None) } else { Err(foreign(path)) };
     }
     let row = Statement::<(BigInt, BigInt)>::new(SCHEMA, &[]).get_result::<(i64, i64)>(connection);
@@ -174,12 +195,11 @@ fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Option<(u32, 
     Ok(Some((version, oldest)))
 }
 
-fn count(connection: &mut SqliteConnection, sql: &'static str) -> QueryResult<i64> {
-    Ok(Statement::<(BigInt,)>::new(sql, &[]).get_result::<(i64,)>(connection)?.0)
-}
-
 fn failed(path: &Path, source: BoxError) -> StoreError {
-    StoreError::Internal { store: path.display().to_string(), source }
+    StoreError::Internal {
+        store: path.display().to_string(),
+        source,
+    }
 }
 
 fn embedded() -> Result<Vec<Box<dyn Migration<Sqlite>>>, BoxError> {
@@ -188,8 +208,10 @@ fn embedded() -> Result<Vec<Box<dyn Migration<Sqlite>>>, BoxError> {
 
 fn names(path: &Path) -> Result<Vec<String>, StoreError> {
     let migrations = embedded().map_err(|error| failed(path, error))?;
-    let mut names: Vec<String> =
-        migrations.iter().map(|migration| migration.name().to_string()).collect();
+    let mut names: Vec<String> = migrations
+        .iter()
+        .map(|migration| migration.name().to_string())
+        .collect();
     names.sort_unstable();
     Ok(names)
 }
@@ -198,13 +220,15 @@ fn names(path: &Path) -> Result<Vec<String>, StoreError> {
 fn full_name(version: &str) -> Result<String, StoreError> {
     let plain = |text: &str| text.replace('-', "");
     let names = names(Path::new(""))?;
-    let found = names.into_iter().find(|name| plain(name).starts_with(&plain(version)));
+    let found = names
+        .into_iter()
+        .find(|name| plain(name).starts_with(&plain(version)));
     Ok(found.unwrap_or_else(|| version.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::SimpleConnection;
+    use diesel::connection::{Connection, SimpleConnection as _};
 
     use super::*;
 
@@ -217,7 +241,10 @@ mod tests {
         let applied = up(&path).unwrap();
         assert_eq!(applied, ["2026-11-24-000001_create_tasks"]);
         let now = status(&path).unwrap();
-        assert_eq!((now.version, now.latest, now.applied, now.pending), (1, 1, applied.clone(), vec![]));
+        assert_eq!(
+            (now.version, now.latest, now.applied, now.pending),
+            (1, 1, applied.clone(), vec![])
+        );
         assert_eq!(up(&path).unwrap(), Vec::<String>::new());
         assert_eq!(down(&path, 9).unwrap(), applied);
         assert_eq!(status(&path).unwrap().version, 0);
@@ -230,7 +257,9 @@ mod tests {
         let path = directory.path().join("tasker.db");
         up(&path).unwrap();
         let mut connection = connection::open(&path, &Database::default(), Mode::Write).unwrap();
-        connection.batch_execute("UPDATE tasker_schema SET version = 9, oldest_program = 8").unwrap();
+        connection
+            .batch_execute("UPDATE tasker_schema SET version = 9, oldest_program = 8")
+            .unwrap();
         let refused = up(&path).unwrap_err().to_string();
         assert_eq!(
             refused,
@@ -246,10 +275,21 @@ mod tests {
     fn a_database_of_another_program_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("other.db");
-        let mut connection = connection::open(&path, &Database::default(), Mode::Write).unwrap();
-        connection.batch_execute("CREATE TABLE orders (id INTEGER)").unwrap();
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        connection
+            .batch_execute("CREATE TABLE orders (id INTEGER)")
+            .unwrap();
+        drop(connection);
+        let before = std::fs::read(&path).unwrap();
         let refused = up(&path).unwrap_err().to_string();
-        assert!(refused.contains("it is a database, but not one of Tasker's"), "{refused}");
+        assert!(
+            refused.contains("it is a database, but not one of Tasker's"),
+            "{refused}"
+        );
         assert!(refused.ends_with("or restore this one from a copy"), "{refused}");
+        assert_eq!(status(&path).unwrap_err().to_string(), refused);
+        assert_eq!(describe(&path).unwrap_err().to_string(), refused);
+        assert_eq!(down(&path, 1).unwrap_err().to_string(), refused);
+        assert!(std::fs::read(&path).unwrap() == before, "its bytes were changed");
     }
 }

@@ -22,10 +22,12 @@ const OVER: &str = "SELECT task, step FROM leases \
      WHERE (until < ?1 OR process IN (SELECT value FROM json_each(?2))) AND (?3 IS NULL OR task = ?3) \
      ORDER BY task, step LIMIT ?4";
 
-const OVERDUE: &str = "SELECT key FROM tasks WHERE deadline_at <= ?1 AND next_check_at IS NOT NULL \
-     AND (?2 IS NULL OR key = ?2) ORDER BY key LIMIT ?3";
+// Without the index's name the planner walks through all tasks in the order of their keys.
+const OVERDUE: &str = "SELECT key FROM tasks INDEXED BY tasks_deadline_at_index WHERE deadline_at <= ?1 \
+     AND next_check_at IS NOT NULL AND (?2 IS NULL OR key = ?2) ORDER BY key LIMIT ?3";
 
-const DUE: &str = "SELECT key FROM tasks WHERE next_check_at <= ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key LIMIT ?3";
+const DUE: &str = "SELECT key FROM tasks INDEXED BY tasks_next_check_at_index WHERE next_check_at <= ?1 \
+     AND (?2 IS NULL OR key = ?2) ORDER BY key LIMIT ?3";
 
 impl Unit<'_> {
     /// Ends leases that are over or whose process is dead, fails tasks past their deadline, names tasks to look at.
@@ -45,7 +47,10 @@ impl Unit<'_> {
         let random = SeededEntropy::new(sweep.seed);
         for key in over {
             let failure = Failure::lease_expired();
-            let note = Note { metadata: Json::of(&failure).ok(), ..Note::default() };
+            let note = Note {
+                metadata: Json::of(&failure).ok(),
+                ..Note::default()
+            };
             if self.apply(key, StepEvent::Expire, system, note).is_ok() {
                 let attempts = self.step(key).attempts;
                 let wait = retry_delay(&sweep.backoff, attempts, None, &mut || random.next_u64());
@@ -92,18 +97,27 @@ impl Unit<'_> {
             Bind::Int(i64::from(limit)),
         ];
         let rows = Statement::<(BigInt, BigInt)>::new(OVER, &binds).load::<(i64, i64)>(self.connection)?;
-        Ok(rows.into_iter().map(|(task, step)| (task, u32::try_from(step).unwrap_or(u32::MAX))).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(task, step)| (task, u32::try_from(step).unwrap_or(u32::MAX)))
+            .collect())
     }
 
     fn keys(&mut self, sql: &'static str, scope: Option<i64>, limit: u32) -> QueryResult<Vec<i64>> {
-        let binds = [Bind::Int(self.now.as_micros()), Bind::MaybeInt(scope), Bind::Int(i64::from(limit))];
+        let binds = [
+            Bind::Int(self.now.as_micros()),
+            Bind::MaybeInt(scope),
+            Bind::Int(i64::from(limit)),
+        ];
         let rows = Statement::<(BigInt,)>::new(sql, &binds).load::<(i64,)>(self.connection)?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
     /// Looks at a task as the finalizer does, and returns its context as it was before.
     pub(super) fn examine(&mut self, task: TaskId) -> Result<Option<TaskContext>, Trouble> {
-        let Some(key) = key_of(self.connection, task)? else { return Ok(None) };
+        let Some(key) = key_of(self.connection, task)? else {
+            return Ok(None);
+        };
         self.load_tasks([key])?;
         let context = self.active_context(key)?;
         self.touched.insert(key);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot open its store has failed")]
 
 mod conformance;
+mod files;
 mod identity;
 mod random;
 

@@ -1,0 +1,175 @@
+//! What the statements cost: each one that the port's methods run finds its rows by a key or an index.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use diesel::connection::{Connection as _, InstrumentationEvent};
+use diesel::sqlite::SqliteConnection;
+use tasker_engine::{Demand, Json, Scope, Turn, Want};
+use tasker_testkit::{Harness, ManualClock, fail, fail_permanently, shapes, succeed, suspend};
+use tasker_types::{Position, StepNo};
+
+use super::writer::Writer;
+use super::*;
+
+/// Tables that grow with the work.
+const LARGE: [&str; 5] = ["tasks", "steps", "ready_steps", "transitions", "payloads"];
+
+/// The texts of statements, without those that only control transactions.
+type Texts = Arc<Mutex<BTreeSet<String>>>;
+
+/// Has a connection note the statements that it runs.
+fn listen(connection: &mut SqliteConnection, texts: &Texts) {
+    let texts = Arc::clone(texts);
+    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            let text = query.to_string();
+            let sql = text.split(" -- binds:").next().unwrap().to_owned();
+            if ["SELECT", "INSERT", "UPDATE", "DELETE"]
+                .iter()
+                .any(|verb| sql.starts_with(verb))
+            {
+                texts.lock().unwrap().insert(sql);
+            }
+        }
+    });
+}
+
+/// Works with the connection that writes.
+fn writing<T>(store: &SqliteStore, work: impl FnOnce(&mut SqliteConnection) -> T) -> T {
+    let Writer::Inline(core) = &store.shared.writer else {
+        panic!("the writer has a thread")
+    };
+    work(&mut core.lock().unwrap().as_mut().unwrap().connection)
+}
+
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+/// Returns the lines of a statement's plan that read a large table from its beginning to its end.
+fn scans(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let lines: Vec<Line> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"))
+        .load(connection)
+        .unwrap();
+    let scans = lines.into_iter().map(|line| line.detail).filter(|line| {
+        let scanned = line.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+        scanned.is_some_and(|name| {
+            let large = |table: &str| {
+                let words: Vec<_> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+                name == table || words.windows(3).any(|words| words == [table, "AS", name])
+            };
+            LARGE.iter().any(|table| large(table))
+        })
+    });
+    scans.collect()
+}
+
+/// Puts a store through all that workers and operators ask of it.
+async fn live(h: &Harness, store: &SqliteStore) {
+    for _ in 0..20 {
+        h.create(shapes::diamond()).await;
+    }
+    let all = h.claim(100).await;
+    let mut outcomes: Vec<_> = all.iter().map(succeed).collect();
+    outcomes[0] = fail(&all[0], Duration::from_secs(5));
+    outcomes[1] = fail_permanently(&all[1]);
+    outcomes[2] = suspend(&all[2], Duration::from_secs(5), &serde_json::json!({}));
+    let mut turn = Turn::new(h.worker(), outcomes, h.want(8));
+    let claims = h.store.turn(turn.clone()).await.unwrap().claims;
+    turn.again = true;
+    h.store.turn(turn).await.unwrap();
+    h.renew(&claims).await;
+    let (task, other, stuck) = (all[3].lease.task, all[4].lease.task, all[1].lease.task);
+    let want = Want {
+        scope: Scope::Task(task),
+        ..h.want(2)
+    };
+    h.store
+        .turn(Turn::new(h.worker(), Vec::new(), want))
+        .await
+        .unwrap();
+    h.pass(60);
+    h.sweep().await;
+    h.store
+        .sweep(tasker_engine::Sweep::new(9, Harness::backoff(), 1).within(Scope::Task(task)))
+        .await
+        .unwrap();
+    h.end(succeed(&claims[0])).await;
+    h.store.examine(task).await.unwrap();
+    h.store.check_in(task, Duration::from_secs(5)).await.unwrap();
+    h.demand(h.create(shapes::single()).await, Demand::CancelStep(StepNo(0)))
+        .await;
+    h.demand(stuck, Demand::RetryTask).await;
+    h.demand(task, Demand::SetPriority(3)).await;
+    h.demand(task, Demand::SetConfig(StepNo(6), Json::null())).await;
+    h.demand(task, Demand::SetRetryLimit(StepNo(6), 9)).await;
+    h.demand(task, Demand::ResolveStep(StepNo(6), Some(Json::null())))
+        .await;
+    h.demand(other, Demand::CancelTask).await;
+    h.run_ready().await;
+    for task in [task, other] {
+        h.snapshot(task).await;
+        h.results(task).await;
+        h.history(task).await;
+    }
+    h.store.events(Position(3), 9).await.unwrap();
+    store.list(&TaskFilter::default()).await.unwrap();
+    h.verify().await;
+}
+
+async fn lived() -> (SqliteStore, Vec<String>, Harness) {
+    let clock = ManualClock::new();
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new(directory.path().join("tasker.db"), Arc::new(clock.clone())).inline();
+    let store = SqliteStore::open(options).unwrap();
+    let texts = Texts::default();
+    writing(&store, |connection| listen(connection, &texts));
+    for reader in store.shared.readers.idle.lock().unwrap().iter_mut() {
+        listen(reader, &texts);
+    }
+    let h = Harness::new(Arc::new(store.clone()), clock).keeping(directory);
+    live(&h, &store).await;
+    let texts = texts.lock().unwrap().iter().cloned().collect();
+    (store, texts, h)
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_large_table_from_end_to_end() {
+    // A list begins with the newest task and ends when it has enough. A template is compared with the tasks only while
+    // a foreign key is violated, which none ever is at that moment.
+    const EXCEPTIONS: [&str; 2] = ["SELECT t.key, t.id, g.namespace ||", "INSERT INTO graphs "];
+    let (store, texts, _h) = lived().await;
+    assert!(texts.len() > 40, "only {} statements were seen", texts.len());
+    for sql in texts
+        .iter()
+        .filter(|sql| !EXCEPTIONS.iter().any(|exception| sql.starts_with(exception)))
+    {
+        let scans = writing(&store, |connection| scans(connection, sql));
+        assert!(scans.is_empty(), "{scans:?} in the plan of\n{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_scan_is_noticed() {
+    let (store, _, _h) = lived().await;
+    let found = |sql| writing(&store, |connection| scans(connection, sql));
+    assert_eq!(found("SELECT * FROM steps"), ["SCAN steps"]);
+    assert_eq!(found("SELECT * FROM steps AS s WHERE s.waits = 1"), ["SCAN s"]);
+    assert_eq!(found("SELECT * FROM steps WHERE task = 1"), Vec::<String>::new());
+}
+
+/// What was counted while tables were small would lead the planner astray when they have grown.
+#[tokio::test]
+async fn nothing_is_kept_of_how_large_tables_were() {
+    const COUNT: &str = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
+    let (store, _, _h) = lived().await;
+    store.close().await.unwrap();
+    let mut connection = connection::open(store.path(), &Database::default(), Mode::Read).unwrap();
+    let row: (i64,) = Statement::<(BigInt,)>::new(COUNT, &[])
+        .get_result(&mut connection)
+        .unwrap();
+    assert_eq!(row.0, 0);
+}
