@@ -8,6 +8,11 @@ use serde_json::Value;
 
 use crate::exit::{Fault, Problem};
 
+/// How many levels of lists and objects a context or a result may have.
+///
+/// The engine holds to it; the parser gives up a little deeper, and must not say another number.
+const DEEPEST: usize = 100;
+
 /// What a text is for, and how large it may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
@@ -103,6 +108,11 @@ fn parse(bytes: &[u8], expected: Expected, name: Option<&str>) -> Result<Value, 
         }])
     })?;
     serde_json::from_str(text).map_err(|error| {
+        if error.to_string().starts_with("recursion limit exceeded") {
+            let message = format!("{what} is nested more than {DEEPEST} levels deep");
+            return Problem::refused("input_too_deep", message)
+                .with_help("make it flatter, or pass it as a text");
+        }
         let problem = Problem::refused("input_not_json", format!("{what} is not JSON"));
         let message = error.to_string();
         match name {
@@ -167,6 +177,19 @@ mod tests {
         refused_file(
             b"{\n\"\xff",
             "error: the context is not UTF-8\n  FILE:2: a byte here is not UTF-8; save the file as UTF-8",
+        );
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_with_the_limit() {
+        let deep = Expected {
+            limit: 1_000,
+            ..EXPECTED
+        };
+        let argument = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(
+            json(&argument, deep).unwrap_err().to_string(),
+            "error: the context is nested more than 100 levels deep\n  help: make it flatter, or pass it as a text",
         );
     }
 

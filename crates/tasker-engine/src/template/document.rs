@@ -262,6 +262,9 @@ fn report(error: &serde_saphyr::Error, limits: &Limits, findings: &mut Findings)
         );
     } else if message.contains("recursion limit exceeded") || message.contains("breached: Depth") {
         findings.fault(line, "too_deep", too_deep("the file"));
+    } else if message.contains("recursive references") {
+        let message = "an alias (`*name`) stands within the value that it names; write the value out";
+        findings.fault(line, "alias_of_itself", message);
     } else if message.contains("budget breached: Documents") {
         let message = "the file has several documents (`---`); put each template in a file of its own";
         findings.fault(line, "several_documents", message);

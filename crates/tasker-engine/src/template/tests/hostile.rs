@@ -63,6 +63,14 @@ fn aliases_do_not_hide_size() {
 }
 
 #[test]
+fn an_alias_of_itself_is_refused() {
+    refused(
+        "name: &a [*a]\n",
+        "line 1: an alias (`*name`) stands within the value that it names; write the value out",
+    );
+}
+
+#[test]
 fn a_few_aliases_may_repeat_much() {
     let long = "x".repeat(20_000);
     let uses: String = (0..90)
