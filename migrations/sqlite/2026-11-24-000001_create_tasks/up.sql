@@ -127,6 +127,7 @@ CREATE TABLE ready_steps (
     CONSTRAINT ready_steps_pkey PRIMARY KEY (queue, parked, rank, task, step)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ready_steps_due_at_index ON ready_steps (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX ready_steps_parked_due_at_index ON ready_steps (parked, due_at) WHERE parked = 1;
 CREATE INDEX ready_steps_task_index ON ready_steps (task);
 
 CREATE TABLE leases (

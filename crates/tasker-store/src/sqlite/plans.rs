@@ -49,12 +49,17 @@ struct Line {
     detail: String,
 }
 
-/// Returns the lines of a statement's plan that read a large table from its beginning to its end.
-fn scans(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+/// Returns the lines of a statement's plan.
+fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
     let lines: Vec<Line> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"))
         .load(connection)
         .unwrap();
-    let scans = lines.into_iter().map(|line| line.detail).filter(|line| {
+    lines.into_iter().map(|line| line.detail).collect()
+}
+
+/// Returns the lines of a statement's plan that read a large table from its beginning to its end.
+fn scans(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let scans = plan(connection, sql).into_iter().filter(|line| {
         let scanned = line.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
         scanned.is_some_and(|name| {
             let large = |table: &str| {
@@ -159,6 +164,21 @@ async fn a_scan_is_noticed() {
     assert_eq!(found("SELECT * FROM steps"), ["SCAN steps"]);
     assert_eq!(found("SELECT * FROM steps AS s WHERE s.waits = 1"), ["SCAN s"]);
     assert_eq!(found("SELECT * FROM steps WHERE task = 1"), Vec::<String>::new());
+}
+
+/// Every claim looks for steps whose time has come. Those that it found earlier and that still wait for a worker, of
+/// which there may be any number, must not be looked at each time.
+#[tokio::test]
+async fn a_step_that_is_due_is_noticed_once() {
+    let (store, texts, _h) = lived().await;
+    let unpark = texts
+        .iter()
+        .find(|sql| sql.starts_with("UPDATE ready_steps SET parked = 0"))
+        .unwrap();
+    assert_eq!(
+        writing(&store, |connection| plan(connection, unpark)),
+        ["SEARCH ready_steps USING INDEX ready_steps_parked_due_at_index (parked=? AND due_at<?)"]
+    );
 }
 
 /// What was counted while tables were small would lead the planner astray when they have grown.
