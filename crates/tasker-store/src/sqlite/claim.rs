@@ -281,7 +281,7 @@ impl Unit<'_> {
 
     /// Returns how long until the earliest step in scope is due that waits for its time.
     pub(super) fn next_due_in(&mut self, want: &Want) -> QueryResult<Option<Duration>> {
-        const NEXT: &str = "SELECT due_at FROM ready_steps WHERE due_at > ?1 \
+        const NEXT: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
              AND queue IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR task = ?3) ORDER BY due_at LIMIT 1";
         let Ok(scope) = self.scope(want.scope)? else {
             return Ok(None);

@@ -7,7 +7,7 @@ use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
-use tasker_types::Timestamp;
+use tasker_types::{StepState, Timestamp};
 
 use super::rows::{StepRow, json};
 use super::statement::{Bind, Statement};
@@ -50,6 +50,17 @@ ON CONFLICT (task, step) DO UPDATE SET state = excluded.state, attempts = exclud
     next_retry_at = excluded.next_retry_at, started_at = excluded.started_at, \
     finished_at = excluded.finished_at, timeout_us = excluded.timeout_us";
 
+const COMPLETE_STEPS: &str = "\
+UPDATE steps SET state = 'complete', finished_at = ?2 \
+FROM (SELECT value->>0 AS task, value->>1 AS step FROM jsonb_each(?1)) AS u \
+WHERE steps.task = u.task AND steps.step = u.step";
+
+const CLAIM_STEPS: &str = "\
+UPDATE steps SET state = 'in_progress', started_at = ?2, finished_at = NULL, next_retry_at = NULL, \
+    attempts = attempts + 1, run = run + 1, unmet_parents = u.unmet_parents \
+FROM (SELECT value->>0 AS task, value->>1 AS step, value->>2 AS unmet_parents FROM jsonb_each(?1)) AS u \
+WHERE steps.task = u.task AND steps.step = u.step";
+
 const DELETE_READY: &str = "\
 DELETE FROM ready_steps WHERE (queue, parked, rank, task, step) IN \
     (SELECT value->>0, p.parked, value->>1, value->>2, value->>3 \
@@ -79,6 +90,16 @@ INSERT INTO transitions (task, step, event, from_state, to_state, at, actor, run
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, ?2, value->>5, value->>6, value->>7, value->>8, \
     value->>9, value->>10 \
 FROM jsonb_each(?1)";
+
+/// For entries that have all but numbers in common.
+const INSERT_ALIKE_TRANSITIONS: &str = "\
+INSERT INTO transitions (task, step, event, from_state, to_state, at, actor, run, attempt, handler_version, ran_us, \
+    metadata) \
+SELECT value->>0, value->>1, ?2, ?3, ?4, ?5, ?6, value->>2, value->>3, ?7, value->>4, ?8 \
+FROM jsonb_each(?1)";
+
+/// With more runs of like entries than this, one statement for all of them is faster.
+const SHORT_RUNS: usize = 8;
 
 const COUNTS: &str = "\
 SELECT s.task, count(*), sum(s.state IN ('complete', 'resolved_manually')) \
@@ -194,23 +215,45 @@ impl Unit<'_> {
         run(self.connection, UPDATE_TASKS, &updates)
     }
 
+    /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
     fn flush_steps(&mut self) -> QueryResult<()> {
-        let changed = self.steps.iter().filter(|(_, row)| {
-            row.before.as_ref().is_none_or(|before| {
+        let now = Some(self.now);
+        let (mut completed, mut claimed, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for ((task, step), row) in &self.steps {
+            let Tracked { before, now: row } = row;
+            if before
+                .as_ref()
+                .is_some_and(|before| before.is_but_for_its_lease(row))
+            {
+                continue;
+            }
+            let began = before.as_ref().filter(|before| {
                 StepRow {
-                    lease: None,
-                    ..before.clone()
-                } != StepRow {
-                    lease: None,
-                    ..row.now.clone()
+                    state: StepState::InProgress,
+                    run: before.run + 1,
+                    attempts: before.attempts + 1,
+                    unmet_parents: row.unmet_parents,
+                    started_at: now,
+                    next_retry_at: None,
+                    finished_at: None,
+                    ..(*before).clone()
                 }
-            })
-        });
-        let rows: Vec<_> = changed
-            .map(|((task, step), row)| {
-                let row = &row.now;
-                let queue = self.tasks[task].now.graph.queues[*step as usize];
-                (
+                .is_but_for_its_lease(row)
+            });
+            let ended = before.as_ref().filter(|before| {
+                StepRow {
+                    state: StepState::Complete,
+                    finished_at: now,
+                    ..(*before).clone()
+                }
+                .is_but_for_its_lease(row)
+            });
+            if began.is_some() {
+                claimed.push((task, step, row.unmet_parents));
+            } else if ended.is_some() {
+                completed.push((task, step));
+            } else {
+                others.push((
                     task,
                     step,
                     row.state.as_str(),
@@ -220,15 +263,17 @@ impl Unit<'_> {
                     u8::from(row.retryable),
                     u8::from(row.permanent),
                     row.unmet_parents,
-                    queue,
+                    self.tasks[task].now.graph.queues[*step as usize],
                     micros(row.next_retry_at),
                     micros(row.started_at),
                     micros(row.finished_at),
                     row.timeout_us,
-                )
-            })
-            .collect();
-        run(self.connection, UPSERT_STEPS, &rows)
+                ));
+            }
+        }
+        run_at(self.connection, COMPLETE_STEPS, &completed, self.now)?;
+        run_at(self.connection, CLAIM_STEPS, &claimed, self.now)?;
+        run(self.connection, UPSERT_STEPS, &others)
     }
 
     fn flush_queue(&mut self) -> QueryResult<()> {
@@ -293,7 +338,36 @@ impl Unit<'_> {
         run(self.connection, UPSERT_PAYLOADS, &writes)
     }
 
+    /// Writes the history in its order. Neighbours that differ only in numbers share a statement that is told once what
+    /// they have in common.
     fn flush_entries(&mut self) -> QueryResult<()> {
+        let runs: Vec<&[Entry]> = self.entries.chunk_by(Entry::is_alike).collect();
+        if runs.len() > SHORT_RUNS {
+            return self.flush_mixed_entries();
+        }
+        for run in runs {
+            let first = &run[0];
+            let rows: Vec<_> = run
+                .iter()
+                .map(|entry| (entry.task, entry.step, entry.run, entry.attempt, entry.ran_us))
+                .collect();
+            let rows = json(&rows);
+            let binds = [
+                Bind::Text(&rows),
+                Bind::Text(first.event),
+                Bind::MaybeText(first.from),
+                Bind::MaybeText(first.to),
+                Bind::Int(self.now.as_micros()),
+                Bind::Int(first.actor),
+                Bind::MaybeText(first.handler_version.as_deref()),
+                Bind::MaybeText(first.metadata.as_ref().map(tasker_engine::Json::as_str)),
+            ];
+            Statement::<()>::new(INSERT_ALIKE_TRANSITIONS, &binds).execute(self.connection)?;
+        }
+        Ok(())
+    }
+
+    fn flush_mixed_entries(&mut self) -> QueryResult<()> {
         let rows: Vec<_> = self
             .entries
             .iter()
@@ -326,6 +400,20 @@ impl Unit<'_> {
     pub(super) fn wakes(&self) -> bool {
         self.woken || self.added.iter().any(|due| due.is_none_or(|due| due <= self.now))
     }
+}
+
+/// Carries out a statement over rows at a time, unless there are none.
+fn run_at<T: Serialize>(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    rows: &[T],
+    now: Timestamp,
+) -> QueryResult<()> {
+    if !rows.is_empty() {
+        let rows = json(rows);
+        Statement::<()>::new(sql, &[Bind::Text(&rows), Bind::Int(now.as_micros())]).execute(connection)?;
+    }
+    Ok(())
 }
 
 /// Carries out a statement over rows, unless there are none.

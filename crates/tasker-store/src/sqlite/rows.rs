@@ -92,6 +92,14 @@ impl StepRow {
         }
     }
 
+    /// Tells whether two rows say the same, whoever holds the step.
+    pub(crate) fn is_but_for_its_lease(&self, other: &Self) -> bool {
+        StepRow {
+            lease: other.lease,
+            ..self.clone()
+        } == *other
+    }
+
     /// Tells whether the queue has the step, given whether its task is active.
     pub(crate) fn queued(&self, active: bool) -> bool {
         let facts = self.facts(Timestamp::default());

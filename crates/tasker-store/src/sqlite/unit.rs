@@ -43,6 +43,18 @@ pub(super) struct Entry {
     pub(super) metadata: Option<Json>,
 }
 
+impl Entry {
+    /// Tells whether two entries differ only in numbers that are their own.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.event == other.event
+            && self.from == other.from
+            && self.to == other.to
+            && self.actor == other.actor
+            && self.handler_version == other.handler_version
+            && self.metadata == other.metadata
+    }
+}
+
 /// What a step's entry in the history says beside the states.
 #[derive(Debug, Default)]
 pub(super) struct Note {
