@@ -123,7 +123,11 @@ pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> Qu
         .replace('-', "")
         .to_lowercase();
     let before = match filter.after {
-        Some(task) => key_of(connection, task)?,
+        Some(task) => match key_of(connection, task)? {
+            Some(key) => Some(key),
+            // Nothing was created before a task that is not there.
+            None => return Ok(Vec::new()),
+        },
         None => None,
     };
     let binds = [

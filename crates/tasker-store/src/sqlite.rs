@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use diesel::connection::SimpleConnection;
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
@@ -55,7 +55,6 @@ pub struct SqliteOptions {
     clock: Arc<dyn Clock>,
     database: Database,
     inline: bool,
-    nonce: u64,
 }
 
 impl SqliteOptions {
@@ -66,7 +65,6 @@ impl SqliteOptions {
             clock,
             database: Database::default(),
             inline: false,
-            nonce: 0,
         }
     }
 
@@ -81,13 +79,6 @@ impl SqliteOptions {
     #[must_use]
     pub fn inline(mut self) -> Self {
         self.inline = true;
-        self
-    }
-
-    /// Sets a number that becomes part of the name of this process's lock file.
-    #[must_use]
-    pub fn nonce(mut self, nonce: u64) -> Self {
-        self.nonce = nonce;
         self
     }
 }
@@ -144,12 +135,15 @@ impl SqliteStore {
             clock,
             database,
             inline,
-            nonce,
         } = options;
         let mut connection = connection::open(&path, &database, Mode::Write)?;
         migrate::ensure(&path, &mut connection)?;
-        let process = ProcessLock::take(&path, nonce)?;
-        let key = note_process(&mut connection, process.name()).map_err(|error| classify(&path, error))?;
+        let (key, process) = loop {
+            let key = note_process(&mut connection).map_err(|error| classify(&path, error))?;
+            if let Some(lock) = ProcessLock::take(&path, key)? {
+                break (key, lock);
+            }
+        };
         let (sender, wake) = watch::channel(0);
         let core = Core {
             connection,
@@ -273,22 +267,24 @@ impl Shared {
     }
 }
 
-fn note_process(connection: &mut SqliteConnection, name: &str) -> QueryResult<i64> {
-    const SQL: &str = "INSERT INTO processes (name) VALUES (?1) RETURNING id";
-    Ok(Statement::<(BigInt,)>::new(SQL, &[Bind::Text(name)])
-        .get_result::<(i64,)>(connection)?
-        .0)
+/// Gives this store a number that no other store of the file ever had, and forgets those that hold nothing any more.
+fn note_process(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    const NOTE: &str = "INSERT INTO processes (pid) VALUES (?1) RETURNING id";
+    const FORGET: &str = "DELETE FROM processes WHERE id < ?1 AND id NOT IN (SELECT process FROM leases)";
+    let pid = i64::from(std::process::id());
+    let row: (i64,) = Statement::<(BigInt,)>::new(NOTE, &[Bind::Int(pid)]).get_result(connection)?;
+    Statement::<()>::new(FORGET, &[Bind::Int(row.0)]).execute(connection)?;
+    Ok(row.0)
 }
 
-/// Returns the processes that hold leases but are proven dead.
+/// Returns the stores that hold leases but are proven dead.
 fn dead_processes(connection: &mut SqliteConnection, path: &Path, own: i64) -> QueryResult<Vec<i64>> {
-    const SQL: &str = "SELECT p.id, p.name FROM processes AS p \
-         WHERE p.id <> ?1 AND p.id IN (SELECT process FROM leases)";
-    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(own)]).load::<(i64, String)>(connection)?;
+    const SQL: &str = "SELECT DISTINCT process FROM leases WHERE process <> ?1";
+    let rows = Statement::<(BigInt,)>::new(SQL, &[Bind::Int(own)]).load::<(i64,)>(connection)?;
     Ok(rows
         .into_iter()
-        .filter(|(_, name)| process::dead(path, name))
-        .map(|(id, _)| id)
+        .map(|row| row.0)
+        .filter(|number| process::dead(path, *number))
         .collect())
 }
 

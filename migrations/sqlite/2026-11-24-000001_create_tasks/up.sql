@@ -150,10 +150,9 @@ CREATE TABLE actors (
 ) STRICT;
 
 CREATE TABLE processes (
-    -- Processes that opened this database, so that a dead one is known by the lock that it no longer holds.
-    id   INTEGER NOT NULL PRIMARY KEY, -- The process's key.
-    name TEXT NOT NULL, -- The name of its lock file.
-    CONSTRAINT processes_name_key UNIQUE (name)
+    -- Who opened this database. The number names a lock file, by which a dead one is known; it is never used again.
+    id  INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- The number.
+    pid INTEGER NOT NULL -- The process, as the operating system numbers it.
 ) STRICT;
 
 CREATE TABLE payloads (

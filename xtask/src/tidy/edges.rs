@@ -102,7 +102,7 @@ const RULES: &[Rule] = &[
 /// Libraries that only these packages of ours may name.
 const DIRECT: &[(&str, &[&str])] = &[
     ("figment", &["tasker-config"]),
-    ("diesel", &["tasker-store"]),
+    ("diesel", &["tasker-store", "tests"]),
     ("petgraph", &["tasker-graph"]),
     ("axum", &["tasker-server"]),
 ];

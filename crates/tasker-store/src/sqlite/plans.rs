@@ -1,5 +1,6 @@
 //! What the statements cost: each one that the port's methods run finds its rows by a key or an index.
 
+use diesel::sql_types::Text;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 

@@ -5,51 +5,44 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tasker_engine::StoreError;
-
-/// Tells stores of one process apart.
-static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// The lock that a store holds as long as it is open.
 #[derive(Debug)]
 pub(super) struct ProcessLock {
-    name: String,
     path: PathBuf,
     _file: File,
 }
 
 impl ProcessLock {
-    /// Takes a lock that nobody has; `random` tells it from those of processes on other machines.
-    pub(super) fn take(database: &Path, random: u64) -> Result<Self, StoreError> {
+    /// Takes the lock of this number; `None` when somebody has it, which happens when a database is replaced under a
+    /// store that is open.
+    pub(super) fn take(database: &Path, number: i64) -> Result<Option<Self>, StoreError> {
         let refused = |problem: std::io::Error| StoreError::NotWritable {
             store: database.display().to_string(),
             problem: format!("its lock file cannot be made: {problem}"),
             advice: "give this user the right to write to the directory of the file",
         };
-        let directory = directory(database);
-        std::fs::create_dir_all(&directory).map_err(refused)?;
-        let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}-{random:x}", std::process::id());
-        let path = directory.join(&name);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(&path)
-            .map_err(refused)?;
-        file.lock().map_err(refused)?;
-        Ok(Self {
-            name,
-            path,
-            _file: file,
-        })
-    }
-
-    /// Returns the name by which the database knows this store.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+        std::fs::create_dir_all(directory(database)).map_err(refused)?;
+        let path = file_of(database, number);
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(refused)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(problem)) => return Err(refused(problem)),
+            }
+            // Whoever took the file for one left behind, before it was locked, has removed it.
+            if path.exists() {
+                return Ok(Some(Self { path, _file: file }));
+            }
+        }
     }
 }
 
@@ -61,15 +54,19 @@ impl Drop for ProcessLock {
 }
 
 /// Tells whether the holder of a lock is gone.
-pub(super) fn dead(database: &Path, name: &str) -> bool {
-    let path = directory(database).join(name);
-    let file = match OpenOptions::new().write(true).open(&path) {
+pub(super) fn dead(database: &Path, number: i64) -> bool {
+    is_free(&file_of(database, number))
+}
+
+/// Tells whether nobody has a lock; a file that was left behind is removed.
+fn is_free(path: &Path) -> bool {
+    let file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
         Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
     };
     match file.try_lock() {
         Ok(()) => {
-            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(path);
             true
         }
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
@@ -81,9 +78,11 @@ pub(super) fn anyone_lives(database: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(directory(database)) else {
         return false;
     };
-    entries
-        .flatten()
-        .any(|entry| !dead(database, &entry.file_name().to_string_lossy()))
+    entries.flatten().any(|entry| !is_free(&entry.path()))
+}
+
+fn file_of(database: &Path, number: i64) -> PathBuf {
+    directory(database).join(format!("{number}.lock"))
 }
 
 fn directory(database: &Path) -> PathBuf {
@@ -101,11 +100,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("tasker.db");
         let lock = ProcessLock::take(&database, 7).unwrap();
-        let name = lock.name().to_owned();
-        assert!(!dead(&database, &name));
+        assert!(lock.is_some());
+        assert!(ProcessLock::take(&database, 7).unwrap().is_none());
+        assert!(!dead(&database, 7));
         assert!(anyone_lives(&database));
         drop(lock);
-        assert!(dead(&database, &name));
+        assert!(dead(&database, 7));
         assert!(!anyone_lives(&database));
     }
 
@@ -114,9 +114,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("tasker.db");
         std::fs::create_dir(super::directory(&database)).unwrap();
-        let left = super::directory(&database).join("1-0-0");
+        let left = file_of(&database, 3);
         std::fs::write(&left, "").unwrap();
-        assert!(dead(&database, "1-0-0"));
+        assert!(dead(&database, 3));
         assert!(!left.exists());
     }
 }

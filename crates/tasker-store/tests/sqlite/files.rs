@@ -437,3 +437,32 @@ async fn a_clock_that_jumps_loses_nothing() {
     }
     h.verify().await;
 }
+
+#[tokio::test]
+async fn a_store_has_a_number_that_no_other_ever_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasker.db");
+    let locks = || {
+        let files = std::fs::read_dir(directory.path().join("tasker.db.locks")).unwrap();
+        let mut names: Vec<_> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let open = || {
+        let clock = std::sync::Arc::new(tasker_testkit::ManualClock::new());
+        tasker_store::SqliteStore::open(tasker_store::SqliteOptions::new(&path, clock)).unwrap()
+    };
+    let first = open();
+    let second = open();
+    assert_eq!(locks(), ["1.lock", "2.lock"]);
+    drop(first);
+    drop(second);
+    assert_eq!(locks(), Vec::<String>::new());
+    // A file of the next number that somebody else holds is passed over.
+    let held = std::fs::File::create(directory.path().join("tasker.db.locks/3.lock")).unwrap();
+    held.lock().unwrap();
+    let _third = open();
+    assert_eq!(locks(), ["3.lock", "4.lock"]);
+}

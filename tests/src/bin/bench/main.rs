@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: what the product does, measured beside what the machine does bare, in one run.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints its figures"
+)]
 
-#[path = "../bench_parts/bare.rs"]
 mod bare;
-#[path = "../bench_parts/engine.rs"]
 mod engine;
-#[path = "../bench_parts/figure.rs"]
 mod figure;
 
 use std::path::PathBuf;
