@@ -46,7 +46,7 @@ use connection::Mode;
 use error::classify;
 use process::ProcessLock;
 use statement::{Bind, Statement};
-use writer::{Core, Writer};
+use writer::{Core, Share, Writer};
 
 /// How a SQLite file is opened.
 #[derive(Clone, Debug)]
@@ -153,6 +153,7 @@ impl SqliteStore {
             process: key,
             wake: sender,
             refusal: None,
+            share: Share::Alone,
         };
         let readers = (0..if inline { 1 } else { database.readers })
             .map(|_| connection::open(&path, &database, Mode::Read))

@@ -32,6 +32,8 @@ pub(super) struct Core {
     pub(super) wake: watch::Sender<u64>,
     /// Why the transaction could not begin or is over before its end, while those who take part are told.
     pub(super) refusal: Option<Arc<StoreError>>,
+    /// How the requests of the transaction under way are kept apart.
+    pub(super) share: Share,
 }
 
 impl fmt::Debug for Core {
@@ -40,6 +42,17 @@ impl fmt::Debug for Core {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
+}
+
+/// How the requests of a transaction are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// There is one: what undoes it is the end of the transaction.
+    Alone,
+    /// Each has a savepoint.
+    InSavepoints,
+    /// There was one, and it failed.
+    Undone,
 }
 
 /// How the transaction ended, told to those who took part.
@@ -156,6 +169,11 @@ impl Core {
     pub(super) fn transact(&mut self, jobs: Vec<Job>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut wakes = false;
+        self.share = if jobs.len() == 1 {
+            Share::Alone
+        } else {
+            Share::InSavepoints
+        };
         let begun = self.connection.batch_execute("BEGIN IMMEDIATE");
         let verdict = match begun {
             Ok(()) => {
@@ -166,10 +184,16 @@ impl Core {
                 }
                 let ended = match self.refusal.take() {
                     Some(error) => Err(error),
-                    None => self
-                        .connection
-                        .batch_execute("COMMIT")
-                        .map_err(|error| Arc::new(classify(&self.path, error))),
+                    None => {
+                        let end = if self.share == Share::Undone {
+                            "ROLLBACK"
+                        } else {
+                            "COMMIT"
+                        };
+                        self.connection
+                            .batch_execute(end)
+                            .map_err(|error| Arc::new(classify(&self.path, error)))
+                    }
                 };
                 if ended.is_err() {
                     // After some failures the transaction is over already, and this says so in vain.
@@ -201,7 +225,7 @@ impl Core {
         self.refusal = None;
     }
 
-    /// Runs one request in a savepoint.
+    /// Runs one request, in a savepoint if it shares the transaction with others.
     fn guarded<T>(
         &mut self,
         work: impl FnOnce(&mut Unit<'_>) -> Result<T, Trouble>,
@@ -209,7 +233,8 @@ impl Core {
         if let Some(error) = &self.refusal {
             return (Err(again(error)), false);
         }
-        if let Err(error) = self.connection.batch_execute("SAVEPOINT request") {
+        let shared = self.share == Share::InSavepoints;
+        if shared && let Err(error) = self.connection.batch_execute("SAVEPOINT request") {
             return (Err(classify(&self.path, error)), false);
         }
         let now = self.clock.now();
@@ -220,6 +245,7 @@ impl Core {
             (result, wakes)
         }));
         let failed = match result {
+            Ok((Ok(value), wakes)) if !shared => return (Ok(value), wakes),
             Ok((Ok(value), wakes)) => match self.connection.batch_execute("RELEASE request") {
                 Ok(()) => return (Ok(value), wakes),
                 Err(error) => classify(&self.path, error),
@@ -232,6 +258,10 @@ impl Core {
             },
         };
         self.cache = Cache::default();
+        if !shared {
+            self.share = Share::Undone;
+            return (Err(failed), false);
+        }
         if self
             .connection
             .batch_execute("ROLLBACK TO request; RELEASE request")
