@@ -358,7 +358,8 @@ impl Unit<'_> {
         Ok(Some(TaskContext::of(state, &self.all_facts(key)?)))
     }
 
-    /// Ends the tasks that were touched and can no longer progress. What was changed so far is written first.
+    /// Ends the tasks that were touched and can no longer progress. What this unit changed counts, though it is not
+    /// written yet.
     pub(super) fn finalize_touched(&mut self) -> Result<Vec<(TaskId, TaskState)>, Trouble> {
         let touched = std::mem::take(&mut self.touched);
         let mut finished = Vec::new();
