@@ -20,6 +20,14 @@ type Candidate = (i64, i64, u32, i64);
 /// The queues that a worker takes steps from, with the version of the handler that would run them.
 type Accepted = BTreeMap<i64, (Namespace, Version)>;
 
+/// What a worker could be handed at all.
+#[derive(Debug)]
+pub(super) struct Reach {
+    accepted: Accepted,
+    /// The key of the one task in scope; `None` for all.
+    task: Option<i64>,
+}
+
 impl Unit<'_> {
     fn accepted(&mut self, want: &Want) -> QueryResult<Accepted> {
         let queues = self.cache.queues(self.connection)?;
@@ -30,10 +38,10 @@ impl Unit<'_> {
         Ok(accepted.collect())
     }
 
-    /// Returns the key of the one task in scope; `None` for all, or an error for a task that is not there.
-    fn scope(&mut self, scope: Scope) -> QueryResult<Result<Option<i64>, ()>> {
-        match scope {
-            Scope::All => Ok(Ok(None)),
+    /// Returns what a worker could be handed; `None` when its scope is a task that is not there.
+    pub(super) fn reach(&mut self, want: &Want) -> QueryResult<Option<Reach>> {
+        let task = match want.scope {
+            Scope::All => None,
             Scope::Task(task) => {
                 let new = self
                     .created
@@ -44,30 +52,37 @@ impl Unit<'_> {
                     Some(key) => Some(key),
                     None => key_of(self.connection, task)?,
                 };
-                Ok(key.map(Some).ok_or(()))
+                if key.is_none() {
+                    return Ok(None);
+                }
+                key
             }
-        }
+        };
+        let accepted = self.accepted(want)?;
+        Ok(Some(Reach { accepted, task }))
     }
 
     /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
     /// A child that this unit made ready goes straight to the worker, without a place in the queue's table.
-    pub(super) fn claim(&mut self, worker: WorkerId, want: &Want) -> Result<Vec<Claim>, Trouble> {
-        let Ok(scope) = self.scope(want.scope)? else {
-            return Ok(Vec::new());
-        };
+    pub(super) fn claim(
+        &mut self,
+        worker: WorkerId,
+        want: &Want,
+        reach: &Reach,
+    ) -> Result<Vec<Claim>, Trouble> {
         if want.limit == 0 {
             return Ok(Vec::new());
         }
-        let accepted = self.accepted(want)?;
-        let mut due = self.due(&accepted, scope, want.limit)?;
-        let Some(first) = self.first_served(&accepted, &due)? else {
+        let Reach { accepted, task } = reach;
+        let mut due = self.due(accepted, *task, want.limit)?;
+        let Some(first) = self.first_served(accepted, &due)? else {
             return Ok(Vec::new());
         };
         due.retain(|candidate| *candidate != first);
         due.truncate(want.limit as usize - 1);
         due.push(first);
         due.sort_unstable_by_key(|(_, task, step, _)| (*task, *step));
-        self.note_served(&accepted, &due)?;
+        self.note_served(accepted, &due)?;
         self.load_tasks(due.iter().map(|candidate| candidate.1))?;
         self.load_steps(due.iter().map(|candidate| (candidate.1, candidate.2)))?;
         let actor = self.actor(&Actor::Worker(worker))?;
@@ -280,18 +295,14 @@ impl Unit<'_> {
     }
 
     /// Returns how long until the earliest step in scope is due that waits for its time.
-    pub(super) fn next_due_in(&mut self, want: &Want) -> QueryResult<Option<Duration>> {
+    pub(super) fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
         const NEXT: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
              AND queue IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR task = ?3) ORDER BY due_at LIMIT 1";
-        let Ok(scope) = self.scope(want.scope)? else {
-            return Ok(None);
-        };
-        let accepted = self.accepted(want)?;
-        let queues = json(&accepted.keys().collect::<Vec<_>>());
+        let queues = json(&reach.accepted.keys().collect::<Vec<_>>());
         let binds = [
             Bind::Int(self.now.as_micros()),
             Bind::Text(&queues),
-            Bind::MaybeInt(scope),
+            Bind::MaybeInt(reach.task),
         ];
         let rows = Statement::<(BigInt,)>::new(NEXT, &binds).load::<(i64,)>(self.connection)?;
         Ok(rows

@@ -47,8 +47,10 @@ impl Unit<'_> {
             if known > 0 {
                 reply.claims = self.claims_under(request.worker, want)?;
             }
-            if reply.claims.is_empty() {
-                reply.claims = self.claim(request.worker, want)?;
+            if reply.claims.is_empty()
+                && let Some(reach) = self.reach(want)?
+            {
+                reply.claims = self.claim(request.worker, want, &reach)?;
             }
         }
         self.flush()?;

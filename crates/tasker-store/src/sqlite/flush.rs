@@ -206,12 +206,8 @@ impl Unit<'_> {
                 ));
             }
         }
-        if !inserts.is_empty() {
-            let flat: Vec<Vec<serde_json::Value>> = inserts.iter().map(flatten).collect();
-            let rows = json(&flat);
-            let binds = [Bind::Text(&rows), Bind::Int(self.now.as_micros())];
-            Statement::<()>::new(INSERT_TASKS, &binds).execute(self.connection)?;
-        }
+        let inserts: Vec<Vec<serde_json::Value>> = inserts.iter().map(flatten).collect();
+        run_at(self.connection, INSERT_TASKS, &inserts, self.now)?;
         run(self.connection, UPDATE_TASKS, &updates)
     }
 
@@ -387,13 +383,7 @@ impl Unit<'_> {
                 )
             })
             .collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let rows = json(&rows);
-        let binds = [Bind::Text(&rows), Bind::Int(self.now.as_micros())];
-        Statement::<()>::new(INSERT_TRANSITIONS, &binds).execute(self.connection)?;
-        Ok(())
+        run_at(self.connection, INSERT_TRANSITIONS, &rows, self.now)
     }
 
     /// Tells whether this unit left work in the queue that is due, or must wake listeners anyhow.

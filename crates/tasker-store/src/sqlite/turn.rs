@@ -33,11 +33,14 @@ impl Unit<'_> {
         if turn.again {
             reply.claims = self.claims_under(turn.worker, &turn.want)?;
         }
-        if reply.claims.is_empty() {
-            reply.claims = self.claim(turn.worker, &turn.want)?;
+        let reach = self.reach(&turn.want)?;
+        if let Some(reach) = reach.as_ref().filter(|_| reply.claims.is_empty()) {
+            reply.claims = self.claim(turn.worker, &turn.want, reach)?;
         }
         self.flush()?;
-        reply.next_due_in = self.next_due_in(&turn.want)?;
+        if let Some(reach) = &reach {
+            reply.next_due_in = self.next_due_in(reach)?;
+        }
         Ok(reply)
     }
 
