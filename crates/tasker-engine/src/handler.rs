@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use tasker_types::{HandlerRef, Namespace, StepName, TaskId, Version};
+use tasker_types::{CustomEvent, EventDefinition, HandlerRef, Namespace, StepName, TaskId, Version};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,11 @@ pub trait StepHandler: Send + Sync {
     /// Returns the parents whose results the handler cannot do without. A template whose step does not wait for them is
     /// refused.
     fn required_parents(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Returns the custom events that the handler publishes. They are registered with it, or it is refused.
+    fn events(&self) -> Vec<EventDefinition> {
         Vec::new()
     }
 
@@ -303,6 +308,17 @@ pub trait Resolve: Send + Sync {
     ///
     /// [`Unresolved`] when there is none.
     fn resolve(&self, namespace: &Namespace, handler: &HandlerRef) -> Result<Resolved, Unresolved>;
+
+    /// Checks that nobody else describes a custom event in another way than this template; see
+    /// [`CheckHandler::check_event`].
+    ///
+    /// # Errors
+    ///
+    /// Who does.
+    fn check_event(&self, template: &str, event: &CustomEvent) -> Result<(), String> {
+        let _ = (template, event);
+        Ok(())
+    }
 }
 
 impl<F> Resolve for F
@@ -366,5 +382,9 @@ impl CheckHandler for Handlers {
                 Err(HandlerProblem::Parents { missing, config })
             }
         }
+    }
+
+    fn check_event(&self, template: &str, event: &CustomEvent) -> Result<(), String> {
+        self.0.check_event(template, event)
     }
 }

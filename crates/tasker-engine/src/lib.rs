@@ -40,9 +40,8 @@ pub use store::{
     LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
 };
 pub use template::{
-    CheckHandler, CheckedStep, ContextFaults, EventDefinition, HandlerProblem, LoadOptions, Loaded,
-    StepBuilder, StepTemplate, Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers,
-    canonical_json,
+    CheckHandler, CheckedStep, ContextFaults, HandlerProblem, LoadOptions, Loaded, StepBuilder, StepTemplate,
+    Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
 };
 pub use transition::{
     AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent,
@@ -54,8 +53,8 @@ pub use worker::{Worker, WorkerHandle, WorkerSetup, look_at};
 
 // What the signatures above are made of, so that this crate can be used alone.
 pub use tasker_types::{
-    Backoff, BackoffValues, Execution, ExecutionValues, HandlerRef, LeaseToken, Limits, LimitsValues,
-    Namespace, Position, RunNo, StepFacts, StepName, StepNo, StepState, TaskContext, TaskId, TaskState,
-    TemplateName, Timestamp, Version, WorkerId,
+    Backoff, BackoffValues, CustomEvent, EventDefinition, EventName, Execution, ExecutionValues, HandlerRef,
+    LeaseToken, Limits, LimitsValues, Namespace, Position, RunNo, StepFacts, StepName, StepNo, StepState,
+    TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version, WorkerId,
 };
 pub use tokio_util::sync::CancellationToken;

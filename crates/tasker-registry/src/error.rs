@@ -4,7 +4,12 @@ use std::error::Error;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use tasker_types::{HandlerName, InvalidName, Namespace, Version, VersionReq, nearest};
+use tasker_types::{
+    EventName, HandlerName, InvalidEventName, InvalidName, Namespace, Version, VersionReq, nearest,
+};
+
+use crate::events::EventSource;
+use crate::name::FullName;
 
 /// How many names like the one that was asked for a search offers.
 const SUGGESTIONS: usize = 3;
@@ -101,42 +106,109 @@ pub enum RegisterError {
         source: <Version as FromStr>::Err,
     },
     /// The version is registered already.
-    #[error(
-        "the handler `{namespace}.{name}@{version}` is registered already; use `replace` to put another in its place"
-    )]
+    #[error("the handler `{handler}` is registered already; use `replace` to put another in its place")]
     Duplicate {
-        /// The namespace.
-        namespace: Namespace,
-        /// The handler's name.
-        name: HandlerName,
-        /// The version.
-        version: Version,
+        /// The handler.
+        handler: FullName,
     },
     /// A batch puts two handlers in one place.
-    #[error("the handler `{namespace}.{name}@{version}` is in the batch twice")]
+    #[error("the handler `{handler}` is in the batch twice")]
     TwiceInBatch {
-        /// The namespace.
-        namespace: Namespace,
-        /// The handler's name.
-        name: HandlerName,
-        /// The version.
-        version: Version,
+        /// The handler.
+        handler: FullName,
     },
     /// The registry's own check refused the handler.
-    #[error("the handler `{namespace}.{name}@{version}` is not valid: {source}")]
+    #[error("the handler `{handler}` is not valid: {source}")]
     InvalidHandler {
-        /// The namespace.
-        namespace: Namespace,
-        /// The handler's name.
-        name: HandlerName,
-        /// The version.
-        version: Version,
+        /// The handler.
+        handler: FullName,
         /// What the check said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A custom event is wrong, or is defined otherwise by someone else.
+    #[error(transparent)]
+    Event(#[from] EventError),
     /// A batch removes what is not there.
-    #[error("nothing to remove: {0}")]
-    NothingToRemove(#[source] LookupError),
+    #[error("nothing to remove: {source}")]
+    NothingToRemove {
+        /// The handler.
+        handler: FullName,
+        /// How far the search for it came.
+        source: Box<LookupError>,
+    },
+}
+
+impl RegisterError {
+    /// Returns the handler that the change was about, if it names one.
+    pub fn handler(&self) -> Option<&FullName> {
+        match self {
+            Self::InvalidNamespace { .. } | Self::InvalidName { .. } | Self::InvalidVersion { .. } => None,
+            Self::Duplicate { handler }
+            | Self::TwiceInBatch { handler }
+            | Self::InvalidHandler { handler, .. }
+            | Self::NothingToRemove { handler, .. } => Some(handler),
+            Self::Event(fault) => match fault.declared_by() {
+                EventSource::Handler(handler) => Some(handler),
+                EventSource::Other(_) => None,
+            },
+        }
+    }
+}
+
+impl EventError {
+    /// Returns who declares the event.
+    pub fn declared_by(&self) -> &EventSource {
+        match self {
+            Self::Invalid { declared_by, .. } => declared_by,
+            Self::Conflict(conflict) => &conflict.declared_by,
+        }
+    }
+}
+
+/// A custom event that cannot be declared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// Its name is none.
+    #[error("{declared_by} declares a custom event that cannot be: {source}")]
+    Invalid {
+        /// Who declares it.
+        declared_by: EventSource,
+        /// What is wrong with the name.
+        source: Box<InvalidEventName>,
+    },
+    /// It is described in two ways.
+    #[error(transparent)]
+    Conflict(Box<EventConflict>),
+}
+
+/// A custom event that is described in two ways.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{declared_by} describes the custom event `{name}` as \"{description}\", but {other} as \"{other_description}\"; \
+     give both the same description, or one of them another name"
+)]
+pub struct EventConflict {
+    /// The event.
+    pub name: EventName,
+    /// Who declares it now.
+    pub declared_by: EventSource,
+    /// How.
+    pub description: String,
+    /// Who declared it before.
+    pub other: EventSource,
+    /// How.
+    pub other_description: String,
+}
+
+/// A custom event that nobody declared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no custom event `{name}`{}", did_you_mean(nearest))]
+pub struct UnknownEvent {
+    /// The event that was asked for.
+    pub name: String,
+    /// Those that are spelled much like it, the nearest first.
+    pub nearest: Vec<EventName>,
 }
 
 /// A batch that is refused, and changed nothing.

@@ -1,16 +1,18 @@
 //! The contents of a registry at one moment.
 //!
 //! A snapshot never changes. The next one shares with it all that is the same: a change copies the map of the
-//! namespaces, the names of the namespace that it touches, and the versions of the handler, never a handler.
+//! namespaces, the names of the namespace that it touches, and the versions of the handler, never a handler; custom
+//! events are copied when one of them changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tasker_types::{HandlerName, Namespace, Version, VersionReq};
+use tasker_types::{CustomEvent, HandlerName, Namespace, Version, VersionReq};
 
-use crate::batch::Key;
-use crate::error::{LookupError, suggest};
+use crate::error::{EventError, LookupError, UnknownEvent, suggest};
+use crate::events::{EventEntry, EventSource, Events};
+use crate::name::FullName;
 
 type Versions<H> = BTreeMap<Version, Arc<H>>;
 type Names<H> = BTreeMap<HandlerName, Arc<Versions<H>>>;
@@ -21,6 +23,7 @@ type Names<H> = BTreeMap<HandlerName, Arc<Versions<H>>>;
 pub struct Snapshot<H: ?Sized> {
     /// No namespace is without handlers, and no handler without versions.
     namespaces: BTreeMap<Namespace, Arc<Names<H>>>,
+    events: Arc<Events>,
 }
 
 /// One registered version of a handler.
@@ -36,14 +39,26 @@ pub struct Entry<H: ?Sized> {
 }
 
 /// How much is registered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The number of namespaces.
-    pub namespaces: usize,
+    /// What each namespace has.
+    pub namespaces: BTreeMap<Namespace, NamespaceStats>,
     /// The number of handlers in all namespaces, each counted once.
     pub handlers: usize,
     /// The number of versions of all handlers.
+    pub versions: usize,
+    /// The number of custom events.
+    pub events: usize,
+}
+
+/// How much is registered in a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceStats {
+    /// The number of handlers, each counted once.
+    pub handlers: usize,
+    /// The number of versions of all of them.
     pub versions: usize,
 }
 
@@ -145,20 +160,53 @@ impl<H: ?Sized> Snapshot<H> {
         self.namespaces.keys().cloned().collect()
     }
 
+    /// Returns the custom events that handlers and others declared, by name, ascending.
+    pub fn events(&self) -> Vec<EventEntry> {
+        self.events.list()
+    }
+
+    /// Returns one custom event.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEvent`], with the names that are spelled much like it.
+    pub fn event(&self, name: &str) -> Result<EventEntry, UnknownEvent> {
+        self.events.get(name)
+    }
+
+    /// Compares an event with what others than this source declared, and declares nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Conflict`] if someone else describes it in another way.
+    pub fn compare(&self, source: impl Into<String>, event: &CustomEvent) -> Result<(), EventError> {
+        self.events.compare(&EventSource::Other(source.into()), event)
+    }
+
     /// Counts what is registered.
+    ///
+    /// # Complexity
+    ///
+    /// O(h), with h handlers.
     pub fn stats(&self) -> Stats {
-        let names = || self.namespaces.values();
+        let count = |names: &Names<H>| NamespaceStats {
+            handlers: names.len(),
+            versions: names.values().map(|versions| versions.len()).sum(),
+        };
+        let namespaces: BTreeMap<_, _> = self
+            .namespaces
+            .iter()
+            .map(|(namespace, names)| (namespace.clone(), count(names)))
+            .collect();
         Stats {
-            namespaces: self.namespaces.len(),
-            handlers: names().map(|names| names.len()).sum(),
-            versions: names()
-                .flat_map(|names| names.values())
-                .map(|versions| versions.len())
-                .sum(),
+            handlers: namespaces.values().map(|counts| counts.handlers).sum(),
+            versions: namespaces.values().map(|counts| counts.versions).sum(),
+            events: self.events.len(),
+            namespaces,
         }
     }
 
-    pub(crate) fn contains(&self, key: &Key) -> bool {
+    pub(crate) fn contains(&self, key: &FullName) -> bool {
         let versions = self
             .namespaces
             .get(&key.namespace)
@@ -167,13 +215,13 @@ impl<H: ?Sized> Snapshot<H> {
     }
 
     /// Puts a handler in its place and returns what was there.
-    pub(crate) fn put(&mut self, key: Key, handler: Arc<H>) -> Option<Arc<H>> {
+    pub(crate) fn put(&mut self, key: FullName, handler: Arc<H>) -> Option<Arc<H>> {
         let names = Arc::make_mut(self.namespaces.entry(key.namespace).or_default());
         Arc::make_mut(names.entry(key.name).or_default()).insert(key.version, handler)
     }
 
     /// Takes a handler out, with its name and its namespace if it was their last.
-    pub(crate) fn take(&mut self, key: &Key) -> Result<Arc<H>, LookupError> {
+    pub(crate) fn take(&mut self, key: &FullName) -> Result<Arc<H>, LookupError> {
         let handler = self.get_version(&key.namespace, &key.name, &key.version)?;
         if let Some(names) = self.namespaces.get_mut(&key.namespace) {
             let names = Arc::make_mut(names);
@@ -184,6 +232,16 @@ impl<H: ?Sized> Snapshot<H> {
         }
         self.namespaces.retain(|_, names| !names.is_empty());
         Ok(handler)
+    }
+
+    /// Returns the declarations of custom events.
+    pub(crate) fn declarations(&self) -> &Events {
+        &self.events
+    }
+
+    /// Returns the declarations of custom events, to change them.
+    pub(crate) fn declarations_mut(&mut self) -> &mut Events {
+        Arc::make_mut(&mut self.events)
     }
 
     fn names(&self, namespace: &Namespace) -> Result<&Names<H>, LookupError> {
@@ -236,6 +294,7 @@ impl<H: ?Sized> Default for Snapshot<H> {
     fn default() -> Self {
         Self {
             namespaces: BTreeMap::new(),
+            events: Arc::default(),
         }
     }
 }
@@ -244,6 +303,7 @@ impl<H: ?Sized> Clone for Snapshot<H> {
     fn clone(&self) -> Self {
         Self {
             namespaces: self.namespaces.clone(),
+            events: Arc::clone(&self.events),
         }
     }
 }

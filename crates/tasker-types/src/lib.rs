@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod context;
+mod events;
 mod facts;
 mod ids;
 mod names;
@@ -10,6 +11,9 @@ mod state;
 mod time;
 
 pub use context::{ExecutionStatus, HealthStatus, RecommendedAction, TaskContext};
+pub use events::{
+    CustomEvent, EventDefinition, EventName, HANDLER_EVENTS, InvalidEventName, SYSTEM_EVENT_NAMESPACES,
+};
 pub use facts::{BlockingReason, StepFacts};
 pub use ids::{LeaseToken, Position, RunNo, StepNo, TaskId, WorkerId};
 pub use names::{

@@ -45,7 +45,7 @@ pub enum InvalidName {
     },
 }
 
-fn check_name(text: &str) -> Result<(), InvalidName> {
+pub(crate) fn check_name(text: &str) -> Result<(), InvalidName> {
     let length = text.chars().count();
     if length == 0 {
         return Err(InvalidName::Empty);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tasker_config::Config;
 use tasker_engine::{Actor, Clock, Enqueuing, Entropy, Identity, StepHandler, Store};
-use tasker_registry::Registry;
+use tasker_registry::{EventDefinition, Registry};
 
 use crate::compose;
 use crate::error::BuildError;
@@ -25,6 +25,7 @@ pub struct TaskerBuilder {
     pub(crate) environment: Option<BTreeMap<String, String>>,
     pub(crate) registry: Arc<Registry<dyn StepHandler>>,
     pub(crate) handlers: Vec<Registration>,
+    pub(crate) events: Vec<EventDefinition>,
 }
 
 /// Where tasks are to be kept.
@@ -49,6 +50,13 @@ pub(crate) struct Registration {
     pub(crate) handler: Arc<dyn StepHandler>,
 }
 
+/// Returns an empty registry of step handlers, which registers their custom events with them.
+pub fn handler_registry() -> Registry<dyn StepHandler> {
+    Registry::builder()
+        .events(|handler: &(dyn StepHandler + 'static)| handler.events())
+        .build()
+}
+
 impl Default for TaskerBuilder {
     fn default() -> Self {
         Self {
@@ -60,8 +68,9 @@ impl Default for TaskerBuilder {
             enqueuing: None,
             actor: Actor::User("program".to_owned()),
             environment: None,
-            registry: Arc::default(),
+            registry: Arc::new(handler_registry()),
             handlers: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -175,8 +184,18 @@ impl TaskerBuilder {
         self
     }
 
+    /// Declares a custom event that the program itself publishes. Handlers and templates declare their own.
+    ///
+    /// What is wrong with it is reported by [`build`](Self::build).
+    pub fn event(mut self, event: impl Into<EventDefinition>) -> Self {
+        self.events.push(event.into());
+        self
+    }
+
     /// Looks handlers up in this registry, which may change while the Tasker works. Handlers of the builder are added
     /// to it.
+    ///
+    /// [`handler_registry`] returns an empty one, which asks handlers for their custom events.
     pub fn registry(mut self, registry: Arc<Registry<dyn StepHandler>>) -> Self {
         self.registry = registry;
         self

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tasker_config::{Config, Environment};
 use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, StoreError, UniqueIdentity};
-use tasker_registry::BatchError;
+use tasker_registry::{BatchError, EventDefinition};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteOptions, SqliteStore};
 use tasker_types::{Database, Execution, ExecutionValues};
@@ -36,9 +36,10 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         environment,
         registry,
         handlers,
+        events,
     } = builder;
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
-    register(&registry, handlers)?;
+    register(&registry, handlers, events)?;
     let variables = environment.unwrap_or_else(|| Environment::of_process().template_variables(&config));
     let built_ins = Arc::new(BuiltIns::new(builtin::handlers(config.limits(), variables)));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
@@ -61,8 +62,12 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
 fn register(
     registry: &tasker_registry::Registry<dyn tasker_engine::StepHandler>,
     handlers: Vec<Registration>,
+    events: Vec<EventDefinition>,
 ) -> Result<(), BatchError> {
     registry.batch(|batch| {
+        if !events.is_empty() {
+            batch.declare("the program", events);
+        }
         for Registration {
             namespace,
             name,

@@ -1,7 +1,7 @@
 //! What keeps a Tasker from being put together, and a task from being run.
 
 use tasker_engine::{RequestError, StoreError};
-use tasker_registry::BatchError;
+use tasker_registry::{BatchError, EventError};
 use tasker_types::{StepName, TaskId};
 use thiserror::Error;
 
@@ -45,6 +45,9 @@ pub enum RunError {
         /// What is wrong with its handler or its configuration.
         problem: String,
     },
+    /// A custom event of the template is described otherwise by someone else.
+    #[error(transparent)]
+    Event(#[from] EventError),
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request, whose task is `{task}`")]
     KeyReused {

@@ -15,7 +15,7 @@ mod tasker;
 /// The configuration: its layers, its values and where they come from.
 pub use tasker_config as config;
 
-pub use crate::builder::TaskerBuilder;
+pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::error::{BuildError, RunError};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::report::{StepReport, TaskReport};
@@ -34,7 +34,11 @@ pub use tasker_engine::{
     UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at,
     parse_retry_after, verify_all, verify_store,
 };
-pub use tasker_registry::{BatchError, LookupError, RegisterError, Registry};
+pub use tasker_registry::{
+    Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,
+    EventName, EventSource, FullName, HandlerChange, InvalidEventName, LookupError, Notice, RegisterError,
+    Registry, Subscription, UnknownEvent, Watch,
+};
 #[cfg(feature = "sqlite")]
 pub use tasker_store::{SqliteOptions, SqliteStore, TaskFilter, TaskSummary, migrate};
 pub use tasker_types::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tasker_engine::{Resolve, Resolved, StepHandler, Unresolved};
 use tasker_registry::{LookupError, Registry};
-use tasker_types::{HandlerRef, Namespace, Version, nearest};
+use tasker_types::{CustomEvent, HandlerRef, Namespace, Version, nearest};
 
 /// The handlers that every namespace has. They have the version of this crate.
 pub(crate) struct BuiltIns {
@@ -119,6 +119,18 @@ impl Resolve for Resolver {
                 .unwrap_or_else(|| Err(self.unresolved(searched, handler, &error))),
         }
     }
+
+    fn check_event(&self, template: &str, event: &CustomEvent) -> Result<(), String> {
+        self.registry
+            .snapshot()
+            .compare(event_source(template), event)
+            .map_err(|conflict| conflict.to_string())
+    }
+}
+
+/// Returns what a template, given by its full name, is called where it declares its custom events.
+pub(crate) fn event_source(template: &str) -> String {
+    format!("the template `{template}`")
 }
 
 #[cfg(test)]

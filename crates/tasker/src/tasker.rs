@@ -9,9 +9,9 @@ use tasker_config::Config;
 use tasker_engine::{
     Actor, Clock, Created, Demand, Enqueuing, Entropy, HandlerProblem, Handlers, Identity, Intervened,
     Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store, StoreError,
-    TaskRequest, Template, TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
+    TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
-use tasker_registry::Registry;
+use tasker_registry::{EventError, Registry};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteStore, TaskFilter, TaskSummary};
 use tasker_types::{Execution, TaskId, TaskState, Version};
@@ -23,7 +23,7 @@ use crate::error::RunError;
 #[cfg(feature = "sqlite")]
 use crate::list::scan;
 use crate::report::TaskReport;
-use crate::resolve::BuiltIns;
+use crate::resolve::{BuiltIns, event_source};
 
 /// How often a task is looked at that another process may end.
 const LOOK: Duration = Duration::from_secs(1);
@@ -128,17 +128,38 @@ impl Tasker {
         }
     }
 
-    /// Reads a template from a file.
+    /// Reads a template from a file, and declares its custom events.
     ///
     /// # Errors
     ///
-    /// All faults of the file.
+    /// All faults of the file; an event that is described otherwise by another template or handler is one of them.
     pub fn load(
         &self,
         path: impl AsRef<Path>,
         unknown_handlers: UnknownHandlers,
     ) -> Result<Loaded, TemplateFaults> {
-        Template::load(path.as_ref(), &self.load_options(unknown_handlers))
+        let loaded = Template::load(path.as_ref(), &self.load_options(unknown_handlers))?;
+        // The check has compared them already, but someone may have declared one since.
+        self.declare_events(&loaded.template).map_err(|conflict| {
+            TemplateFaults::from(TemplateFault {
+                file: Some(path.as_ref().display().to_string()),
+                line: None,
+                code: "event_conflict",
+                message: conflict.to_string(),
+            })
+        })?;
+        Ok(loaded)
+    }
+
+    /// Declares the custom events of a template that was made in code, as [`load`](Self::load) does for a file and
+    /// [`run`](Self::run) for what it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError`] if an event is described otherwise by another template or handler; none is declared then.
+    pub fn declare_events(&self, template: &Template) -> Result<(), EventError> {
+        self.registry()
+            .declare(event_source(&template.full_name()), template.events())
     }
 
     /// Checks a request and returns the task to create, with a new id.
@@ -182,6 +203,7 @@ impl Tasker {
     pub async fn run(&self, request: impl Into<TaskRequest>) -> Result<TaskReport, RunError> {
         let request = request.into();
         self.check(request.template())?;
+        self.declare_events(request.template())?;
         let new = self.prepare(request)?;
         let worker = self.worker(Scope::Task(new.id));
         let handle = worker.handle();
@@ -207,6 +229,7 @@ impl Tasker {
             .ok_or(StoreError::UnknownTask { task })?;
         if snapshot.task.state.is_active() {
             self.check(&snapshot.task.template)?;
+            self.declare_events(&snapshot.task.template)?;
             let worker = self.worker(Scope::Task(task));
             let finished = worker.handle().finished();
             self.working(worker, async { Ok(self.ended(task, finished).await?) })

@@ -6,17 +6,19 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tasker_graph::{Dag, DagError};
 use tasker_types::{
-    HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo, TemplateName, Version,
+    CustomEvent, EventDefinition, HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo,
+    TemplateName, Version,
 };
 
 use super::document::{DEEPEST, Marked, too_deep};
+use super::events::check_events;
 use super::faults::Findings;
 use super::load::LoadOptions;
-use super::model::{EventDefinition, StepTemplate, Template, number};
+use super::model::{StepTemplate, Template, number};
 use super::read::Draft;
 use crate::json::is_deeper;
 
-/// Checks a step's handler while its template is loaded.
+/// Checks a template's steps against what is registered, while it is loaded.
 pub trait CheckHandler: std::fmt::Debug {
     /// Checks that the handler exists and takes the configuration.
     ///
@@ -24,6 +26,17 @@ pub trait CheckHandler: std::fmt::Debug {
     ///
     /// What is wrong.
     fn check(&self, step: &CheckedStep<'_>) -> Result<(), HandlerProblem>;
+
+    /// Checks that nobody else describes a custom event in another way than this template, which is given by its full
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// Who does, a sentence without a full stop.
+    fn check_event(&self, template: &str, event: &CustomEvent) -> Result<(), String> {
+        let _ = (template, event);
+        Ok(())
+    }
 }
 
 /// What a handler may look at when a step that names it is checked.
@@ -85,7 +98,7 @@ pub(super) struct DraftStep {
     pub(super) retry_limit: Marked<i64>,
     pub(super) timeout_seconds: Option<Marked<f64>>,
     pub(super) skippable: bool,
-    pub(super) events: Vec<EventDefinition>,
+    pub(super) events: Vec<Marked<EventDefinition>>,
 }
 
 impl Default for DraftStep {
@@ -173,11 +186,20 @@ pub(super) fn check(draft: Draft, options: &LoadOptions<'_>, findings: &mut Find
         }
         found
     });
+    let full_name = match (&namespace, &template_name, &version) {
+        (Some(namespace), Some(name), Some(version)) => Some(format!("{namespace}.{name}@{version}")),
+        _ => None,
+    };
+    let events = check_events(&draft.steps, full_name.as_deref(), options, findings);
     let steps: Vec<_> = draft
         .steps
         .iter()
+        .zip(events)
         .enumerate()
-        .map(|(index, step)| check_step(step, index, dag.as_ref(), default_system.as_ref(), findings))
+        .map(|(index, (step, events))| {
+            check_step(step, index, dag.as_ref(), default_system.as_ref(), findings)
+                .map(|step| StepTemplate { events, ..step })
+        })
         .collect();
     if let Some(namespace) = &namespace {
         check_handlers(&draft, namespace, options, findings);
@@ -469,7 +491,7 @@ fn check_step(
         retry_limit: retry_limit?,
         timeout: timeout?,
         skippable: step.skippable,
-        events: step.events.clone(),
+        events: Vec::new(),
     })
 }
 

@@ -42,6 +42,12 @@ impl TemplateFaults {
     }
 }
 
+impl From<TemplateFault> for TemplateFaults {
+    fn from(fault: TemplateFault) -> Self {
+        Self(vec![fault])
+    }
+}
+
 impl fmt::Display for TemplateFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tasker_graph::Dag;
 use tasker_types::{
-    HandlerRef, Limits, LimitsValues, Namespace, ParameterName, StepName, StepNo, TemplateName, Version,
+    CustomEvent, EventDefinition, HandlerRef, Limits, LimitsValues, Namespace, ParameterName, StepName,
+    StepNo, TemplateName, Version,
 };
 
 use super::check::{CheckHandler, CheckedStep, DraftStep, HandlerProblem, check};
@@ -47,17 +48,7 @@ pub struct StepTemplate {
     pub(super) retry_limit: u32,
     pub(super) timeout: Option<Duration>,
     pub(super) skippable: bool,
-    pub(super) events: Vec<EventDefinition>,
-}
-
-/// An event that a step may publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventDefinition {
-    /// Its name, with a dot.
-    pub name: String,
-    /// What it means.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub(super) events: Vec<CustomEvent>,
 }
 
 impl Template {
@@ -154,6 +145,18 @@ impl Template {
             .map(|child| number(*child))
     }
 
+    /// Returns the custom events of all steps, each once.
+    pub fn events(&self) -> Vec<CustomEvent> {
+        let mut events: BTreeMap<_, CustomEvent> = BTreeMap::new();
+        for event in self.steps.iter().flat_map(|step| &step.events) {
+            let known = events.entry(&event.name).or_insert_with(|| event.clone());
+            if known.description.is_none() {
+                known.description.clone_from(&event.description);
+            }
+        }
+        events.into_values().collect()
+    }
+
     /// Checks that these handlers can run every step, and returns the steps that they cannot.
     pub fn check_handlers(&self, handlers: &dyn CheckHandler) -> Vec<(StepNo, HandlerProblem)> {
         let mut problems = Vec::new();
@@ -234,7 +237,7 @@ impl StepTemplate {
     }
 
     /// Returns the events that the step may publish.
-    pub fn events(&self) -> &[EventDefinition] {
+    pub fn events(&self) -> &[CustomEvent] {
         &self.events
     }
 }
@@ -462,6 +465,12 @@ impl StepBuilder {
     /// Lets requests bypass the step.
     pub fn skippable(mut self) -> Self {
         self.0.skippable = true;
+        self
+    }
+
+    /// Declares a custom event that the step publishes.
+    pub fn event(mut self, event: impl Into<EventDefinition>) -> Self {
+        self.0.events.push(Marked::plain(event.into()));
         self
     }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tasker_types::nearest;
+use tasker_types::{EventDefinition, nearest};
 
 use super::check::{DraftStep, merge};
 use super::document::{Marked, Node};
 use super::faults::Findings;
-use super::model::EventDefinition;
 
 /// A template whose keys are known and typed, and whose meaning is not checked yet.
 #[derive(Clone, Debug, Default)]
@@ -364,7 +363,7 @@ fn step_label(node: &Node, index: usize) -> String {
     format!("step {} of the list", index + 1)
 }
 
-fn read_events(fields: &Fields<'_>, findings: &mut Findings) -> Vec<EventDefinition> {
+fn read_events(fields: &Fields<'_>, findings: &mut Findings) -> Vec<Marked<EventDefinition>> {
     const KEYS: &[KnownKey] = &[("name", &[]), ("description", &[])];
     let Some((_, items)) = fields.list("events", findings) else {
         return Vec::new();
@@ -378,10 +377,7 @@ fn read_events(fields: &Fields<'_>, findings: &mut Findings) -> Vec<EventDefinit
         match event.text("name", findings) {
             Some(name) => {
                 let description = event.text("description", findings).map(|marked| marked.value);
-                events.push(EventDefinition {
-                    name: name.value,
-                    description,
-                });
+                events.push(name.map(|name| EventDefinition { name, description }));
             }
             None => findings.fault(
                 item.line,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tasker_types::{Limits, LimitsValues};
+use tasker_types::{EventDefinition, Limits, LimitsValues};
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn everything_that_a_template_can_say() {
     assert_eq!(validate.dependent_system().unwrap().as_str(), "gateway");
     assert_eq!(validate.timeout().unwrap().as_millis(), 2_500);
     assert_eq!(validate.retry_limit(), 3);
-    assert_eq!(validate.events()[0].name, "refund.checked");
+    assert_eq!(validate.events()[0].name.as_str(), "refund.checked");
 }
 
 #[test]

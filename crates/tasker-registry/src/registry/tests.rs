@@ -1,7 +1,9 @@
 //! One registry in one thread: what is found, what is changed, and what is said when it is not.
 
 mod changes;
+mod events;
 mod lookups;
+mod notices;
 
 use super::*;
 

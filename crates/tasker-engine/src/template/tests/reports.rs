@@ -188,3 +188,38 @@ fn a_step_may_wait_for_all_others() {
         .unwrap();
     assert_eq!(template.steps()[50_000].depends_on().len(), 50_000);
 }
+
+#[test]
+fn events_are_named_and_described_once() {
+    refused(
+        "name: x\nsteps:\n  - name: a\n    handler: h\n    events:\n      - { name: checked }\n      - { name: task.checked }\n      \
+         - { name: order.sent, description: on its way }\n  - name: b\n    handler: h\n    events:\n      \
+         - { name: order.sent }\n      - { name: order.sent, description: gone }\n",
+        "line 6: `events` of step `a`: `checked` has no dot; a custom event is named `namespace.event`, for instance \
+         `orders.checked`\n\
+         line 7: `events` of step `a`: `task.checked` is in the namespace `task`, which has the system's own events; \
+         choose another\n\
+         line 13: step `b` describes the custom event `order.sent` as \"gone\", but step `a` as \"on its way\"; give both \
+         the same description, or one of them another name",
+    );
+}
+
+#[test]
+fn a_template_tells_the_events_of_its_steps() {
+    let step = |name: &str| StepBuilder::new(name, "h");
+    let template = Template::builder("orders")
+        .step(step("a").event("order.sent"))
+        .step(step("b").event(EventDefinition::new("order.sent").described("on its way")))
+        .step(step("c").event("order.billed"))
+        .build()
+        .unwrap();
+    let events: Vec<_> = template
+        .events()
+        .iter()
+        .map(|event| format!("{} {:?}", event.name, event.description))
+        .collect();
+    assert_eq!(events, ["order.billed None", "order.sent Some(\"on its way\")"]);
+    assert_eq!(template.steps()[0].events()[0].name.as_str(), "order.sent");
+    let text = serde_json::to_string(&*template).unwrap();
+    assert_eq!(serde_json::from_str::<Template>(&text).unwrap(), *template);
+}

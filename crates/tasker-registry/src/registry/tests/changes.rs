@@ -44,13 +44,14 @@ fn names_and_versions_are_checked() {
 
 #[test]
 fn a_handler_may_be_refused_by_its_own_check() {
-    let registry = Registry::<str>::with_check(|text| {
+    let is_empty = |text: &str| {
         if text.is_empty() {
             Err("it is empty")
         } else {
             Ok(())
         }
-    });
+    };
+    let registry = Registry::<str>::builder().check(is_empty).build();
     registry.register("good", "text".into()).unwrap();
     let message = "the handler `default_system.bad@0.1.0` is not valid: it is empty";
     refused(registry.register("bad", "".into()), message);
@@ -67,10 +68,11 @@ fn a_check_may_use_the_registry() {
     let registry: Arc<std::sync::OnceLock<Registry<str>>> = Arc::default();
     let inner = Arc::clone(&registry);
     let checked = registry.get_or_init(|| {
-        Registry::with_check(move |text: &str| match (text, inner.get()) {
+        let check = move |text: &str| match (text, inner.get()) {
             ("outer", Some(registry)) => registry.register("inner", "inner".into()),
             _ => Ok(()),
-        })
+        };
+        Registry::builder().check(check).build()
     });
     checked.register("outer", "outer".into()).unwrap();
     assert_eq!(checked.stats().handlers, 2);
@@ -166,6 +168,19 @@ fn what_happens_in_a_scope_stays_there() {
     };
     assert_eq!(names(&scope), ["local"]);
     assert_eq!(names(&registry), ["global", "validate"]);
+}
+
+#[test]
+fn a_dropped_scope_leaves_nothing() {
+    let (registry, handler) = (sample(), Arc::<str>::from("local"));
+    let scope = registry.scope();
+    scope.register("local", Arc::clone(&handler)).unwrap();
+    let snapshot = scope.snapshot();
+    drop(scope);
+    assert_eq!(Arc::strong_count(&handler), 2);
+    drop(snapshot);
+    assert_eq!(Arc::strong_count(&handler), 1);
+    assert_eq!(registry.snapshot().stats(), sample().stats());
 }
 
 #[test]

@@ -151,8 +151,14 @@ fn stats_count_each_level() {
         namespaces,
         handlers,
         versions,
+        events,
     } = sample().stats();
-    assert_eq!((namespaces, handlers, versions), (2, 3, 5));
+    assert_eq!((handlers, versions, events), (3, 5, 0));
+    let counts: Vec<_> = namespaces
+        .iter()
+        .map(|(namespace, counts)| (namespace.as_str(), counts.handlers, counts.versions))
+        .collect();
+    assert_eq!(counts, [("default_system", 1, 1), ("payments", 2, 4)]);
 }
 
 fn versions() -> impl Strategy<Value = std::collections::BTreeSet<Version>> {
