@@ -3,9 +3,10 @@
 //! Only shapes are checked here: that an option exists, that a number is a number. What a value means is the
 //! business of the command that takes it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tasker_types::TaskState;
 
@@ -54,6 +55,9 @@ pub(crate) struct Common {
     /// Write nothing but the result
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Colour what is written; `auto` does so on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +133,7 @@ pub(crate) struct Resume {
 pub(crate) enum Task {
     List(List),
     Show(Show),
+    Watch(Watch),
     Retry(Retry),
     Resolve(Resolve),
     Cancel(Cancel),
@@ -170,6 +175,22 @@ pub(crate) struct Show {
     /// Show everything that happened, too
     #[arg(long)]
     pub(crate) history: bool,
+}
+
+/// Watch a task until it ends, whoever runs it
+///
+/// Nothing runs by this command, and Ctrl-C ends only the watching. What happened before is told first where the
+/// output is no terminal. With --json there is a line with one JSON object for each transition, and a last one with the
+/// task. The exit code is that of the task.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task watch 0198c2
+  tasker task watch 0198c2 --json | jq -c '.transition | select(.subject == \"step\") | [.step, .event]'")]
+pub(crate) struct Watch {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: String,
 }
 
 /// Give failed steps their attempts back
@@ -364,6 +385,38 @@ pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]
     pub(crate) shell: Shell,
+}
+
+/// How a command line wants to be answered, as far as that can be told before it is understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// `--json` is there.
+    pub(crate) json: bool,
+    /// What `--color` says.
+    pub(crate) color: ColorChoice,
+}
+
+impl Manner {
+    /// Looks through the words of a command line up to `--`.
+    pub(crate) fn of(arguments: &[OsString]) -> Self {
+        let mut manner = Self::default();
+        let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+        while let Some(word) = words.next() {
+            let color = match word {
+                "--" => break,
+                "--json" => {
+                    manner.json = true;
+                    None
+                }
+                "--color" => words.next(),
+                word => word.strip_prefix("--color="),
+            };
+            if let Some(color) = color.and_then(|color| ColorChoice::from_str(color, false).ok()) {
+                manner.color = color;
+            }
+        }
+        manner
+    }
 }
 
 /// Splits `section.key=value`.

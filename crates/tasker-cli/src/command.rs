@@ -10,15 +10,23 @@ mod run;
 mod task;
 mod verify;
 
+use std::io::IsTerminal;
+
+use tasker::config::Environment;
+
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::session::Session;
+use crate::view::terminal::colours;
 
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Exit {
-    let output = Output::of(&cli.common);
-    dispatch(cli).unwrap_or_else(|problem| output.problem(&problem))
+    let (output, choice) = (Output::of(&cli.common), cli.common.color);
+    dispatch(cli).unwrap_or_else(|problem| {
+        let is_terminal = std::io::stderr().is_terminal();
+        output.problem(&problem, colours(choice, &Environment::of_process(), is_terminal))
+    })
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Problem> {

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tasker_types::TaskState;
 
+use crate::view::text::{Colours, Line, Style};
+
 /// How a command ended.
 ///
 /// Ordered by how bad it is: of several tasks the worst counts.
@@ -145,19 +147,27 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+impl Problem {
+    /// Writes it for a person, with a line break at its end.
+    pub(crate) fn text(&self, colours: Colours) -> String {
+        let word = |style, word| Line::styled(style, word).render(colours);
+        let mut text = format!("{} {}\n", word(Style::Bad, "error:"), self.message);
         for cause in &self.causes {
-            write!(f, "\n  because: {cause}")?;
+            text.push_str(&format!("  {} {cause}\n", word(Style::Dim, "because:")));
         }
         for fault in &self.faults {
-            write!(f, "\n  {fault}")?;
+            text.push_str(&format!("  {fault}\n"));
         }
         if let Some(help) = &self.help {
-            write!(f, "\n  help: {help}")?;
+            text.push_str(&format!("  {} {help}\n", word(Style::Busy, "help:")));
         }
-        Ok(())
+        text
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text(Colours::Off).trim_end())
     }
 }
 

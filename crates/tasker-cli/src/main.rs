@@ -16,14 +16,23 @@ mod summary;
 mod view;
 mod work;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::Manner;
 
 fn main() -> ExitCode {
-    match args::Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let manner = Manner::of(&arguments);
+    let parsed = args::Cli::command()
+        .color(manner.color)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| args::Cli::from_arg_matches(&matches));
+    match parsed {
         Ok(cli) => command::run(cli),
-        Err(error) => output::usage(&error),
+        Err(error) => output::usage(&error, manner),
     }
     .into()
 }

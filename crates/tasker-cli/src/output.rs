@@ -1,11 +1,14 @@
 //! What a command writes to standard output: one JSON object, or text for a person.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::args::Common;
+use crate::args::{Common, Manner};
 use crate::exit::{Exit, Problem};
+use crate::view::terminal::Layout;
+use crate::view::text::{Colours, Line, Style};
 
 /// Writes the result of a command in the form that was asked for.
 ///
@@ -38,19 +41,19 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Problem> {
         match self {
-            Self::Json => {
-                let mut line = serde_json::to_string(value).map_err(|error| {
-                    Problem::refused("output", "the result cannot be written as JSON").caused_by(&error)
-                })?;
-                line.push('\n');
-                print(&line)
-            }
-            Self::Text | Self::Quiet => print(&text()),
+            Self::Json => write(&json(value)?),
+            Self::Text | Self::Quiet => write(&text()),
         }
+        .map(|_| ())
+    }
+
+    /// Writes one of several JSON objects, each on its own line; breaks off when nobody reads them any more.
+    pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<ControlFlow<()>, Problem> {
+        write(&json(value)?)
     }
 
     /// Reports an error: with `--json` as an object on standard output, otherwise to standard error.
-    pub(crate) fn problem(self, problem: &Problem) -> Exit {
+    pub(crate) fn problem(self, problem: &Problem, colours: Colours) -> Exit {
         #[derive(Serialize)]
         struct Object<'a> {
             error: &'a Problem,
@@ -59,8 +62,7 @@ impl Output {
         let _ = match self {
             Self::Json => self.result(&Object { error: problem }, String::new),
             Self::Text | Self::Quiet => {
-                let mut text = problem.to_string();
-                text.push('\n');
+                let text = problem.text(colours);
                 let _ = io::stderr().lock().write_all(text.as_bytes());
                 Ok(())
             }
@@ -70,19 +72,14 @@ impl Output {
 }
 
 /// Reports what the argument parser says: help and version, or an error in the form that was asked for.
-pub(crate) fn usage(error: &clap::Error) -> Exit {
-    // The options could not be read, so this looks for the one that matters.
-    let json = std::env::args_os()
-        .skip(1)
-        .take_while(|argument| argument != "--")
-        .any(|argument| argument == "--json");
-    if json && error.use_stderr() {
+pub(crate) fn usage(error: &clap::Error, manner: Manner) -> Exit {
+    if manner.json && error.use_stderr() {
         let text = error.render().to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or_default();
         let problem = Problem::refused("usage", message.strip_prefix("error: ").unwrap_or(message));
         let help = lines.find(|line| line.starts_with("tip: ")).map(str::to_owned);
-        return Output::Json.problem(&Problem { help, ..problem });
+        return Output::Json.problem(&Problem { help, ..problem }, Colours::Off);
     }
     // There is nobody left to tell when this cannot be written.
     let _ = error.print();
@@ -93,83 +90,159 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// Writes text to standard output, with a line break at its end.
-fn print(text: &str) -> Result<(), Problem> {
+fn json<T: Serialize>(value: &T) -> Result<String, Problem> {
+    serde_json::to_string(value)
+        .map_err(|error| Problem::refused("output", "the result cannot be written as JSON").caused_by(&error))
+}
+
+/// Writes text to standard output, with a line break at its end; breaks off when its reader has gone away.
+fn write(text: &str) -> Result<ControlFlow<()>, Problem> {
     let mut out = io::stdout().lock();
     let line_break = if text.is_empty() || text.ends_with('\n') {
         ""
     } else {
         "\n"
     };
-    match out
+    let written = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(line_break.as_bytes()))
-        .and_then(|()| out.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Problem::refused("output", "standard output cannot be written").caused_by(&error))
-        }
-        _ => Ok(()),
+        .and_then(|()| out.flush());
+    match written {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Problem::refused("output", "standard output cannot be written").caused_by(&error)),
     }
 }
 
 /// A table for a person: a heading, and rows with aligned columns.
 #[derive(Debug)]
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Line>>,
 }
+
+/// A column that must give way becomes no narrower than this.
+const NARROWEST: usize = 8;
+/// How many spaces stand between columns.
+const GAP: usize = 2;
 
 impl Table {
     /// Returns a table with only a heading.
     pub(crate) fn new(heading: &[&str]) -> Self {
         Self {
-            rows: vec![heading.iter().map(ToString::to_string).collect()],
+            rows: vec![
+                heading
+                    .iter()
+                    .map(|name| Line::styled(Style::Dim, name))
+                    .collect(),
+            ],
         }
     }
 
     /// Appends a row.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(
-            cells
-                .into_iter()
-                .map(|cell| crate::view::text::printable(&cell))
-                .collect(),
-        );
+    pub(crate) fn row<C: Into<Line>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        let cells = cells.into_iter().map(|cell| cell.into().trim_end());
+        self.rows.push(cells.collect());
     }
 
-    /// Writes the rows as lines; the last column is not padded.
-    pub(crate) fn render(&self) -> String {
-        use crate::view::text::width;
+    /// Writes the rows as lines that fit; the last column is not padded.
+    ///
+    /// When there is too little room the widest columns are cut first.
+    pub(crate) fn render(&self, layout: Layout) -> String {
+        let columns = self.columns(layout.columns);
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = Line::default();
+            for (column, cell) in columns.iter().zip(row) {
+                let cell = cell.clone().cut(*column);
+                let gap = column - cell.width() + GAP;
+                line.extend(cell);
+                line.push(Style::Plain, &" ".repeat(gap));
+            }
+            let line = line.trim_end();
+            let line = match layout.columns {
+                Some(columns) => line.cut(columns),
+                None => line,
+            };
+            text.push_str(&line.render(layout.colours));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Returns how wide each column is.
+    fn columns(&self, room: Option<usize>) -> Vec<usize> {
         let mut columns = Vec::new();
         for row in &self.rows {
             columns.resize(columns.len().max(row.len()), 0);
             for (column, cell) in columns.iter_mut().zip(row) {
-                *column = width(cell).max(*column);
+                *column = cell.width().max(*column);
             }
         }
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (column, cell) in columns.iter().zip(row) {
-                line.push_str(cell);
-                line.push_str(&" ".repeat(column - width(cell) + 2));
+        let Some(room) = room else { return columns };
+        let gaps = columns.len().saturating_sub(1) * GAP;
+        while columns.iter().sum::<usize>() + gaps > room {
+            match columns.iter_mut().max_by_key(|column| **column) {
+                Some(widest) if *widest > NARROWEST => *widest -= 1,
+                _ => break,
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
         }
-        text
+        columns
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::text::{Colours, width};
+
+    fn table() -> Table {
+        let mut table = Table::new(&["ID", "STATE", "NOTE"]);
+        table.row(["0198", "complete", ""].map(str::to_owned));
+        table.row(["日本\n", "", "在庫がありません, und noch mehr"].map(str::to_owned));
+        table
+    }
 
     #[test]
     fn columns_are_aligned() {
-        let mut table = Table::new(&["ID", "STATE"]);
-        table.row(["0198".to_owned(), "complete".to_owned()]);
-        table.row(["日本\n".to_owned(), String::new()]);
-        assert_eq!(table.render(), "ID     STATE\n0198   complete\n日本\n");
+        assert_eq!(
+            table().render(Layout::PLAIN),
+            "ID    STATE     NOTE\n0198  complete\n日本            在庫がありません, und noch mehr\n"
+        );
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let fitted = |columns| {
+            let layout = Layout {
+                columns: Some(columns),
+                ..Layout::PLAIN
+            };
+            table().render(layout)
+        };
+        assert_eq!(
+            fitted(30),
+            "ID    STATE     NOTE\n0198  complete\n日本            在庫がありま…\n"
+        );
+        for columns in 0..60 {
+            assert!(
+                fitted(columns).lines().all(|line| width(line) <= columns),
+                "{columns}"
+            );
+        }
+        assert_eq!(fitted(60), table().render(Layout::PLAIN));
+    }
+
+    #[test]
+    fn cells_keep_their_colours() {
+        let mut table = Table::new(&["STATE"]);
+        table.row([Line::styled(Style::Bad, "error")]);
+        let layout = Layout {
+            columns: None,
+            colours: Colours::On,
+        };
+        assert_eq!(
+            table.render(layout),
+            "\x1b[2mSTATE\x1b[0m\n\x1b[31merror\x1b[0m\n"
+        );
     }
 }

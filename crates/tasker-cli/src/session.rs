@@ -15,7 +15,7 @@ use crate::logging;
 use crate::output::Output;
 use crate::settings;
 use crate::view::View;
-use crate::view::terminal::Terminal;
+use crate::view::terminal::{Layout, Terminal};
 
 /// How long what is left has to end when a command has its result.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -27,6 +27,7 @@ pub(crate) struct Session {
     config: Config,
     environment: Environment,
     terminal: Terminal,
+    layout: Layout,
     user: String,
 }
 
@@ -35,7 +36,8 @@ impl Session {
     pub(crate) fn start(common: Common) -> Result<Self, Problem> {
         let environment = Environment::of_process();
         let config = settings::load(&common, &environment, settings::File::Found)?;
-        let terminal = Terminal::stderr(&environment);
+        let terminal = Terminal::stderr(&environment, common.color);
+        let layout = Layout::stdout(&environment, common.color);
         let telemetry = config.telemetry();
         let filter = match environment.log() {
             Some(filter) => filter.to_owned(),
@@ -50,6 +52,7 @@ impl Session {
             config,
             environment,
             terminal,
+            layout,
             user,
         })
     }
@@ -86,9 +89,19 @@ impl Session {
         Output::of(&self.common)
     }
 
+    /// Returns how text on standard output is laid out.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Returns a view of what happens.
     pub(crate) fn view(&self) -> View {
         View::new(&self.terminal, &self.common)
+    }
+
+    /// Returns a view that shows nothing.
+    pub(crate) fn no_view(&self) -> View {
+        View::silent(&self.terminal)
     }
 
     /// Returns who the command is recorded as.

@@ -6,6 +6,18 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::{Exit, Problem};
 use crate::view::View;
 
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn interruption() -> Result<(), Problem> {
+    let failed = |error| Problem::refused("signals", "signals cannot be received").caused_by(&error);
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+    Ok(())
+}
+
 /// What the operator has asked for by signals: first to stop, then to stop at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {

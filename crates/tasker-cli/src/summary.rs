@@ -4,19 +4,22 @@ use tasker::{StepReport, TaskReport};
 use tasker_types::{StepState, TaskState};
 
 use crate::view::plain::failure_text;
-use crate::view::render::task_word;
-use crate::view::text::{counted, duration, printable};
+use crate::view::render::{task_style, task_word};
+use crate::view::text::{Colours, Line, Style, counted, duration};
 
 /// Says how a task ended, why, and where to look.
-pub(crate) fn task(report: &TaskReport) -> String {
+pub(crate) fn task(report: &TaskReport, colours: Colours) -> String {
     let id = report.task_id;
-    let mut text = format!("{} {}\n", printable(&report.name), outcome(report));
+    let mut text = headline(report, colours);
     match report.state {
         TaskState::Complete | TaskState::ResolvedManually => {
             text.push_str(&format!("  tasker task show {id}\n"));
         }
         TaskState::Error | TaskState::Cancelled => {
-            failures(report).for_each(|line| text.push_str(&line));
+            for line in failures(report) {
+                text.push_str(&line.render(colours));
+                text.push('\n');
+            }
             text.push_str(&format!(
                 "  tasker task show {id} --history    shows what happened\n"
             ));
@@ -36,12 +39,22 @@ pub(crate) fn task(report: &TaskReport) -> String {
     text
 }
 
+/// Says what has become of a task, in one line.
+pub(crate) fn headline(report: &TaskReport, colours: Colours) -> String {
+    let mut line = Line::styled(Style::Bold, &report.name);
+    line.push(Style::Plain, " ");
+    line.push(task_style(report.state), &outcome(report));
+    let mut text = line.render(colours);
+    text.push('\n');
+    text
+}
+
 /// Says how several tasks ended: each if they are few, otherwise how many and which failed.
-pub(crate) fn tasks(reports: &[TaskReport]) -> String {
+pub(crate) fn tasks(reports: &[TaskReport], colours: Colours) -> String {
     const FEW: usize = 10;
     match reports {
         [] => return "nothing is unfinished\n".to_owned(),
-        few if few.len() <= FEW => return few.iter().map(task).collect(),
+        few if few.len() <= FEW => return few.iter().map(|report| task(report, colours)).collect(),
         _ => {}
     }
     let counts = TaskState::ALL.iter().filter_map(|state| {
@@ -51,7 +64,7 @@ pub(crate) fn tasks(reports: &[TaskReport]) -> String {
     let counts = counts.collect::<Vec<_>>().join(", ");
     let mut text = format!("{}: {counts}\n", counted(reports.len() as u64, "task"));
     let failed = || reports.iter().filter(|report| report.state == TaskState::Error);
-    text.extend(failed().take(FEW).map(task));
+    text.extend(failed().take(FEW).map(|report| task(report, colours)));
     if failed().count() > FEW {
         text.push_str("  tasker task list --state error    lists all that failed\n");
     }
@@ -92,22 +105,28 @@ fn attempts(report: &TaskReport) -> String {
 }
 
 /// Says of each failed step how it failed, at most ten.
-fn failures(report: &TaskReport) -> impl Iterator<Item = String> + '_ {
+fn failures(report: &TaskReport) -> impl Iterator<Item = Line> + '_ {
     const SHOWN: usize = 10;
     let failed = || report.steps.iter().filter(|step| step.state == StepState::Error);
     let more = failed().count().saturating_sub(SHOWN) as u64;
-    let more = (more > 0).then(|| format!("  … and {} more\n", counted(more, "failed step")));
+    let more = (more > 0).then(|| {
+        Line::styled(
+            Style::Bad,
+            &format!("  … and {} more", counted(more, "failed step")),
+        )
+    });
     failed().take(SHOWN).map(failure).chain(more)
 }
 
-fn failure(step: &StepReport) -> String {
+fn failure(step: &StepReport) -> Line {
     let error = step
         .error
         .as_ref()
         .map(failure_text)
         .unwrap_or_else(|| "it may not be tried again".to_owned());
-    format!(
-        "  {} failed (attempt {} of {}): {error}\n",
+    let text = format!(
+        "  {} failed (attempt {} of {}): {error}",
         step.name, step.attempts, step.retry_limit
-    )
+    );
+    Line::styled(Style::Bad, &text)
 }

@@ -51,6 +51,14 @@ impl View {
         }
     }
 
+    /// Returns a view that shows nothing.
+    pub(crate) fn silent(terminal: &Terminal) -> Self {
+        Self {
+            terminal: terminal.clone(),
+            manner: Manner::Silent,
+        }
+    }
+
     /// Tells whether transitions are told.
     pub(crate) fn tells(&self) -> bool {
         self.manner == Manner::Lines

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tasker::{StoreError, Worker};
+use tasker::{StoreError, Transition, Worker};
 use tasker_types::{TaskId, TaskState};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -78,7 +78,7 @@ pub(crate) async fn watch_task(
     let mut ticks = tokio::time::interval(FRAME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        refresh(follower, view).await?;
+        refresh_and_tell(follower, view).await?;
         if !follower.model().state.is_active() {
             return Ok(());
         }
@@ -90,13 +90,19 @@ pub(crate) async fn watch_task(
     }
 }
 
-/// Takes in the news of a task and shows them.
-pub(crate) async fn refresh(follower: &mut Follower, view: &View) -> Result<(), StoreError> {
+/// Takes in the news of a task, and shows and tells them.
+pub(crate) async fn refresh_and_tell(follower: &mut Follower, view: &View) -> Result<(), StoreError> {
     let template = follower.template();
-    match follower
-        .refresh(&mut |transition| view.tell(transition, &template))
-        .await
-    {
+    refresh(follower, view, &mut |transition| view.tell(transition, &template)).await
+}
+
+/// Takes in the news of a task and shows them; each transition is handed to `told`.
+pub(crate) async fn refresh(
+    follower: &mut Follower,
+    view: &View,
+    told: &mut dyn FnMut(&Transition),
+) -> Result<(), StoreError> {
+    match follower.refresh(told).await {
         Err(error) if error.is_transient() => tracing::debug!(%error, "the view waits for the store"),
         result => {
             result?;

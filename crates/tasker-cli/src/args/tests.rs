@@ -102,3 +102,30 @@ fn priorities_may_be_negative() {
         (-3, vec!["a".to_owned(), "b".to_owned()])
     );
 }
+
+#[test]
+fn a_line_that_is_wrong_still_says_how_it_wants_to_be_answered() {
+    let manner = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+        Manner::of(&words)
+    };
+    let expected = |json, color| Manner { json, color };
+    for (line, answer) in [
+        ("tasker bogus", expected(false, ColorChoice::Auto)),
+        (
+            "tasker --json bogus --color=never",
+            expected(true, ColorChoice::Never),
+        ),
+        (
+            "tasker bogus --color always x",
+            expected(false, ColorChoice::Always),
+        ),
+        ("tasker bogus --color pink", expected(false, ColorChoice::Auto)),
+        (
+            "tasker bogus -- --json --color never",
+            expected(false, ColorChoice::Auto),
+        ),
+    ] {
+        assert_eq!(manner(line), answer, "{line}");
+    }
+}

@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
     let directory = locate::directory(&tasker).map(|directory| directory.display().to_string());
     session
         .output()
-        .result(&listed, || text(&listed, directory.as_deref(), session.output()))?;
+        .result(&listed, || text(&listed, directory.as_deref(), session))?;
     Ok(Exit::Done)
 }
 
@@ -99,7 +99,7 @@ fn template(file: &str, template: &Template) -> ListedTemplate {
     }
 }
 
-fn text(listed: &Listed, directory: Option<&str>, output: Output) -> String {
+fn text(listed: &Listed, directory: Option<&str>, session: &Session) -> String {
     let mut table = Table::new(&["HANDLER", "VERSION", "NAMESPACE"]);
     for handler in &listed.step_handlers {
         let namespace = handler
@@ -108,7 +108,7 @@ fn text(listed: &Listed, directory: Option<&str>, output: Output) -> String {
             .unwrap_or_else(|| "every one".to_owned());
         table.row([handler.name.clone(), handler.version.clone(), namespace]);
     }
-    let mut text = table.render();
+    let mut text = table.render(session.layout());
     if !listed.templates.is_empty() {
         let mut table = Table::new(&["TEMPLATE", "STEPS", "FILE"]);
         for template in &listed.templates {
@@ -116,12 +116,12 @@ fn text(listed: &Listed, directory: Option<&str>, output: Output) -> String {
             table.row([name, template.steps.len().to_string(), template.file.clone()]);
         }
         text.push('\n');
-        text.push_str(&table.render());
+        text.push_str(&table.render(session.layout()));
     }
     for fault in &listed.faults {
         text.push_str(&format!("{fault}\n"));
     }
-    if directory.is_none() && output == Output::Text {
+    if directory.is_none() && session.output() == Output::Text {
         text.push_str("\nno templates are listed, since `engine.task_config_directory` is not set\n");
     }
     text

@@ -9,7 +9,7 @@ use crate::args::Migrate;
 use crate::exit::{Exit, Problem};
 use crate::output::{Output, Table};
 use crate::session::Session;
-use crate::view::text::counted;
+use crate::view::text::{Line, Style, counted};
 
 /// Does what a command about migrations says.
 pub(super) fn run(session: &Session, arguments: &Migrate) -> Result<Exit, Problem> {
@@ -149,7 +149,7 @@ fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
     session
         .output()
         .result(&shown, || {
-            let mut text = text(&shown, missing, session.output());
+            let mut text = text(&shown, missing, session);
             if number > known && session.output() != Output::Quiet {
                 text.push_str(&format!(
                     "a newer program brought the schema to version {number}; this one knows {known} and may still use it\n"
@@ -160,8 +160,8 @@ fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-fn text(shown: &Shown, missing: u64, output: Output) -> String {
-    if output == Output::Quiet {
+fn text(shown: &Shown, missing: u64, session: &Session) -> String {
+    if session.output() == Output::Quiet {
         return shown
             .version
             .iter()
@@ -170,12 +170,13 @@ fn text(shown: &Shown, missing: u64, output: Output) -> String {
     }
     let mut table = Table::new(&["MIGRATION", "STATE"]);
     for migration in &shown.migrations {
-        table.row([
-            migration.name.clone(),
-            if migration.applied { "applied" } else { "missing" }.to_owned(),
-        ]);
+        let state = match migration.applied {
+            true => Line::styled(Style::Good, "applied"),
+            false => Line::styled(Style::Waiting, "missing"),
+        };
+        table.row([Line::from(migration.name.clone()), state]);
     }
-    let mut text = format!("{}\n{}", shown.database, table.render());
+    let mut text = format!("{}\n{}", shown.database, table.render(session.layout()));
     if missing > 0 {
         text.push_str(&format!(
             "{} missing; `tasker migrate up` applies what is missing, and so does every command that opens the \

@@ -83,7 +83,7 @@ async fn all(session: &Session, tasker: &Tasker, signals: &Signals) -> Result<Ex
     }
     session.output().result(&resumed, || match session.output() {
         Output::Quiet => String::new(),
-        _ => summary::tasks(&resumed.tasks),
+        _ => summary::tasks(&resumed.tasks, session.layout().colours),
     })?;
     for (task, message) in &elsewhere {
         session.warn(&format!("the task `{task}` cannot end here: {message}"));

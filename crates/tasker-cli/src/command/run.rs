@@ -14,7 +14,8 @@ use crate::session::Session;
 use crate::signals::Signals;
 use crate::summary;
 use crate::view::follow::Follower;
-use crate::work::{Job, refresh, watch_task};
+use crate::view::text::Colours;
+use crate::work::{Job, refresh_and_tell, watch_task};
 
 /// Runs the template to its end, or goes on with the task that the key names.
 pub(super) fn run(session: &Session, arguments: &Run) -> Result<Exit, Problem> {
@@ -152,7 +153,7 @@ async fn watch(
         .watched_by(watch_task(&mut follower, &view, Some(finished)))
         .await;
     // What the worker did last, such as handing leases back, is shown too.
-    let shown = refresh(&mut follower, &view).await;
+    let shown = refresh_and_tell(&mut follower, &view).await;
     view.close();
     result?;
     Ok(shown?)
@@ -175,10 +176,10 @@ pub(super) async fn report(session: &Session, tasker: &Tasker, task: TaskId) -> 
         .result(&report, || match (session.output(), &report.result) {
             (Output::Quiet, Some(result)) => result.to_string(),
             (Output::Quiet, None) => String::new(),
-            _ => summary::task(&report),
+            _ => summary::task(&report, session.layout().colours),
         })?;
     if session.output() == Output::Quiet && exit == Exit::Failed {
-        session.complain(&summary::task(&report));
+        session.complain(&summary::task(&report, Colours::Off));
     }
     Ok(exit)
 }

@@ -3,6 +3,7 @@
 mod intervene;
 mod list;
 mod show;
+mod watch;
 
 use crate::args::Task;
 use crate::exit::{Exit, Problem};
@@ -15,6 +16,7 @@ pub(super) fn run(session: &Session, arguments: Task) -> Result<Exit, Problem> {
         match arguments {
             Task::List(arguments) => list::run(session, &tasker, &arguments).await,
             Task::Show(arguments) => show::run(session, &tasker, &arguments).await,
+            Task::Watch(arguments) => watch::run(session, &tasker, &arguments).await,
             Task::Retry(arguments) => intervene::retry(session, &tasker, &arguments.target).await,
             Task::Resolve(arguments) => {
                 intervene::resolve(session, &tasker, &arguments.target, arguments.result.as_deref()).await

@@ -20,6 +20,8 @@ const PARENTS_NAMED: usize = 3;
 const NARROW: usize = 56;
 /// Below this width the attempts do, too.
 const VERY_NARROW: usize = 40;
+/// Below this width the symbol alone says what a step is doing, and its name takes the line.
+const TINY: usize = 30;
 
 /// Draws the task: a headline, the overall progress, and a line for each step as far as there is room.
 pub(crate) fn render(model: &Model, now: Timestamp, size: Size) -> Vec<Line> {
@@ -63,7 +65,7 @@ pub(crate) fn task_style(state: TaskState) -> Style {
 }
 
 fn progress(counts: &Counts, model: &Model, now: Timestamp, columns: usize) -> Line {
-    let mut line = bar(counts.done, counts.total, (columns / 4).clamp(8, 30));
+    let mut line = bar(counts.done, counts.total, bar_columns(columns));
     let percent = counts.done * 100 / counts.total.max(1);
     line.push(
         Style::Plain,
@@ -77,6 +79,11 @@ fn progress(counts: &Counts, model: &Model, now: Timestamp, columns: usize) -> L
     }
     line.push(Style::Dim, &format!("  {}", ticking(model.elapsed(now))));
     line
+}
+
+/// Returns how wide the bar of the overall progress is.
+pub(crate) fn bar_columns(columns: usize) -> usize {
+    (columns / 4).clamp(4, 30)
 }
 
 /// Draws how much of something is done.
@@ -107,7 +114,8 @@ fn steps(model: &Model, now: Timestamp, size: Size) -> Vec<Line> {
         rows.sort_by_key(rank);
     }
     let names = rows.iter().map(|(.., step)| width(&step.name)).max().unwrap_or(0);
-    let names = names.min(NAME_COLUMNS).min((size.columns / 2).max(8));
+    let room = (size.columns / 3).max(20).min(size.columns / 2).max(8);
+    let names = names.min(NAME_COLUMNS).min(room);
     let mut lines: Vec<Line> = rows
         .iter()
         .map(|(doing, _, step)| row(model, step, *doing, now, names, size.columns))
@@ -132,6 +140,10 @@ fn row(model: &Model, step: &Step, doing: Doing, now: Timestamp, names: usize, c
     let mut line = Line::default();
     line.push(style(doing), symbol(doing));
     line.push(Style::Plain, " ");
+    if columns < TINY {
+        line.push(Style::Plain, &step.name);
+        return line;
+    }
     line.push_padded(Style::Plain, &cut(&step.name, names), names + 2);
     line.push_padded(style(doing), state_word(step, doing), 10);
     if columns >= VERY_NARROW {
@@ -221,7 +233,7 @@ pub(crate) fn detail(model: &Model, step: &Step, doing: Doing, now: Timestamp) -
         }
         Doing::Running | Doing::Ready => error.map(|error| format!("before: {error}")).unwrap_or_default(),
         Doing::Failed => match (error, step.permanent) {
-            (Some(error), true) => format!("will not be tried again: {error}"),
+            (Some(error), true) => format!("for good: {error}"),
             (Some(error), false) => format!("no attempts left: {error}"),
             (None, _) => "no attempts left".to_owned(),
         },

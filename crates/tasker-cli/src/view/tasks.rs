@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tasker_types::TaskState;
 
-use super::render::{Size, bar, task_style, task_word};
+use super::render::{Size, bar, bar_columns, task_style, task_word};
 use super::text::{Line, Style, counted, cut, ticking, width};
 
 /// Several tasks as a view shows them.
@@ -72,7 +72,7 @@ pub(crate) fn render(tasks: &Tasks, size: Size) -> Vec<Line> {
 }
 
 fn progress(tasks: &Tasks, columns: usize) -> Line {
-    let mut line = bar(tasks.ended, tasks.total, (columns / 4).clamp(8, 30));
+    let mut line = bar(tasks.ended, tasks.total, bar_columns(columns));
     let percent = tasks.ended * 100 / tasks.total.max(1);
     line.push(
         Style::Plain,

@@ -43,7 +43,20 @@ pub(crate) enum Colours {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line(Vec<(Style, String)>);
 
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self::styled(Style::Plain, &text)
+    }
+}
+
 impl Line {
+    /// Returns a line of one piece of text.
+    pub(crate) fn styled(style: Style, text: &str) -> Self {
+        let mut line = Self::default();
+        line.push(style, text);
+        line
+    }
+
     /// Appends text; control characters become spaces.
     pub(crate) fn push(&mut self, style: Style, text: &str) {
         if !text.is_empty() {
@@ -82,6 +95,18 @@ impl Line {
             break;
         }
         Self(spans)
+    }
+
+    /// Returns the line without spaces at its end.
+    pub(crate) fn trim_end(mut self) -> Self {
+        while let Some((_, text)) = self.0.last_mut() {
+            text.truncate(text.trim_end_matches(' ').len());
+            if !text.is_empty() {
+                break;
+            }
+            self.0.pop();
+        }
+        self
     }
 
     /// Returns the text without styles and without spaces at its end.

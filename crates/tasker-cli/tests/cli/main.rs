@@ -5,9 +5,11 @@
 mod config;
 mod graph;
 mod interrupted;
+mod live;
 mod place;
 mod resume;
 mod run;
 mod store;
 mod task;
 mod usage;
+mod watch;

@@ -106,21 +106,27 @@ impl Place {
         }
     }
 
-    /// Starts a command and waits until a line of its standard error has this text.
-    pub(crate) fn start_until(&self, line: &str, text: &str) -> Started {
+    /// Starts a command.
+    pub(crate) fn start(&self, line: &str) -> Started {
         let mut child = self
             .command(line.split_whitespace())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut seen = String::new();
-        while !seen.contains(text) {
-            let read = stderr.read_line(&mut seen).unwrap();
-            assert!(read > 0, "the command ended without saying `{text}`: {seen}");
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Started {
+            child,
+            stderr,
+            seen: String::new(),
         }
-        Started { child, stderr, seen }
+    }
+
+    /// Starts a command and waits until a line of its standard error has this text.
+    pub(crate) fn start_until(&self, line: &str, text: &str) -> Started {
+        let mut started = self.start(line);
+        started.until(text);
+        started
     }
 
     /// The id of the newest task.
@@ -153,6 +159,16 @@ impl Started {
                 self.seen
             );
         }
+    }
+
+    /// Goes away as a reader of standard output.
+    pub(crate) fn close_stdout(&mut self) {
+        self.child.stdout.take();
+    }
+
+    /// Waits for the end of a command whose output nobody reads, and returns its exit code.
+    pub(crate) fn end_unread(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Waits for the end.

@@ -59,7 +59,7 @@ fn a_task_is_shown_with_its_steps_and_history() {
     let ran = ran
         .says(&format!("task       {id}\n"))
         .says("state      error (steps_in_error_state)");
-    let ran = ran.says("will not be tried again").says("waits for bad");
+    let ran = ran.says("for good: ").says("waits for bad");
     assert!(!ran.stdout.contains("started (attempt"));
     place
         .run(&format!("task show {id} --history"))

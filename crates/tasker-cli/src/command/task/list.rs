@@ -8,7 +8,8 @@ use crate::exit::{Exit, Problem};
 use crate::output::{Output, Table};
 use crate::session::Session;
 use crate::view::plain::time;
-use crate::view::text::duration;
+use crate::view::render::task_style;
+use crate::view::text::{Line, duration};
 
 /// The tasks as `--json` shows them.
 #[derive(Debug, Serialize)]
@@ -33,12 +34,12 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
     let listed = Listed { tasks, more };
     session
         .output()
-        .result(&listed, || text(&listed, &filter, session.output()))?;
+        .result(&listed, || text(&listed, &filter, session))?;
     Ok(Exit::Done)
 }
 
-fn text(listed: &Listed, filter: &TaskFilter, output: Output) -> String {
-    if output == Output::Quiet {
+fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
+    if session.output() == Output::Quiet {
         return listed
             .tasks
             .iter()
@@ -61,15 +62,15 @@ fn text(listed: &Listed, filter: &TaskFilter, output: Output) -> String {
             .map(|end| duration(end.since(task.created_at)))
             .unwrap_or_default();
         table.row([
-            task.task_id.to_string(),
-            task.name.clone(),
-            task.state.to_string(),
-            format!("{}/{}", task.completed_steps, task.total_steps),
-            time(task.created_at, 0),
-            took,
+            Line::from(task.task_id.to_string()),
+            Line::from(task.name.clone()),
+            Line::styled(task_style(task.state), task.state.as_str()),
+            Line::from(format!("{}/{}", task.completed_steps, task.total_steps)),
+            Line::from(time(task.created_at, 0)),
+            Line::from(took),
         ]);
     }
-    let mut text = table.render();
+    let mut text = table.render(session.layout());
     if listed.more {
         text.push_str("there are more; --limit N shows them\n");
     }

@@ -10,11 +10,14 @@ use crate::output::{Output, Table};
 use crate::session::Session;
 use crate::view::follow::{BEGINNING, model_of};
 use crate::view::plain::{Detail, line, time};
-use crate::view::render::{detail, state_word};
-use crate::view::text::{counted, duration, printable};
+use crate::view::render::{detail, state_word, style, task_style};
+use crate::view::terminal::Layout;
+use crate::view::text::{Line, Style, counted, cut, duration};
 
 /// How many transitions are read at once.
 const PAGE: u32 = 1_000;
+/// Where there is no terminal to fit, a context is cut to so many columns.
+const CONTEXT_COLUMNS: usize = 100;
 
 /// A task as `--json` shows it.
 #[derive(Debug, Serialize)]
@@ -34,7 +37,7 @@ struct Shown<'a> {
 
 /// An entry of the history as `--json` shows it: steps have their names.
 #[derive(Debug, Default, Serialize)]
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     position: Position,
     at: Timestamp,
     subject: &'static str,
@@ -81,7 +84,7 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
     };
     session.output().result(&shown, || match session.output() {
         Output::Quiet => report.state.to_string(),
-        _ => text(&snapshot, &report, history.as_deref()),
+        _ => text(&snapshot, &report, history.as_deref(), session.layout()),
     })?;
     Ok(Exit::Done)
 }
@@ -99,7 +102,8 @@ async fn history(tasker: &Tasker, task: TaskId) -> Result<Vec<Transition>, Store
     }
 }
 
-fn entry<'a>(transition: &'a Transition, template: &'a Template) -> Entry<'a> {
+/// Returns what `--json` shows of a transition.
+pub(super) fn entry<'a>(transition: &'a Transition, template: &'a Template) -> Entry<'a> {
     let name = |step: StepNo| {
         template
             .steps()
@@ -160,45 +164,51 @@ fn entry<'a>(transition: &'a Transition, template: &'a Template) -> Entry<'a> {
     }
 }
 
-fn text(snapshot: &Snapshot, report: &TaskReport, history: Option<&[Transition]>) -> String {
-    let mut text = head(snapshot, report);
+fn text(snapshot: &Snapshot, report: &TaskReport, history: Option<&[Transition]>, layout: Layout) -> String {
+    let mut text = head(snapshot, report, layout);
     let model = model_of(snapshot);
     let mut table = Table::new(&["STEP", "STATE", "ATTEMPTS", "TIME", "NOTE"]);
     for step in &model.steps {
         let doing = model.doing(step, snapshot.taken_at);
+        let elapsed = step.elapsed(snapshot.taken_at).map(duration);
         table.row([
-            step.name.clone(),
-            state_word(step, doing).to_owned(),
-            format!("{}/{}", step.attempts, step.retry_limit),
-            step.elapsed(snapshot.taken_at).map(duration).unwrap_or_default(),
-            detail(&model, step, doing, snapshot.taken_at),
+            Line::from(step.name.clone()),
+            Line::styled(style(doing), state_word(step, doing)),
+            Line::from(format!("{}/{}", step.attempts, step.retry_limit)),
+            Line::from(elapsed.unwrap_or_default()),
+            Line::from(detail(&model, step, doing, snapshot.taken_at)),
         ]);
     }
     text.push('\n');
-    text.push_str(&table.render());
+    text.push_str(&table.render(layout));
     if let Some(history) = history {
         text.push('\n');
         for transition in history {
-            text.push_str(&line(transition, &snapshot.task.template, Detail::Full).plain());
+            text.push_str(&line(transition, &snapshot.task.template, Detail::Full).render(layout.colours));
             text.push('\n');
         }
     }
     text
 }
 
-fn head(snapshot: &Snapshot, report: &TaskReport) -> String {
+fn head(snapshot: &Snapshot, report: &TaskReport, layout: Layout) -> String {
     let task = &snapshot.task;
     let mut text = String::new();
-    let mut row = |name: &str, value: String| {
-        text.push_str(&format!("{name:10} {}\n", printable(&value)));
+    let mut styled = |name: &str, value: &str, style: Style| {
+        let mut line = Line::styled(Style::Dim, &format!("{name:10} "));
+        line.push(style, value);
+        text.push_str(&line.render(layout.colours));
+        text.push('\n');
     };
-    row("task", task.id.to_string());
-    row("template", report.name.clone());
+    styled("task", &task.id.to_string(), Style::Plain);
+    styled("template", &report.name, Style::Plain);
     let failure = report
         .failure
         .map(|failure| format!(" ({failure})"))
         .unwrap_or_default();
-    row("state", format!("{}{failure}", report.state));
+    let state = format!("{}{failure}", report.state);
+    styled("state", &state, task_style(report.state));
+    let mut row = |name: &str, value: String| styled(name, &value, Style::Plain);
     if report.state.is_active() {
         row(
             "status",
@@ -248,7 +258,15 @@ fn head(snapshot: &Snapshot, report: &TaskReport) -> String {
         }
     }
     if task.context.as_str() != "{}" {
-        row("context", crate::view::text::cut(task.context.as_str(), 100));
+        row(
+            "context",
+            cut(
+                task.context.as_str(),
+                layout
+                    .columns
+                    .map_or(CONTEXT_COLUMNS, |columns| columns.saturating_sub(11)),
+            ),
+        );
     }
     text
 }
