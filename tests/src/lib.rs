@@ -6,3 +6,8 @@ mod workshop;
 
 pub use stores::{Opened, StoreKind};
 pub use workshop::Workshop;
+
+/// The guide whose examples are run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/handlers.md")]
+mod handlers {}

@@ -10,6 +10,7 @@ use tasker_types::{LeaseToken, RunNo, StepNo, TaskId, Timestamp, Version};
 
 use crate::failure::Failure;
 use crate::json::Json;
+use crate::store::NewTask;
 use crate::template::{StepTemplate, Template};
 
 /// Names a claimed step, and proves the right to write about it.
@@ -90,6 +91,9 @@ pub struct Outcome {
     pub end: End,
     /// How long the handler ran, by the worker's clock; `None` if it never began.
     pub ran_for: Option<Duration>,
+    /// Tasks to create in the commit that records the step's result. No other end creates any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<NewTask>,
 }
 
 /// How a claim ended.

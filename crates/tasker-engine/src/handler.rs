@@ -11,9 +11,11 @@ use tasker_types::{CustomEvent, EventDefinition, HandlerRef, Namespace, StepName
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::Attempt;
 use crate::claim::Claim;
 use crate::failure::{Failure, Severity};
 use crate::json::Json;
+use crate::request::TaskRequest;
 use crate::store::Accepts;
 use crate::template::{CheckHandler, CheckedStep, HandlerProblem};
 
@@ -168,57 +170,58 @@ impl<E: std::error::Error> From<E> for StepError {
 }
 
 /// What a handler is given: the step, the task's context, the results of its parents, and a way to learn that it
-/// should stop. Copying it copies two pointers.
+/// should stop. Copying it copies a pointer.
 #[derive(Clone, Debug)]
-pub struct StepContext {
-    claim: Arc<Claim>,
-    stop: CancellationToken,
-}
+pub struct StepContext(Arc<Attempt>);
 
 impl StepContext {
-    pub(crate) fn new(claim: Arc<Claim>, stop: CancellationToken) -> Self {
-        Self { claim, stop }
+    pub(crate) fn new(attempt: Arc<Attempt>) -> Self {
+        Self(attempt)
+    }
+
+    fn claim(&self) -> &Claim {
+        &self.0.claim
     }
 
     /// Returns the task's id.
     pub fn task_id(&self) -> TaskId {
-        self.claim.lease.task
+        self.claim().lease.task
     }
 
     /// Returns the step's name.
     pub fn step_name(&self) -> &StepName {
-        self.claim.template().name()
+        self.claim().template().name()
     }
 
     /// Returns which attempt this is since the last reset, from 1.
     pub fn attempt(&self) -> u32 {
-        self.claim.attempt
+        self.claim().attempt
     }
 
     /// Returns a key that is the same in all attempts of this step and different for every other step.
     pub fn idempotency_key(&self) -> String {
-        self.claim.idempotency_key()
+        self.claim().idempotency_key()
     }
 
     /// Returns the correlation id that the request for the task brought along.
     pub fn correlation_id(&self) -> Option<&str> {
-        self.claim.task.correlation_id.as_deref()
+        self.claim().task.correlation_id.as_deref()
     }
 
     /// Returns the directory of the template's file, if it was loaded from one.
     pub fn template_directory(&self) -> Option<&str> {
-        self.claim.task.template.directory()
+        self.claim().task.template.directory()
     }
 
     /// Returns the task's context.
     pub fn context(&self) -> &Json {
-        &self.claim.task.context
+        &self.claim().task.context
     }
 
     /// Returns the parents' names and results in step order; `null` for one that was resolved without a result.
     pub fn parents(&self) -> impl Iterator<Item = (&StepName, Json)> {
-        let template = &self.claim.task.template;
-        self.claim.parents.iter().map(|(step, result)| {
+        let template = &self.claim().task.template;
+        self.claim().parents.iter().map(|(step, result)| {
             (
                 template.step(*step).name(),
                 result.clone().unwrap_or_else(Json::null),
@@ -246,20 +249,38 @@ impl StepContext {
 
     /// Returns the step's configuration.
     pub fn config(&self) -> serde_json::Value {
-        match &self.claim.config {
+        match &self.claim().config {
             Some(config) => config.to_value(),
-            None => self.claim.template().config().clone(),
+            None => self.claim().template().config().clone(),
         }
     }
 
     /// Returns what this handler left when it suspended itself.
     pub fn checkpoint(&self) -> Option<&Json> {
-        self.claim.checkpoint.as_ref()
+        self.claim().checkpoint.as_ref()
     }
 
     /// Returns the token that is cancelled when the handler should stop.
     pub fn stop(&self) -> &CancellationToken {
-        &self.stop
+        &self.0.stop
+    }
+
+    /// Has a task created in the commit that records this step's result, and returns the id that it will have.
+    ///
+    /// The id is the same in every attempt that asks for its tasks in the same order. Nothing is created by an attempt
+    /// that fails, suspends itself or is stopped, nor by one whose end comes too late to be the result; so a step never
+    /// creates its tasks twice. The new task has this step as its parent, takes over its correlation id unless the
+    /// request has one, and waits for any worker that works on it.
+    ///
+    /// That its identity or idempotency key is taken is only known when the result is recorded. The result stays
+    /// recorded, nothing is created for that request, and the step's entry in the history names the task that has the
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// A permanent error with the code `request_rejected` that says what is wrong with the request.
+    pub fn create_task(&self, request: impl Into<TaskRequest>) -> Result<TaskId, StepError> {
+        self.0.create_task(request.into())
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self, what: &str, json: &Json) -> Result<T, StepError> {

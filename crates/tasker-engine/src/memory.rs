@@ -68,9 +68,10 @@ impl Store for MemoryStore {
         let mut state = self.state();
         let mut reply = CreateReply::default();
         for task in request.tasks {
-            let created = state.create(task, &request.actor, request.check_in, &mut reply.finished);
+            let created = state.create(task, &request.actor, request.check_in);
             reply.tasks.push(created);
         }
+        reply.finished = state.finalize_touched();
         if let Some(want) = &request.want {
             reply.claims = state.claims_under(request.worker, want.token);
             if reply.claims.is_empty() {
@@ -87,7 +88,7 @@ impl Store for MemoryStore {
         let mut reply = TurnReply::default();
         let actor = Actor::Worker(turn.worker);
         for outcome in turn.outcomes {
-            let receipt = state.record(&actor, outcome);
+            let receipt = state.record(&actor, outcome, turn.check_in, &mut reply.created);
             reply.receipts.push(receipt);
         }
         reply.finished = state.finalize_touched();

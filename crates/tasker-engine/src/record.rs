@@ -116,6 +116,8 @@ pub struct TaskRecord {
     pub priority: i16,
     /// The task and step that created this one.
     pub parent: Option<(TaskId, StepNo)>,
+    /// The first task of the line of tasks that created one another; `None` for a task that no other created.
+    pub root: Option<TaskId>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its first step was claimed.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tasker_types::{Limits, StepName, StepNo, TaskId, Timestamp};
 use thiserror::Error;
 
+use crate::claim::Claim;
 use crate::json::Json;
 use crate::record::Origin;
 use crate::store::{Idempotency, NewTask};
@@ -167,6 +168,14 @@ impl TaskRequest {
     pub fn parent(mut self, task: TaskId, step: StepNo) -> Self {
         self.parent = Some((task, step));
         self
+    }
+
+    /// Names the step that asks, whose correlation id the task takes over unless it has its own.
+    pub(crate) fn created_by(mut self, claim: &Claim) -> Self {
+        if self.origin.correlation_id.is_none() {
+            self.origin.correlation_id.clone_from(&claim.task.correlation_id);
+        }
+        self.parent(claim.lease.task, claim.lease.step)
     }
 
     /// Returns the template.

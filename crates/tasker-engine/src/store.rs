@@ -44,6 +44,10 @@ pub trait Store: Send + Sync + Debug {
     /// Records outcomes under their tokens, tells children, hands ready children to this worker as far as it
     /// wants, completes or fails tasks that this ends, and tops up from the queue, all in one commit.
     ///
+    /// A result that is recorded creates the tasks of its outcome in the same commit, as [`create`](Self::create) does:
+    /// an identity or key that is taken is an answer, and the result is recorded all the same. The metadata of its entry
+    /// in the history are then [`Created::note`]. An outcome that comes late or again, or is no result, creates nothing.
+    ///
     /// Doing it again: an outcome that is recorded answers [`Receipt::Recorded`] again and changes nothing; with
     /// [`Turn::again`] the claims that an earlier call handed out under the same token are handed out again.
     async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError>;
@@ -166,7 +170,7 @@ impl Create {
 }
 
 /// A task to create. Everything about it has been checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NewTask {
     /// Its id.
@@ -235,6 +239,27 @@ pub enum Created {
     Duplicate(TaskId),
 }
 
+impl Created {
+    /// Returns the metadata of the entry of a result that created tasks: `{"tasks": [{"new": ID}, …]}`; `None` if it
+    /// created none.
+    pub fn note(created: &[Self]) -> Option<Json> {
+        #[derive(Serialize)]
+        struct Note<'a> {
+            tasks: &'a [Created],
+        }
+        (!created.is_empty())
+            .then(|| Json::of(&Note { tasks: created }).ok())
+            .flatten()
+    }
+
+    /// Returns the task that there is now: the new one, or the one that was there before.
+    pub fn task(self) -> TaskId {
+        match self {
+            Self::New(task) | Self::Repeated(task) | Self::KeyReused(task) | Self::Duplicate(task) => task,
+        }
+    }
+}
+
 /// The answer to [`Create`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -259,16 +284,19 @@ pub struct Turn {
     pub want: Want,
     /// This request was sent before and its answer lost.
     pub again: bool,
+    /// When the safety net first looks at the tasks that outcomes create.
+    pub check_in: Duration,
 }
 
 impl Turn {
-    /// Returns a turn that is sent for the first time.
+    /// Returns a turn that is sent for the first time, and has the safety net look at new tasks in 30 seconds.
     pub fn new(worker: WorkerId, outcomes: Vec<Outcome>, want: Want) -> Self {
         Self {
             worker,
             outcomes,
             want,
             again: false,
+            check_in: Duration::from_secs(30),
         }
     }
 }
@@ -279,6 +307,8 @@ impl Turn {
 pub struct TurnReply {
     /// What became of each outcome, in the order of the request.
     pub receipts: Vec<Receipt>,
+    /// What became of the tasks that outcomes create, with the step whose outcome it was, in the order of the request.
+    pub created: Vec<(Lease, Created)>,
     /// Steps that are now the caller's.
     pub claims: Vec<Claim>,
     /// Tasks that this turn ended.

@@ -21,12 +21,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::Requests;
 use crate::claim::{Claim, End, Lease, Outcome, Receipt};
 use crate::clock::{Clock, Entropy};
 use crate::enqueuing::{CheckIn, Enqueuing};
 use crate::finalizer::{Decision, decide};
 use crate::handler::Handlers;
 use crate::record::Actor;
+use crate::request::{Identity, UniqueIdentity};
 use crate::store::{
     Accepts, Create, CreateReply, Created, LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep,
     Swept, Turn, TurnReply, Want,
@@ -75,6 +77,8 @@ pub struct WorkerSetup {
     pub backoff: Arc<Backoff>,
     /// How large things may be.
     pub limits: Arc<Limits>,
+    /// What identity the tasks have that handlers create.
+    pub identity: Arc<dyn Identity>,
     /// What happens when a task must be looked at again.
     pub enqueuing: Arc<dyn Enqueuing>,
     /// Which tasks to work on.
@@ -97,6 +101,7 @@ impl WorkerSetup {
             execution: Arc::default(),
             backoff: Arc::default(),
             limits: Arc::default(),
+            identity: Arc::new(UniqueIdentity),
             enqueuing: Arc::new(CheckIn),
             scope: Scope::All,
         }
@@ -189,7 +194,11 @@ impl Worker {
             environment: Arc::new(Environment {
                 handlers: setup.handlers,
                 backoff: Arc::clone(&setup.backoff),
-                limits: setup.limits,
+                limits: Arc::clone(&setup.limits),
+                requests: Arc::new(Requests {
+                    limits: setup.limits,
+                    identity: setup.identity,
+                }),
                 entropy: Arc::clone(&setup.entropy),
             }),
             execution: setup.execution,
@@ -318,6 +327,11 @@ impl Worker {
         }
     }
 
+    /// Returns when the safety net first looks at a new task.
+    fn check_in(&self) -> Duration {
+        Duration::from_secs(self.backoff.default_reenqueue_delay)
+    }
+
     /// Returns the call that is due now, if one is.
     fn next_call(&self, shift: &mut Shift) -> Call<Answer> {
         let free = self.free_slots(shift);
@@ -336,7 +350,7 @@ impl Worker {
             let want = self.want(free);
             let (wanted, token) = (want.limit, want.token);
             let create = Create {
-                check_in: Duration::from_secs(self.backoff.default_reenqueue_delay),
+                check_in: self.check_in(),
                 ..Create::new(self.id, actor, tasks).wanting(want)
             };
             let store = Arc::clone(&self.store);
@@ -357,7 +371,8 @@ impl Worker {
         Some(self.call_turn(Turn::new(self.id, outcomes, self.want(free)), Duration::ZERO))
     }
 
-    fn call_turn(&self, turn: Turn, after: Duration) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+    fn call_turn(&self, mut turn: Turn, after: Duration) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        turn.check_in = self.check_in();
         let store = Arc::clone(&self.store);
         Box::pin(async move {
             if !after.is_zero() {
@@ -397,6 +412,11 @@ impl Worker {
                         tracing::warn!(%task, %step, %run, ?receipt, "the end of a step came too late to be its result");
                     }
                 }
+                for (Lease { task, step, .. }, created) in &reply.created {
+                    if !matches!(created, Created::New(_)) {
+                        tracing::warn!(%task, %step, ?created, "a step asked for a task that there is already");
+                    }
+                }
                 shift
                     .pace
                     .turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
@@ -425,6 +445,7 @@ impl Worker {
                     lease,
                     end: End::Release,
                     ran_for: None,
+                    tasks: Vec::new(),
                 });
                 continue;
             }

@@ -13,6 +13,7 @@ mod history;
 mod late;
 mod leases;
 mod repeats;
+mod requesting;
 mod settings;
 mod steps;
 mod tasks;
@@ -155,6 +156,21 @@ cases! { $
         a_low_priority_in_another_namespace_is_not_starved
         a_chain_does_not_starve_another_namespace
         a_namespace_without_work_takes_no_turn
+    }
+    requesting {
+        a_result_creates_tasks_in_its_commit
+        the_root_is_the_first_task_of_the_line
+        first_steps_of_created_tasks_are_handed_over_in_the_same_turn
+        created_tasks_wake_listeners
+        a_created_task_may_be_over_at_once
+        what_is_no_result_creates_nothing
+        a_late_result_creates_nothing
+        a_result_under_a_stale_token_creates_nothing
+        a_result_in_a_repeated_turn_creates_once
+        a_result_twice_in_a_turn_creates_once
+        a_taken_identity_leaves_the_result_recorded
+        two_results_of_a_turn_ask_for_the_same_identity
+        a_key_of_a_result_may_be_repeated_or_reused
     }
     failing {
         a_retry_waits_for_its_time

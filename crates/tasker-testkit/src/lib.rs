@@ -20,5 +20,7 @@ pub use clock::ManualClock;
 pub use conformance::{Case, cases, run};
 pub use faulty::{Fault, FaultCounts, Faults, FaultyStore};
 pub use harness::Harness;
-pub use outcome::{fail, fail_permanently, interrupt, release, succeed, succeed_with, suspend};
+pub use outcome::{
+    fail, fail_permanently, interrupt, release, succeed, succeed_creating, succeed_with, suspend,
+};
 pub use random::{Appetite, random_operations};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tasker_engine::{Claim, End, Failure, Json, Outcome};
+use tasker_engine::{Claim, End, Failure, Json, NewTask, Outcome};
 
 fn ended(claim: &Claim, end: End) -> Outcome {
     let ran_for = (end != End::Release).then_some(Duration::from_millis(5));
@@ -11,6 +11,7 @@ fn ended(claim: &Claim, end: End) -> Outcome {
         lease: claim.lease,
         end,
         ran_for,
+        tasks: Vec::new(),
     }
 }
 
@@ -27,6 +28,14 @@ pub fn succeed_with(claim: &Claim, result: &Value) -> Outcome {
             result: Json::from(result),
         },
     )
+}
+
+/// The handler returned the name of the step, and asked for tasks.
+pub fn succeed_creating(claim: &Claim, tasks: Vec<NewTask>) -> Outcome {
+    Outcome {
+        tasks,
+        ..succeed(claim)
+    }
 }
 
 /// The handler failed, with the code `flaky`; another attempt may follow after this time.

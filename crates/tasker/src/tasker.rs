@@ -185,6 +185,7 @@ impl Tasker {
             execution: Arc::clone(&parts.execution),
             backoff: Arc::clone(parts.config.backoff()),
             limits: Arc::clone(parts.config.limits()),
+            identity: Arc::clone(&parts.identity),
             enqueuing: Arc::clone(&parts.enqueuing),
             scope,
             ..setup

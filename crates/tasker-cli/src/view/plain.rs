@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tasker::{Actor, Change, Failure, StepEvent, TaskEvent, Template, Transition};
+use tasker::{Actor, Change, Created, Failure, StepEvent, TaskEvent, Template, Transition};
 use tasker_types::{StepNo, TaskState};
 
 use super::text::{Line, Style, duration, first_line};
@@ -132,7 +132,7 @@ fn step_event(
     let reason = reason(transition);
     match event {
         StepEvent::Start => (Style::Busy, format!("started{attempts}")),
-        StepEvent::Succeed => (Style::Good, format!("complete{ran}")),
+        StepEvent::Succeed => (Style::Good, format!("complete{ran}{}", tasks(transition))),
         StepEvent::Fail => (Style::Bad, format!("failed{ran}{attempts}{failure}")),
         StepEvent::Expire => (Style::Bad, format!("lost its worker{attempts}{failure}")),
         StepEvent::Interrupt => (Style::Waiting, format!("interrupted{ran}{attempts}")),
@@ -173,6 +173,26 @@ fn reason(transition: &Transition) -> String {
             .and_then(|reason| reason.as_str().map(first_line))
     });
     reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+}
+
+/// Names the tasks that a result created, and those that were there before.
+fn tasks(transition: &Transition) -> String {
+    #[derive(serde::Deserialize)]
+    struct Note {
+        tasks: Vec<Created>,
+    }
+    let note = transition
+        .metadata
+        .as_ref()
+        .and_then(|json| json.to::<Note>().ok());
+    let named = |created: Created| match created {
+        Created::New(task) => format!(", created task {task}"),
+        Created::Repeated(task) => format!(", asked for task {task} again"),
+        Created::KeyReused(task) => format!(", created nothing: task {task} has the idempotency key"),
+        Created::Duplicate(task) => format!(", created nothing: task {task} is the same"),
+    };
+    note.map(|note| note.tasks.into_iter().map(named).collect())
+        .unwrap_or_default()
 }
 
 fn is_bypassed(transition: &Transition) -> bool {
@@ -257,6 +277,18 @@ mod tests {
             Actor::System,
             None,
             "fetch                     complete after 1.23 s",
+        );
+        let other = TaskId::from_bytes([1; 16]);
+        says(
+            step(StepEvent::Succeed, 1),
+            Actor::System,
+            Some(&format!(
+                r#"{{"tasks": [{{"new": "{other}"}}, {{"duplicate": "{other}"}}]}}"#
+            )),
+            &format!(
+                "fetch                     complete after 1.23 s, created task {other}, created nothing: task {other} is \
+                 the same"
+            ),
         );
         says(
             step(StepEvent::Fail, 1),

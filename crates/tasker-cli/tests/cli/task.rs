@@ -192,3 +192,43 @@ fn results_are_checked() {
         ("input_not_json".to_owned(), "the result is not JSON".to_owned())
     );
 }
+
+#[test]
+fn a_task_that_a_step_created_names_it() {
+    use std::sync::Arc;
+    use tasker::{StepBuilder, StepContext, Tasker, Template, handler};
+
+    let place = Place::new();
+    let single = |name: &str| {
+        Template::builder(name)
+            .step(StepBuilder::new("only", name))
+            .build()
+            .unwrap()
+    };
+    let child = single("ok");
+    let creates = handler(move |ctx: StepContext| {
+        let child = Arc::clone(&child);
+        async move { ctx.create_task(child) }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let parent = runtime.block_on(async {
+        let builder = Tasker::builder().data_directory(place.path("data"));
+        let tasker = builder.handler("creates", creates).build().unwrap();
+        let report = tasker.run(single("creates")).await.unwrap();
+        tasker.close().await.unwrap();
+        report.task_id.to_string()
+    });
+    let id = place.newest_task();
+    let ran = place.run(&format!("task show {id}")).exits(0);
+    ran.says(&format!("created by step only of task {parent}\n"));
+    let shown = place.run(&format!("task show {id} --json")).exits(0).json();
+    assert_eq!(shown["parent_task_id"], parent);
+    assert_eq!(shown["parent_step"], "only");
+    assert_eq!(shown["root_task_id"], parent);
+    let ran = place.run(&format!("task show {parent} --history")).exits(0);
+    ran.says(&format!(", created task {id}\n"));
+    place.run("verify").exits(0);
+}

@@ -15,7 +15,7 @@ use crate::clock::{Entropy, SeededEntropy};
 use crate::failure::Failure;
 use crate::finalizer::FailureReason;
 use crate::record::HeldLease;
-use crate::store::{Scope, Want};
+use crate::store::{Created, Scope, Want};
 use crate::transition::{StepEvent, TaskEvent};
 
 fn micros(duration: Duration) -> u64 {
@@ -215,7 +215,13 @@ impl State {
     }
 
     /// Records what became of a claim.
-    pub(super) fn record(&mut self, actor: &Actor, outcome: Outcome) -> Receipt {
+    pub(super) fn record(
+        &mut self,
+        actor: &Actor,
+        outcome: Outcome,
+        check_in: Duration,
+        created: &mut Vec<(Lease, Created)>,
+    ) -> Receipt {
         let lease = outcome.lease;
         if !self.holds(&lease) {
             return self.record_late(actor, &outcome);
@@ -240,9 +246,12 @@ impl State {
         let step = lease.step;
         match outcome.end {
             End::Succeed { result } => {
+                let tasks = outcome.tasks.into_iter();
+                let tasks: Vec<Created> = tasks.map(|task| self.create(task, actor, check_in)).collect();
+                created.extend(tasks.iter().map(|task| (lease, *task)));
                 self.step_mut(key, step).result = Some(result);
                 self.step_mut(key, step).record.failure = None;
-                let _ = self.apply(key, step, event, actor, note(None));
+                let _ = self.apply(key, step, event, actor, note(Created::note(&tasks)));
             }
             End::Fail { failure, retry_in } => {
                 let _ = self.apply(key, step, event, actor, note(Json::of(&failure).ok()));

@@ -12,13 +12,7 @@ use crate::store::{Created, NewTask};
 use crate::transition::StepEvent;
 
 impl State {
-    pub(super) fn create(
-        &mut self,
-        task: NewTask,
-        actor: &Actor,
-        check_in: Duration,
-        finished: &mut Vec<(TaskId, TaskState)>,
-    ) -> Created {
+    pub(super) fn create(&mut self, task: NewTask, actor: &Actor, check_in: Duration) -> Created {
         if self.keys.contains_key(&task.id) {
             return Created::New(task.id);
         }
@@ -57,7 +51,9 @@ impl State {
             .iter()
             .map(|step| self.queue.lane(&namespace, step.handler()))
             .collect();
-        self.tasks.insert(key, new_row(task, lanes, self.now, check_in));
+        let root = self.root_of(&task);
+        self.tasks
+            .insert(key, new_row(task, root, lanes, self.now, check_in));
         self.sync_task(key);
         self.log(key, Change::Created, actor, None);
         self.sync_all(key);
@@ -70,12 +66,23 @@ impl State {
             // A fresh step is pending, and a pending step can be resolved.
             let _ = self.apply(key, step, StepEvent::Resolve, actor, note);
         }
-        finished.extend(self.finalize_touched());
         Created::New(id)
+    }
+
+    /// Returns the first task of the line that a new task belongs to.
+    fn root_of(&self, task: &NewTask) -> Option<TaskId> {
+        let parent = &self.task(self.key_of(task.parent?.0)?).record;
+        parent.root.or(Some(parent.id))
     }
 }
 
-fn new_row(task: NewTask, lanes: Vec<usize>, now: Timestamp, check_in: Duration) -> TaskRow {
+fn new_row(
+    task: NewTask,
+    root: Option<TaskId>,
+    lanes: Vec<usize>,
+    now: Timestamp,
+    check_in: Duration,
+) -> TaskRow {
     let template = task.template;
     let steps = template
         .steps()
@@ -126,6 +133,7 @@ fn new_row(task: NewTask, lanes: Vec<usize>, now: Timestamp, check_in: Duration)
                 .map(|idempotency| idempotency.key.clone()),
             priority: task.priority,
             parent: task.parent,
+            root,
             created_at: now,
             started_at: None,
             finished_at: None,

@@ -8,8 +8,10 @@ use tasker_types::{LeaseToken, Limits, RunNo, StepNo, TaskId, Timestamp, Version
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::attempt::{Attempt, Requests};
 use crate::claim::{Claim, ClaimedTask, Lease};
 use crate::handler::{Handlers, Resolved, Unresolved};
+use crate::request::UniqueIdentity;
 use crate::template::{LoadOptions, StepBuilder, Template, UnknownHandlers};
 
 #[derive(Deserialize)]
@@ -78,7 +80,12 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
         handler_version: Version::new(1, 0, 0),
         claimed_at: Timestamp::from_micros(0),
     };
-    StepContext::new(Arc::new(claim), CancellationToken::new())
+    let requests = Requests {
+        limits: Arc::default(),
+        identity: Arc::new(UniqueIdentity),
+    };
+    let attempt = Attempt::new(claim, CancellationToken::new(), Arc::new(requests));
+    StepContext::new(Arc::new(attempt))
 }
 
 async fn run(handler: Arc<dyn StepHandler>, ctx: StepContext) -> Result<Value, String> {

@@ -130,6 +130,7 @@ impl Play {
                 lease: claim.lease,
                 end,
                 ran_for: None,
+                tasks: Vec::new(),
             })
         });
         self.0
@@ -248,6 +249,7 @@ async fn cancelled() -> Told {
         lease: claims[0].lease,
         end,
         ran_for: None,
+        tasks: Vec::new(),
     };
     play.0
         .turn(Turn::new(worker(), vec![late], want(0)))

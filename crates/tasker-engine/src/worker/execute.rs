@@ -10,6 +10,7 @@ use tasker_types::{Backoff, Limits};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::{Attempt, Requests};
 use crate::backoff::retry_delay;
 use crate::claim::{Claim, End, Lease, Outcome};
 use crate::clock::Entropy;
@@ -56,6 +57,7 @@ pub(super) struct Environment {
     pub(super) handlers: Handlers,
     pub(super) backoff: Arc<Backoff>,
     pub(super) limits: Arc<Limits>,
+    pub(super) requests: Arc<Requests>,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -72,36 +74,49 @@ impl Environment {
     /// Runs the handler of a claim until it ends or is stopped.
     pub(super) async fn execute(&self, claim: Claim, stop: Stop) -> Ended {
         let lease = claim.lease;
-        let claim = Arc::new(claim);
+        let attempt = Attempt::new(claim, CancellationToken::new(), Arc::clone(&self.requests));
+        let attempt = Arc::new(attempt);
+        let claim = &attempt.claim;
         let template = claim.template();
         let namespace = claim.task.template.namespace();
         let handler = match self.handlers.resolve(namespace, template.handler()) {
             Ok(resolved) => resolved.handler,
             Err(unresolved) => {
                 let failure = Failure::retryable(Failure::HANDLER_MISSING, unresolved.message);
-                return self.ended(lease, self.failed(&claim, failure, None), None);
+                return self.ended(&attempt, self.failed(claim, failure, None), None);
             }
         };
         let started = Instant::now();
-        let end = self.handle(&claim, &*handler, stop).await;
+        let end = self.handle(&attempt, &*handler, stop).await;
         let ran_for = started.elapsed();
         match end {
-            Some(end) => self.ended(lease, end, Some(ran_for)),
+            Some(end) => self.ended(&attempt, end, Some(ran_for)),
             None => Ended { lease, outcome: None },
         }
     }
 
-    fn ended(&self, lease: Lease, end: End, ran_for: Option<Duration>) -> Ended {
+    fn ended(&self, attempt: &Attempt, end: End, ran_for: Option<Duration>) -> Ended {
+        let lease = attempt.claim.lease;
+        let mut tasks = attempt.end();
+        if !matches!(end, End::Succeed { .. }) {
+            tasks.clear();
+        }
+        let outcome = Outcome {
+            lease,
+            end,
+            ran_for,
+            tasks,
+        };
         Ended {
             lease,
-            outcome: Some(Outcome { lease, end, ran_for }),
+            outcome: Some(outcome),
         }
     }
 
     /// Polls the handler; `None` when nobody wants to know its end.
-    async fn handle(&self, claim: &Arc<Claim>, handler: &dyn StepHandler, stop: Stop) -> Option<End> {
-        let token = CancellationToken::new();
-        let context = StepContext::new(Arc::clone(claim), token.clone());
+    async fn handle(&self, attempt: &Arc<Attempt>, handler: &dyn StepHandler, stop: Stop) -> Option<End> {
+        let claim = &attempt.claim;
+        let context = StepContext::new(Arc::clone(attempt));
         let timeout = claim.timeout.or(claim.template().timeout());
         let mut handling: Handling<'_> = Box::pin(async {
             match AssertUnwindSafe(handler.run(context)).catch_unwind().await {
@@ -121,7 +136,7 @@ impl Environment {
             reason = stop.stopped() => Some(reason),
             () = time_limit => None,
         };
-        token.cancel();
+        attempt.stop.cancel();
         let last_word = stop_gently(handler.stop_policy(), handling).await;
         match (reason, last_word) {
             (None, _) => {

@@ -23,6 +23,7 @@ use crate::template::{StepBuilder, Template};
 use crate::transition::StepEvent;
 use crate::{Done, Json, StopPolicy, handler};
 
+mod creating;
 mod stopping;
 
 #[derive(Default)]
@@ -60,6 +61,17 @@ impl Bench {
         handlers: impl IntoIterator<Item = (&'static str, Arc<dyn StepHandler>)>,
         change: impl FnOnce(&mut ExecutionValues),
     ) -> Self {
+        Self::start_set_up(handlers, |setup| {
+            let mut values = ExecutionValues::default();
+            change(&mut values);
+            setup.execution = Arc::new(values.try_into().unwrap());
+        })
+    }
+
+    fn start_set_up(
+        handlers: impl IntoIterator<Item = (&'static str, Arc<dyn StepHandler>)>,
+        change: impl FnOnce(&mut WorkerSetup),
+    ) -> Self {
         let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1_000_000_000)));
         let store = Arc::new(MemoryStore::new(Arc::<TokioClock>::clone(&clock)));
         let registered = Registered(
@@ -75,14 +87,12 @@ impl Bench {
             clock,
             entropy,
         );
-        let mut values = ExecutionValues::default();
-        change(&mut values);
-        setup.execution = Arc::new(values.try_into().unwrap());
         let plain = BackoffValues {
             jitter_enabled: false,
             ..BackoffValues::default()
         };
         setup.backoff = Arc::new(plain.try_into().unwrap());
+        change(&mut setup);
         let worker = Worker::new(setup);
         let (handle, stop, abort) = (
             worker.handle(),

@@ -1,6 +1,7 @@
 //! Creating tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
@@ -22,29 +23,32 @@ struct Taken {
     keys: BTreeMap<(Namespace, String), (TaskId, String)>,
 }
 
+/// Tasks that are being created in one unit of work.
+#[derive(Debug)]
+pub(super) struct Creation {
+    taken: Taken,
+    /// The key of the next task.
+    next: i64,
+    bypassed: Vec<StepKey>,
+    actor: i64,
+    check_in: Duration,
+}
+
 impl Unit<'_> {
     /// Creates tasks with their steps and their first history, queues what is ready, and hands first steps out.
     pub(super) fn create(&mut self, request: Create) -> Result<CreateReply, Trouble> {
         let mut reply = CreateReply::default();
         let actor = self.actor(&request.actor)?;
-        let mut taken = self.taken(&request.tasks)?;
-        let known = taken.ids.len();
-        let mut next = self.next_key()?;
-        let mut bypassed: Vec<StepKey> = Vec::new();
+        let tasks: Vec<&NewTask> = request.tasks.iter().collect();
+        let mut creation = self.begin_creation(&tasks, actor, request.check_in)?;
+        let known = !creation.taken.ids.is_empty();
         for task in request.tasks {
-            let created = taken.judge(&task);
-            reply.tasks.push(created.unwrap_or(Created::New(task.id)));
-            if created.is_none() {
-                bypassed.extend(task.bypass.iter().map(|step| (next, step.0)));
-                self.insert(next, task, actor, request.check_in)?;
-                next += 1;
-            }
+            reply.tasks.push(self.create_task(&mut creation, task)?);
         }
-        self.write_steps()?;
-        self.bypass(&bypassed, actor)?;
+        self.end_creation(&creation)?;
         reply.finished = self.finalize_touched()?;
         if let Some(want) = &request.want {
-            if known > 0 {
+            if known {
                 reply.claims = self.claims_under(request.worker, want)?;
             }
             if reply.claims.is_empty()
@@ -57,6 +61,42 @@ impl Unit<'_> {
         Ok(reply)
     }
 
+    /// Looks up which names of new tasks are taken.
+    pub(super) fn begin_creation(
+        &mut self,
+        tasks: &[&NewTask],
+        actor: i64,
+        check_in: Duration,
+    ) -> QueryResult<Creation> {
+        Ok(Creation {
+            taken: self.taken(tasks)?,
+            next: self.next_key()?,
+            bypassed: Vec::new(),
+            actor,
+            check_in,
+        })
+    }
+
+    /// Creates a task unless its names are taken. Its steps come with the end of the creation.
+    pub(super) fn create_task(&mut self, creation: &mut Creation, task: NewTask) -> QueryResult<Created> {
+        if let Some(refused) = creation.taken.judge(&task) {
+            return Ok(refused);
+        }
+        let (id, key) = (task.id, creation.next);
+        creation.next += 1;
+        creation
+            .bypassed
+            .extend(task.bypass.iter().map(|step| (key, step.0)));
+        self.insert(key, task, creation.actor, creation.check_in)?;
+        Ok(Created::New(id))
+    }
+
+    /// Writes the steps of all new tasks, and resolves those that are bypassed.
+    pub(super) fn end_creation(&mut self, creation: &Creation) -> QueryResult<()> {
+        self.write_steps()?;
+        self.bypass(&creation.bypassed, creation.actor)
+    }
+
     fn next_key(&mut self) -> QueryResult<i64> {
         const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
         Ok(Statement::<(BigInt,)>::new(SQL, &[])
@@ -64,7 +104,7 @@ impl Unit<'_> {
             .0)
     }
 
-    fn taken(&mut self, tasks: &[NewTask]) -> QueryResult<Taken> {
+    fn taken(&mut self, tasks: &[&NewTask]) -> QueryResult<Taken> {
         const IDS: &str =
             "SELECT t.id FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.id = unhex(k.value)";
         const IDENTITIES: &str = "SELECT t.id, t.identity FROM json_each(?1) AS k \
@@ -86,7 +126,7 @@ impl Unit<'_> {
         // An identity may also be the id of a task, whose identity the table leaves out.
         let named: Vec<TaskId> = tasks
             .iter()
-            .filter_map(identity)
+            .filter_map(|task| identity(task))
             .filter_map(|identity| identity.parse().ok())
             .collect();
         for other in named {
@@ -94,7 +134,7 @@ impl Unit<'_> {
                 taken.identities.insert(other.to_string(), other);
             }
         }
-        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(key).collect();
+        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(|task| key(task)).collect();
         if !keys.is_empty() {
             let list = list_of(&keys);
             let rows = Statement::<(Binary, Nullable<Text>, BigInt)>::new(KEYS, &[Bind::Text(&list)])
@@ -110,13 +150,7 @@ impl Unit<'_> {
         Ok(taken)
     }
 
-    fn insert(
-        &mut self,
-        key: i64,
-        task: NewTask,
-        actor: i64,
-        check_in: std::time::Duration,
-    ) -> QueryResult<()> {
+    fn insert(&mut self, key: i64, task: NewTask, actor: i64, check_in: Duration) -> QueryResult<()> {
         let graph = self.cache.graph_of(self.connection, &task.template)?;
         let said = task.origin != Origin::default();
         let identity = identity(&task).map(str::to_owned);

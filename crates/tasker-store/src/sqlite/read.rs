@@ -21,6 +21,7 @@ type MoreSql = (
     Nullable<BigInt>,
     BigInt,
     Nullable<BigInt>,
+    Nullable<Binary>,
 );
 
 type MoreTuple = (
@@ -31,6 +32,7 @@ type MoreTuple = (
     Option<i64>,
     i64,
     Option<i64>,
+    Option<Vec<u8>>,
 );
 
 /// Returns a task and its steps at one moment.
@@ -39,7 +41,8 @@ pub(super) fn snapshot(
     task: TaskId,
     now: Timestamp,
 ) -> QueryResult<Option<Snapshot>> {
-    const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at \
+    const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at, \
+         root_task \
          FROM tasks WHERE key = ?1";
     const POSITION: &str = "SELECT coalesce(max(position), 0) FROM transitions";
     let Some(key) = key_of(connection, task)? else {
@@ -81,6 +84,7 @@ pub(super) fn snapshot(
         idempotency_key: more.1,
         priority: row.priority,
         parent: more.3.map(|id| task_id(&id)).zip(parent_step),
+        root: more.7.map(|id| task_id(&id)),
         created_at: Timestamp::from_micros(more.5),
         started_at: row.started_at,
         finished_at: row.finished_at,

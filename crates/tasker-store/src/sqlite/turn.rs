@@ -6,7 +6,8 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::Text;
 use tasker_engine::{
-    Actor, End, Failure, Json, Lease, LeaseStatus, Outcome, Receipt, Renewal, StepEvent, Turn, TurnReply,
+    Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Receipt, Renewal, StepEvent,
+    Turn, TurnReply,
 };
 use tasker_types::{StepState, TaskId};
 
@@ -20,13 +21,33 @@ impl Unit<'_> {
         let mut reply = TurnReply::default();
         let actor = self.actor(&Actor::Worker(turn.worker))?;
         let places = self.places(turn.outcomes.iter().map(|outcome| &outcome.lease))?;
+        let tasks: Vec<&NewTask> = turn.outcomes.iter().flat_map(|outcome| &outcome.tasks).collect();
+        let mut creation = if tasks.is_empty() {
+            None
+        } else {
+            Some(self.begin_creation(&tasks, actor, turn.check_in)?)
+        };
         let mut done = Vec::new();
-        for (outcome, place) in turn.outcomes.into_iter().zip(places) {
+        for (mut outcome, place) in turn.outcomes.into_iter().zip(places) {
             let receipt = match place {
-                Some(place) => self.record(actor, place, outcome, &mut done)?,
+                Some(place) => {
+                    let mut created = Vec::new();
+                    if let Some(creation) = creation.as_mut().filter(|_| self.creates(place, &outcome)) {
+                        for task in std::mem::take(&mut outcome.tasks) {
+                            created.push(self.create_task(creation, task)?);
+                        }
+                    }
+                    reply
+                        .created
+                        .extend(created.iter().map(|task| (outcome.lease, *task)));
+                    self.record(actor, place, outcome, &created, &mut done)?
+                }
                 None => Receipt::LeaseLost,
             };
             reply.receipts.push(receipt);
+        }
+        if let Some(creation) = &creation {
+            self.end_creation(creation)?;
         }
         self.tell_children(&done)?;
         reply.finished = self.finalize_touched()?;
@@ -83,11 +104,17 @@ impl Unit<'_> {
                 .is_some_and(|held| held.token == lease.token && held.until >= self.now)
     }
 
+    /// Tells whether recording an outcome creates its tasks.
+    fn creates(&self, place: StepKey, outcome: &Outcome) -> bool {
+        matches!(outcome.end, End::Succeed { .. }) && self.holds(place, &outcome.lease)
+    }
+
     fn record(
         &mut self,
         actor: i64,
         place: StepKey,
         outcome: Outcome,
+        created: &[Created],
         done: &mut Vec<StepKey>,
     ) -> QueryResult<Receipt> {
         if !self.holds(place, &outcome.lease) {
@@ -110,7 +137,7 @@ impl Unit<'_> {
                     self.payloads.insert((task, step, "failure"), None);
                 }
                 done.push(place);
-                self.apply(place, StepEvent::Succeed, actor, note(None))
+                self.apply(place, StepEvent::Succeed, actor, note(Created::note(created)))
             }
             End::Fail { failure, retry_in } => {
                 let legal = self.apply(place, StepEvent::Fail, actor, note(Json::of(&failure).ok()));

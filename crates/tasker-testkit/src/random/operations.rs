@@ -41,6 +41,7 @@ fn created(reply: &CreateReply) -> Value {
 fn turned(reply: &TurnReply) -> Value {
     json!({
         "receipts": reply.receipts,
+        "created": reply.created.iter().map(|(_, created)| created).collect::<Vec<_>>(),
         "claims": reply.claims.iter().map(canonical_claim).collect::<Vec<_>>(),
         "finished": sorted(&reply.finished),
         "next_due_in": reply.next_due_in.map(|wait| wait.as_secs_f64()),
@@ -132,7 +133,15 @@ impl Play<'_> {
         let mut outcomes: Both<Vec<Outcome>> = Default::default();
         for (holder, claims) in std::mem::take(&mut self.held) {
             if holder == worker && !self.one_in(4) {
-                let both = self.end(&claims);
+                let mut both = self.end(&claims);
+                if self.one_in(8) && self.tasks.len() < TASKS {
+                    let mut task = self.new_task();
+                    task.parent = Some((claims[0].lease.task, claims[0].lease.step));
+                    self.tasks.push(task.id);
+                    for outcome in &mut both {
+                        outcome.tasks.push(task.clone());
+                    }
+                }
                 outcomes[0].push(both[0].clone());
                 outcomes[1].push(both[1].clone());
                 self.sent.push((worker, both));

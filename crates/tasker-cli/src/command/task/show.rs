@@ -29,6 +29,8 @@ struct Shown<'a> {
     idempotency_key: Option<&'a str>,
     origin: &'a Origin,
     parent_task_id: Option<TaskId>,
+    parent_step: Option<&'a str>,
+    root_task_id: Option<TaskId>,
     start_at: Option<Timestamp>,
     deadline_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +68,13 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
         None
     };
     let record = &snapshot.task;
+    let parent_step = match record.parent {
+        Some((parent, step)) => tasker.store().snapshot(parent).await?.map(|parent| {
+            let template = &parent.task.template;
+            template.step(step).name().to_string()
+        }),
+        None => None,
+    };
     let shown = Shown {
         report: &report,
         context: &record.context,
@@ -73,6 +82,8 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
         idempotency_key: record.idempotency_key.as_deref(),
         origin: &record.origin,
         parent_task_id: record.parent.map(|(task, _)| task),
+        parent_step: parent_step.as_deref(),
+        root_task_id: record.root,
         start_at: record.start_at,
         deadline_at: record.deadline_at,
         history: history.as_ref().map(|history| {
@@ -84,7 +95,13 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
     };
     session.output().result(&shown, || match session.output() {
         Output::Quiet => report.state.to_string(),
-        _ => text(&snapshot, &report, history.as_deref(), session.layout()),
+        _ => text(
+            &snapshot,
+            &report,
+            parent_step.as_deref(),
+            history.as_deref(),
+            session.layout(),
+        ),
     })?;
     Ok(Exit::Done)
 }
@@ -164,8 +181,14 @@ pub(super) fn entry<'a>(transition: &'a Transition, template: &'a Template) -> E
     }
 }
 
-fn text(snapshot: &Snapshot, report: &TaskReport, history: Option<&[Transition]>, layout: Layout) -> String {
-    let mut text = head(snapshot, report, layout);
+fn text(
+    snapshot: &Snapshot,
+    report: &TaskReport,
+    parent_step: Option<&str>,
+    history: Option<&[Transition]>,
+    layout: Layout,
+) -> String {
+    let mut text = head(snapshot, report, parent_step, layout);
     let model = model_of(snapshot);
     let mut table = Table::new(&["STEP", "STATE", "ATTEMPTS", "TIME", "NOTE"]);
     for step in &model.steps {
@@ -191,7 +214,7 @@ fn text(snapshot: &Snapshot, report: &TaskReport, history: Option<&[Transition]>
     text
 }
 
-fn head(snapshot: &Snapshot, report: &TaskReport, layout: Layout) -> String {
+fn head(snapshot: &Snapshot, report: &TaskReport, parent_step: Option<&str>, layout: Layout) -> String {
     let task = &snapshot.task;
     let mut text = String::new();
     let mut styled = |name: &str, value: &str, style: Style| {
@@ -243,6 +266,16 @@ fn head(snapshot: &Snapshot, report: &TaskReport, layout: Layout) -> String {
     }
     if let Some(deadline) = task.deadline_at {
         row("deadline", time(deadline, 0));
+    }
+    if let Some((parent, step)) = task.parent {
+        let step = parent_step.map_or_else(|| step.to_string(), str::to_owned);
+        row("created by", format!("step {step} of task {parent}"));
+    }
+    if let Some(root) = task
+        .root
+        .filter(|root| task.parent.is_none_or(|(parent, _)| parent != *root))
+    {
+        row("root task", root.to_string());
     }
     if task.priority != 0 {
         row("priority", task.priority.to_string());
