@@ -12,9 +12,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use tasker_engine::delay_seconds;
-use tasker_types::{Backoff, BackoffValues, StepFacts, StepState, TaskContext, TaskState};
+use tasker_graph::{TaskDocument, analyze};
+use tasker_types::{
+    Backoff, BackoffValues, DependencyGraphValues, GraphWeights, StepFacts, StepState, TaskContext, TaskState,
+};
 
 /// Compares the engine with files of vectors.
 #[derive(Debug, Parser)]
@@ -25,7 +28,7 @@ use tasker_types::{Backoff, BackoffValues, StepFacts, StepState, TaskContext, Ta
                   failed   2 a file cannot be read or has what is no vector"
 )]
 struct Args {
-    /// Files with one vector a line, of the kinds `task_context` and `backoff_seconds`.
+    /// Files with one vector a line, of the kinds `task_context`, `backoff_seconds` and `graph_analysis`.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -42,6 +45,12 @@ enum Vector {
     BackoffSeconds {
         config: BackoffValues,
         attempt: i64,
+        expected: Value,
+    },
+    GraphAnalysis {
+        id: String,
+        config: Box<DependencyGraphValues>,
+        input: Box<TaskDocument>,
         expected: Value,
     },
 }
@@ -72,7 +81,7 @@ fn in_progress() -> TaskState {
 }
 
 /// The kinds of vectors that are known here.
-const KINDS: [&str; 2] = ["task_context", "backoff_seconds"];
+const KINDS: [&str; 3] = ["task_context", "backoff_seconds", "graph_analysis"];
 
 #[expect(
     clippy::print_stdout,
@@ -166,6 +175,16 @@ impl Vector {
                     json!(delay_seconds(&backoff, attempt)),
                 ))
             }
+            Self::GraphAnalysis {
+                id,
+                config,
+                input,
+                expected,
+            } => {
+                let weights = GraphWeights::try_from(*config)?;
+                let analysis = analyze(&input.facts, &input.edges, &weights)?;
+                Ok((id, expected, serde_json::to_value(&analysis)?))
+            }
         }
     }
 }
@@ -248,9 +267,17 @@ fn difference(expected: &Value, actual: &Value, place: &str) -> Option<String> {
                 difference(expected, actual, &format!("{place}[{index}]"))
             })
         }
-        (Value::Number(left), Value::Number(right)) if left.as_f64() == right.as_f64() => None,
+        (Value::Number(left), Value::Number(right)) if equal(left, right) => None,
         _ if expected == actual => None,
         _ => differs(),
+    }
+}
+
+/// Compares numbers up to the last digits, in which the reader of JSON may be off.
+fn equal(left: &Number, right: &Number) -> bool {
+    match (left.as_f64(), right.as_f64()) {
+        (Some(left), Some(right)) => (left - right).abs() <= 1e-14 * left.abs().max(right.abs()),
+        _ => false,
     }
 }
 
@@ -270,6 +297,12 @@ mod tests {
             json!({"a": {"b": [1]}}),
             json!({"a": {"b": [2]}}),
             Some("a.b[0] is 2, but 1 is expected"),
+        );
+        differs(json!(10.966666666666663), json!(10.966666666666665), None);
+        differs(
+            json!(10.9666666666),
+            json!(10.9666666667),
+            Some("the result is 10.9666666667, but 10.9666666666 is expected"),
         );
         differs(
             json!({"a": null}),
@@ -295,7 +328,8 @@ mod tests {
         refuses("{}", "this is no vector: it has no `kind`");
         refuses(
             r#"{"kind":"graph"}"#,
-            "vectors of the kind `graph` are not supported; known are task_context, backoff_seconds",
+            "vectors of the kind `graph` are not supported; known are task_context, backoff_seconds, \
+             graph_analysis",
         );
         refuses(r#"{"kind":"backoff_seconds"}"#, "this is no vector");
     }

@@ -180,7 +180,7 @@ pub(crate) fn run_shape(shape: Shape, steps: usize) -> anyhow::Result<Ran> {
 }
 
 /// Returns the most memory that this process had resident, in megabytes.
-fn peak_mb() -> anyhow::Result<f64> {
+pub(crate) fn peak_mb() -> anyhow::Result<f64> {
     let status =
         std::fs::read_to_string("/proc/self/status").context("the peak of memory is read from /proc")?;
     let line = status

@@ -8,6 +8,7 @@
 mod bare;
 mod engine;
 mod figure;
+mod graph;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -17,18 +18,18 @@ use anyhow::Context as _;
 use clap::Parser;
 use figure::{Figure, Figures, median};
 
-/// Measures throughput, latency, memory and start-up.
+/// Measures throughput, latency, memory, start-up and the analysis of graphs.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --only throughput --tasks 2000\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench --json figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory or start-up.
-    #[arg(long)]
+    /// Measure only this: throughput, latency, memory, start-up or graph.
+    #[arg(value_name = "BENCH")]
     only: Option<String>,
     /// How many tasks of four steps the throughput is measured with.
     #[arg(long, default_value_t = 20_000)]
@@ -39,7 +40,10 @@ struct Args {
     /// Run one shape to its end and print the peak of memory; for the bench itself.
     #[arg(long, hide = true)]
     shape: Option<engine::Shape>,
-    /// How many steps that shape has.
+    /// Analyse one graph and print what that took; for the bench itself.
+    #[arg(long, hide = true)]
+    graph: Option<graph::Graph>,
+    /// How many steps that shape or graph has.
     #[arg(long, hide = true, default_value_t = 0)]
     steps: usize,
 }
@@ -62,7 +66,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    let known = ["throughput", "latency", "memory", "start-up"];
+    if let Some(graph) = args.graph {
+        println!("{}", serde_json::to_string(&graph::measure(graph, args.steps)?)?);
+        return Ok(());
+    }
+    let known = ["throughput", "latency", "memory", "start-up", "graph"];
     if let Some(only) = &args.only {
         anyhow::ensure!(
             known.contains(&only.as_str()),
@@ -83,6 +91,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if wanted("start-up") {
         start_up(&mut figures)?;
+    }
+    if wanted("graph") {
+        graph::bench(&mut figures)?;
     }
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_string_pretty(figures.all())?)
