@@ -71,7 +71,7 @@ pub enum FaultKind {
         /// Its value.
         value: String,
         /// The constraint.
-        must: &'static str,
+        must: String,
         /// What the constraint compares with: keys of the section, their values and origins.
         others: Vec<(String, String, Origin)>,
     },

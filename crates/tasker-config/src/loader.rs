@@ -413,14 +413,14 @@ impl Merged {
             let origin = self.origins.get(&full(other)).cloned().unwrap_or(Origin::Default);
             (other.clone(), literal(value_of(other)), origin)
         });
-        let value = match value_of(fault.key) {
+        let value = match value_of(&fault.key) {
             serde_json::Value::Null | serde_json::Value::Object(_) => fault.value.clone(),
             value => literal(value),
         };
         let kind = FaultKind::Constraint {
             key,
             value,
-            must: fault.must,
+            must: fault.must.clone(),
             others: others.collect(),
         };
         Some(Fault {

@@ -214,7 +214,7 @@ impl Reader<'_> {
                 Err(FaultKind::Constraint {
                     key,
                     value,
-                    must: fault.must,
+                    must: fault.must.clone(),
                     others: Vec::new(),
                 })
             }

@@ -1,6 +1,6 @@
 //! What there is to configure, for the reference page and for help.
 
-use tasker_types::Key;
+use tasker_types::{Bounds, Key};
 
 use crate::config::Config;
 use crate::schema::SECTIONS;
@@ -23,9 +23,11 @@ pub struct KeyReference {
     pub name: String,
     /// What it means: first what its tables are about, if it lies in any.
     pub doc: String,
-    /// What its values are: a number, a list of strings, …
+    /// What its values are, with their bounds: a number between 0 and 1, a list of strings, …
     pub expected: String,
-    /// What its values must satisfy besides; empty when every value of its type will do.
+    /// The bounds of its values.
+    pub bounds: Bounds,
+    /// What its values must satisfy besides, other values among it; mostly empty.
     pub constraint: &'static str,
     /// The default as a file spells it; none when the key is not set by default.
     pub default: Option<String>,
@@ -51,6 +53,7 @@ pub fn reference() -> Vec<SectionReference> {
             .map(|(name, key)| KeyReference {
                 doc: doc(section.keys, &name),
                 expected: section.expected(&name),
+                bounds: key.bounds,
                 constraint: key.constraint,
                 default: default(section.name, &name),
                 variable: section.variable(&name),

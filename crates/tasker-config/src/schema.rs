@@ -6,7 +6,9 @@
 use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
-use tasker_types::{Backoff, Database, Engine, Execution, Key, Limits, Section, SettingFault, Telemetry};
+use tasker_types::{
+    Backoff, Bounds, Database, Engine, Execution, Key, Limits, Section, SettingFault, Telemetry,
+};
 
 use crate::environment::PREFIX;
 
@@ -43,6 +45,79 @@ pub(crate) enum Refusal {
     Content(String),
 }
 
+/// The type of a key's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Any text.
+    Text,
+    /// True or false.
+    Truth,
+    /// A whole number, none below zero if it has no sign.
+    Whole { signed: bool, greatest: Option<u32> },
+    /// A number.
+    Number,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A list of such.
+    List(Box<Self>),
+}
+
+impl Shape {
+    /// Returns the shape of a type by its name in errors.
+    fn named(name: &str) -> Self {
+        match name {
+            "u8" | "u16" | "u32" => Self::Whole {
+                signed: false,
+                greatest: Some(u32::MAX),
+            },
+            "u64" | "usize" => Self::Whole {
+                signed: false,
+                greatest: None,
+            },
+            "i32" | "i64" => Self::Whole {
+                signed: true,
+                greatest: None,
+            },
+            "f32" | "f64" => Self::Number,
+            "a boolean" => Self::Truth,
+            _ => Self::Text,
+        }
+    }
+
+    /// Says what values of this shape within these bounds are.
+    fn with(&self, bounds: &Bounds) -> String {
+        let suffix = |bounds: &Bounds| match bounds.to_string() {
+            bounds if bounds.is_empty() => bounds,
+            bounds if bounds.starts_with("between") => format!(" {bounds}"),
+            bounds => format!(" that is {bounds}"),
+        };
+        match self {
+            Self::Text => format!("a string{}", suffix(bounds)),
+            Self::Truth => "true or false".to_owned(),
+            Self::Whole {
+                signed: false,
+                greatest,
+            } if bounds.is_none() => match greatest {
+                Some(greatest) => format!("a whole number between 0 and {greatest}"),
+                None => "a whole number that is at least 0".to_owned(),
+            },
+            Self::Whole { .. } => format!("a whole number{}", suffix(bounds)),
+            Self::Number => format!("a number{}", suffix(bounds)),
+            Self::Choice(variants) => one_of(variants),
+            Self::List(element) => format!("a list of {}{}", element.plural(), suffix(bounds)),
+        }
+    }
+
+    fn plural(&self) -> &'static str {
+        match self {
+            Self::Whole { .. } => "whole numbers",
+            Self::Number => "numbers",
+            Self::Truth => "true or false",
+            Self::Text | Self::Choice(_) | Self::List(_) => "strings",
+        }
+    }
+}
+
 impl Schema {
     const fn of<S: Section>() -> Self {
         Self {
@@ -65,26 +140,40 @@ impl Schema {
         (self.check)(&nested(key, value))
     }
 
-    /// Returns what the values of a key must be.
-    pub(crate) fn expected(&self, key: &str) -> String {
+    /// Returns the type of a key's values.
+    pub(crate) fn shape(&self, key: &str) -> Shape {
         // No key takes this text, except those that take every text.
         let impossible = || Value::from("\0");
         match self.probe(key, impossible()) {
-            Ok(_) | Err(Refusal::Content(_)) => "a string".to_owned(),
-            Err(Refusal::Variant(variants)) => one_of(variants),
+            Ok(_) | Err(Refusal::Content(_)) => Shape::Text,
+            Err(Refusal::Variant(variants)) => Shape::Choice(variants),
             Err(Refusal::Type(list)) if list == "a sequence" => {
                 match self.probe(key, Value::from(vec![impossible()])) {
-                    Err(Refusal::Type(element)) => format!("a list of {}", plural(&element)),
-                    _ => "a list of strings".to_owned(),
+                    Err(Refusal::Type(element)) => Shape::List(Box::new(Shape::named(&element))),
+                    _ => Shape::List(Box::new(Shape::Text)),
                 }
             }
-            Err(Refusal::Type(expected)) => singular(&expected).to_owned(),
+            Err(Refusal::Type(expected)) => Shape::named(&expected),
         }
+    }
+
+    /// Returns what the values of a key must be: their type, and its bounds.
+    pub(crate) fn expected(&self, key: &str) -> String {
+        let bounds = self.find_key(key).map_or(Bounds::NONE, |key| key.bounds);
+        self.shape(key).with(&bounds)
+    }
+
+    /// Finds a key by its name within the section.
+    fn find_key(&self, name: &str) -> Option<&'static Key> {
+        let mut parts = name.split('.');
+        let find = |keys: &'static [Key], part| keys.iter().find(|key| key.name == part);
+        let first = find(self.keys, parts.next()?)?;
+        parts.try_fold(first, |key, part| find(key.keys, part))
     }
 
     /// Returns the other keys that a constraint speaks of.
     pub(crate) fn compared(&self, fault: &SettingFault) -> Vec<String> {
-        let spoken = |key: &String| key != fault.key && fault.must.contains(&format!("`{key}`"));
+        let spoken = |key: &String| *key != fault.key && fault.must.contains(&format!("`{key}`"));
         self.leaves()
             .into_iter()
             .map(|(key, _)| key)
@@ -139,26 +228,6 @@ pub(crate) fn nested(key: &str, value: Value) -> Value {
     })
 }
 
-fn singular(expected: &str) -> &str {
-    match expected {
-        "u8" | "u16" | "u32" => "a whole number between 0 and 4294967295",
-        "u64" | "usize" => "a whole number that is at least 0",
-        "i32" | "i64" => "a whole number",
-        "f32" | "f64" => "a number",
-        "a boolean" => "true or false",
-        other => other,
-    }
-}
-
-fn plural(element: &str) -> &str {
-    match element {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "whole numbers that are at least 0",
-        "i32" | "i64" => "whole numbers",
-        "f32" | "f64" => "numbers",
-        _ => "strings",
-    }
-}
-
 fn one_of(variants: &[&str]) -> String {
     match variants {
         [] => String::new(),
@@ -184,24 +253,31 @@ mod tests {
         expects(
             "backoff",
             "default_backoff_seconds",
-            "a list of whole numbers that are at least 0",
+            "a list of whole numbers that is not empty, with every value between 0 and 315360000",
         );
         expects("backoff", "jitter_enabled", "true or false");
         expects(
             "backoff",
             "reenqueue_delays.processing",
-            "a whole number that is at least 0",
+            "a whole number between 0 and 315360000",
         );
         expects("database", "synchronous", "`full` or `normal`");
         expects("database", "url", "a string");
         expects("engine", "default_namespace", "a string");
+        expects("engine", "task_config_directory", "a string that is not empty");
         expects("engine", "template_environment", "a list of strings");
         expects(
             "execution",
             "max_concurrent_steps",
+            "a whole number between 1 and 100000",
+        );
+        expects("execution", "heartbeat_seconds", "a number that is more than 0");
+        expects(
+            "limits",
+            "yaml_aliases",
             "a whole number between 0 and 4294967295",
         );
-        expects("execution", "lease_seconds", "a number");
+        expects("limits", "stderr_tail", "a whole number that is at least 0");
         expects(
             "telemetry",
             "log_level",

@@ -17,13 +17,14 @@ pub use events::{
 pub use facts::{BlockingReason, StepFacts};
 pub use ids::{LeaseToken, Position, RunNo, StepNo, TaskId, WorkerId};
 pub use names::{
-    HandlerName, HandlerRef, HandlerRefError, InvalidName, Namespace, ParameterName, StepName, TemplateName,
+    HandlerName, HandlerRef, HandlerRefError, InvalidName, NAME_PATTERN, Namespace, ParameterName, StepName,
+    TemplateName,
 };
 pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
-    Backoff, BackoffValues, Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine,
-    EngineValues, Execution, ExecutionValues, GraphWeights, ImpactScoring, Key, Limits, LimitsValues,
+    Backoff, BackoffValues, Bounds, Database, DatabaseValues, DependencyGraphValues, DurationEstimates,
+    Engine, EngineValues, Execution, ExecutionValues, GraphWeights, ImpactScoring, Key, Limits, LimitsValues,
     LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, Section, SettingFault, SettingFaults,
     SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };

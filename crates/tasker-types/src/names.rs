@@ -11,6 +11,9 @@ use semver::VersionReq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+/// What names match, as a regular expression.
+pub const NAME_PATTERN: &str = "^[A-Za-z][A-Za-z0-9_-]{0,127}$";
+
 /// The greatest length of a name, in bytes.
 const MAX_LENGTH: usize = 128;
 

@@ -5,6 +5,7 @@
 //! and cannot be changed. Where values come from is the business of `tasker-config`.
 
 mod backoff;
+mod bounds;
 mod database;
 mod engine;
 mod execution;
@@ -16,7 +17,10 @@ use std::fmt;
 
 use thiserror::Error;
 
+use bounds::Bounded;
+
 pub use backoff::{Backoff, BackoffValues, ReenqueueDelays};
+pub use bounds::Bounds;
 pub use database::{Database, DatabaseValues, Synchronous};
 pub use engine::{Engine, EngineValues};
 pub use execution::{Execution, ExecutionValues};
@@ -34,7 +38,9 @@ pub struct Key {
     pub name: &'static str,
     /// What it means, in sentences, its unit among them.
     pub doc: &'static str,
-    /// What its values must satisfy; empty when any value of its type will do.
+    /// What its values must satisfy besides being of their type.
+    pub bounds: Bounds,
+    /// What they must satisfy beside these bounds, other values among it; mostly empty.
     pub constraint: &'static str,
     /// The keys of the table that this key holds; empty for a plain value.
     pub keys: &'static [Key],
@@ -63,11 +69,11 @@ pub trait Section: Sized {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingFault {
     /// The key within its section, with dots between tables.
-    pub key: &'static str,
+    pub key: String,
     /// The value, as it would be written.
     pub value: String,
     /// What the value must satisfy.
-    pub must: &'static str,
+    pub must: String,
 }
 
 /// All constraints that the values of a section break.
@@ -75,7 +81,7 @@ pub struct SettingFault {
 pub struct SettingFaults {
     /// The section.
     pub section: &'static str,
-    /// The faults, in the order of the keys.
+    /// The faults, one a key: first those of values by themselves, then those between values, in the order of the keys.
     pub faults: Vec<SettingFault>,
 }
 
@@ -97,24 +103,22 @@ impl fmt::Display for SettingFaults {
 struct Check(Vec<SettingFault>);
 
 impl Check {
-    fn require(&mut self, holds: bool, key: &'static str, value: impl fmt::Debug, must: &'static str) {
-        if !holds {
+    /// Adds a fault unless the condition holds, or the key has one already.
+    fn require(&mut self, holds: bool, key: &str, value: &impl Bounded, must: &str) {
+        if !holds && self.0.iter().all(|fault| fault.key != key) {
             self.0.push(SettingFault {
-                key,
-                value: format!("{value:?}"),
-                must,
+                key: key.to_owned(),
+                value: value.written(),
+                must: must.to_owned(),
             });
         }
     }
 
-    fn number(
-        &mut self,
-        range: impl std::ops::RangeBounds<f64>,
-        key: &'static str,
-        value: f64,
-        must: &'static str,
-    ) {
-        self.require(value.is_finite() && range.contains(&value), key, value, must);
+    /// Adds a fault unless the bounds hold.
+    fn within(&mut self, bounds: &Bounds, prefix: &str, key: &str, value: &impl Bounded) {
+        if !value.is_within(bounds) {
+            self.require(false, &format!("{prefix}{key}"), value, &value.must(bounds));
+        }
     }
 }
 
@@ -125,7 +129,7 @@ macro_rules! table {
         $name:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $key:ident: $type:ty = $default:expr $(; $constraint:literal)? $(=> $nested:ident)?,
+                $key:ident: $type:ty = $default:expr $(; in $bounds:expr)? $(; $constraint:literal)? $(=> $nested:ident)?,
             )+
         }
     ) => {
@@ -151,13 +155,29 @@ macro_rules! table {
                     $crate::settings::Key {
                         name: stringify!($key),
                         doc: concat!($($doc, "\n",)+),
+                        bounds: $crate::settings::table!(@bounds $($bounds)?),
                         constraint: concat!("", $($constraint)?),
                         keys: $crate::settings::table!(@keys $($nested)?),
                     },
                 )+
             ];
+
+            /// Holds the values against their bounds; the prefix is that of the keys within the section.
+            pub(super) fn check_bounds(&self, prefix: &str, check: &mut $crate::settings::Check) {
+                // A table need not have keys with bounds.
+                let _ = (prefix, &check);
+                $(
+                    $(check.within(&$bounds, prefix, stringify!($key), &self.$key);)?
+                    $(
+                        let nested: &$nested = &self.$key;
+                        nested.check_bounds(&format!("{prefix}{}.", stringify!($key)), check);
+                    )?
+                )+
+            }
         }
     };
+    (@bounds) => { $crate::settings::Bounds::NONE };
+    (@bounds $bounds:expr) => { $bounds };
     (@keys) => { &[] };
     (@keys $nested:ident) => { $nested::KEYS };
 }
@@ -178,6 +198,7 @@ macro_rules! section {
 
             fn check(values: $values) -> Result<Self, $crate::settings::SettingFaults> {
                 let mut check = $crate::settings::Check(Vec::new());
+                values.check_bounds("", &mut check);
                 values.check(&mut check);
                 if check.0.is_empty() {
                     Ok(Self(values))
@@ -257,9 +278,10 @@ mod tests {
                 v.backoff_multiplier = f64::NAN;
                 v.jitter_max_percentage = 1.5;
             },
-            "`backoff.default_backoff_seconds` is [], but it must be a list of at least one delay; \
-             `backoff.max_backoff_seconds` is 0, but it must be between 1 and 315360000 (ten years); \
-             `backoff.backoff_multiplier` is NaN, but it must be a number that is at least 1; \
+            "`backoff.default_backoff_seconds` is [], but it must be a list that is not empty, with every \
+             value between 0 and 315360000; \
+             `backoff.max_backoff_seconds` is 0, but it must be between 1 and 315360000; \
+             `backoff.backoff_multiplier` is NaN, but it must be a finite number that is at least 1; \
              `backoff.jitter_max_percentage` is 1.5, but it must be between 0 and 1",
         );
     }
@@ -268,8 +290,12 @@ mod tests {
     fn a_heartbeat_comes_twice_in_a_lease() {
         refused::<Execution>(
             |v| v.heartbeat_seconds = 15.0,
-            "`execution.heartbeat_seconds` is 15.0, but it must be more than 0 and less than half of \
-             `lease_seconds`",
+            "`execution.heartbeat_seconds` is 15.0, but it must be less than half of `lease_seconds`",
+        );
+        // A value that is wrong by itself has one fault.
+        refused::<Execution>(
+            |v| v.heartbeat_seconds = f64::INFINITY,
+            "`execution.heartbeat_seconds` is inf, but it must be a finite number that is more than 0",
         );
     }
 
@@ -277,8 +303,8 @@ mod tests {
     fn severity_thresholds_descend() {
         refused::<GraphWeights>(
             |v| v.severity_thresholds.high = 100.0,
-            "`dependency_graph.severity_thresholds` is (100.0, 100.0, 20.0), but it must be \
-             critical > high > medium > 0",
+            "`dependency_graph.severity_thresholds.critical` is 100.0, but it must be more than \
+             `severity_thresholds.high`",
         );
     }
 

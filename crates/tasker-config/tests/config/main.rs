@@ -2,6 +2,7 @@
 
 mod anything;
 mod environment;
+mod keys;
 mod layers;
 mod place;
 mod refusals;

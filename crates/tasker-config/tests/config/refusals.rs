@@ -66,22 +66,22 @@ fn wrong_types_are_told_with_the_right_one() {
     refuses_argument(
         "execution.claim_batch",
         "many",
-        "command line: `execution.claim_batch` is \"many\", but it must be a whole number between 0 and 4294967295",
+        "command line: `execution.claim_batch` is \"many\", but it must be a whole number between 1 and 10000",
     );
     refuses_argument(
         "execution.claim_batch",
         "-1",
-        "command line: `execution.claim_batch` is -1, but it must be a whole number between 0 and 4294967295",
+        "command line: `execution.claim_batch` is -1, but it must be a whole number between 1 and 10000",
     );
     refuses_argument(
         "limits.context",
         "1.5",
-        "command line: `limits.context` is 1.5, but it must be a whole number that is at least 0",
+        "command line: `limits.context` is 1.5, but it must be a whole number that is at least 1",
     );
     refuses_argument(
         "execution.lease_seconds",
         "soon",
-        "command line: `execution.lease_seconds` is \"soon\", but it must be a number",
+        "command line: `execution.lease_seconds` is \"soon\", but it must be a number between 0.1 and 86400",
     );
     refuses_argument(
         "backoff.jitter_enabled",
@@ -91,8 +91,8 @@ fn wrong_types_are_told_with_the_right_one() {
     refuses_argument(
         "backoff.default_backoff_seconds",
         "[1, two]",
-        "command line: `backoff.default_backoff_seconds` is [1, \"two\"], but it must be a list of whole numbers \
-         that are at least 0",
+        "command line: `backoff.default_backoff_seconds` is [1, \"two\"], but it must be a list of whole \
+         numbers that is not empty, with every value between 0 and 315360000",
     );
     refuses_argument(
         "engine.template_environment",
@@ -139,7 +139,9 @@ fn tables_and_values_are_not_mixed_up() {
     );
     refuses_file(
         "[execution.lease_seconds]\nx = 1\n",
-        &["tasker.toml:1: `execution.lease_seconds` is { x = 1 }, but it must be a number"],
+        &[
+            "tasker.toml:1: `execution.lease_seconds` is { x = 1 }, but it must be a number between 0.1 and 86400",
+        ],
     );
     refuses_argument(
         "execution",
@@ -168,16 +170,19 @@ fn broken_constraints_are_told() {
     refuses_argument(
         "backoff.default_backoff_seconds",
         "[]",
-        "command line: `backoff.default_backoff_seconds` is [], but it must be a list of at least one delay",
+        "command line: `backoff.default_backoff_seconds` is [], but it must be a list that is not empty, with every \
+         value between 0 and 315360000",
     );
     refuses_file(
         "[backoff]\nbackoff_multiplier = nan\n",
-        &["tasker.toml:2: `backoff.backoff_multiplier` is NaN, but it must be a number that is at least 1"],
+        &[
+            "tasker.toml:2: `backoff.backoff_multiplier` is NaN, but it must be a finite number that is at least 1",
+        ],
     );
     refuses_argument(
         "engine.task_config_directory",
         "",
-        "command line: `engine.task_config_directory` is \"\", but it must be a path, or absent",
+        "command line: `engine.task_config_directory` is \"\", but it must be not empty",
     );
 }
 
@@ -186,15 +191,17 @@ fn a_constraint_between_keys_is_told_with_both() {
     refuses_file(
         "[execution]\nlease_seconds = 5\n",
         &[
-            "tasker.toml:2: `execution.heartbeat_seconds` is 10.0, but it must be more than 0 and less than half of \
+            "tasker.toml:2: `execution.heartbeat_seconds` is 10.0, but it must be less than half of \
            `lease_seconds`; `lease_seconds` is 5.0 (tasker.toml:2)",
         ],
     );
     let place = Place::with("[execution]\nlease_seconds = 5\n");
     place.refuse(
         &place.loader().argument("execution.heartbeat_seconds", "3"),
-        &["command line: `execution.heartbeat_seconds` is 3.0, but it must be more than 0 and less than half of \
-           `lease_seconds`; `lease_seconds` is 5.0 (tasker.toml:2)"],
+        &[
+            "command line: `execution.heartbeat_seconds` is 3.0, but it must be less than half of \
+           `lease_seconds`; `lease_seconds` is 5.0 (tasker.toml:2)",
+        ],
     );
     // What a later layer makes right is right.
     let config = place.load(&place.loader().argument("execution.heartbeat_seconds", "2"));
@@ -205,7 +212,9 @@ fn a_constraint_between_keys_is_told_with_both() {
 fn nothing_is_compared_with_a_value_that_was_refused() {
     refuses_file(
         "[execution]\nlease_seconds = 'a minute'\nheartbeat_seconds = 25\n",
-        &["tasker.toml:2: `execution.lease_seconds` is \"a minute\", but it must be a number"],
+        &[
+            "tasker.toml:2: `execution.lease_seconds` is \"a minute\", but it must be a number between 0.1 and 86400",
+        ],
     );
 }
 
@@ -354,11 +363,11 @@ fn all_faults_of_all_layers_come_in_one_report() {
              `debug` or `trace`",
             "environment variable TASKER_PROFILE: unknown profile `tests`; did you mean `test`?",
             "environment variable TASKER_LIMITS__CONTEXT: `limits.context` is \"much\", but it must be a whole number \
-             that is at least 0",
+             that is at least 1",
             "environment variable TASKER_TELEMETRY_LOG_LEVEL: unknown variable; did you mean TASKER_TELEMETRY__LOG_LEVEL?",
             "command line: unknown key `execution.leas_seconds` = 5; did you mean `lease_seconds`?",
-            "program: `backoff.max_backoff_seconds` is 0, but it must be between 1 and 315360000 (ten years)",
-            "program: `execution.heartbeat_seconds` is 15.0, but it must be more than 0 and less than half of \
+            "program: `backoff.max_backoff_seconds` is 0, but it must be between 1 and 315360000",
+            "program: `execution.heartbeat_seconds` is 15.0, but it must be less than half of \
              `lease_seconds`; `lease_seconds` is 30.0 (default)",
         ],
     );

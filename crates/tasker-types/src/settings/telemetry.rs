@@ -52,9 +52,9 @@ table! {
     /// The values of [`Telemetry`].
     TelemetryValues {
         /// The least important log messages that are shown.
-        log_level: LogLevel = LogLevel::Info; "error, warn, info, debug or trace",
+        log_level: LogLevel = LogLevel::Info,
         /// How log messages are written to standard error.
-        log_format: LogFormat = LogFormat::Pretty; "json, pretty or logfmt",
+        log_format: LogFormat = LogFormat::Pretty,
     }
 }
 

@@ -157,16 +157,11 @@ fn configuration(reference: &[SectionReference]) -> anyhow::Result<String> {
 /// Says what the values of a key are.
 fn value(key: &KeyReference) -> String {
     let expected = key.expected.as_str();
-    // The names of an enumeration are both its type and its constraint; bounds of a type say less than a constraint.
     match key.constraint {
         "" => expected.to_owned(),
-        _ if expected.starts_with('`') => expected.to_owned(),
-        constraint if expected.starts_with(WHOLE_NUMBER) => format!("{WHOLE_NUMBER}; {constraint}"),
         constraint => format!("{expected}; {constraint}"),
     }
 }
-
-const WHOLE_NUMBER: &str = "a whole number";
 
 fn default_file(reference: &[SectionReference]) -> anyhow::Result<String> {
     let mut text = String::from(

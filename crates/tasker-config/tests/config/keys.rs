@@ -1,0 +1,257 @@
+//! What every key refuses, with which words: its other types, and what is out of its bounds.
+
+use std::collections::BTreeSet;
+
+use crate::place::Place;
+
+const WAIT: &str = "a whole number between 0 and 315360000";
+
+/// A key, a value as a file spells it that is of another type, and what it must be.
+const TYPES: &[(&str, &str, &str)] = &[
+    (
+        "backoff.default_backoff_seconds",
+        "[1.5]",
+        "a list of whole numbers that is not empty, with every value between 0 and 315360000",
+    ),
+    (
+        "backoff.max_backoff_seconds",
+        "1.5",
+        "a whole number between 1 and 315360000",
+    ),
+    (
+        "backoff.backoff_multiplier",
+        "\"2\"",
+        "a number that is at least 1",
+    ),
+    ("backoff.jitter_enabled", "\"yes\"", "true or false"),
+    (
+        "backoff.jitter_max_percentage",
+        "\"10%\"",
+        "a number between 0 and 1",
+    ),
+    ("backoff.reenqueue_delays.has_ready_steps", "true", WAIT),
+    ("backoff.reenqueue_delays.waiting_for_dependencies", "0.5", WAIT),
+    ("backoff.reenqueue_delays.processing", "-1", WAIT),
+    ("backoff.default_reenqueue_delay", "\"long\"", WAIT),
+    ("backoff.buffer_seconds", "[5]", WAIT),
+    ("database.url", "5", "a string"),
+    ("database.synchronous", "\"off\"", "`full` or `normal`"),
+    ("database.readers", "1.5", "a whole number between 1 and 64"),
+    (
+        "database.busy_timeout_seconds",
+        "\"5s\"",
+        "a number between 0 and 3600",
+    ),
+    ("engine.task_config_directory", "5", "a string that is not empty"),
+    ("engine.default_namespace", "5", "a string"),
+    ("engine.template_environment", "[5]", "a list of strings"),
+    (
+        "execution.max_concurrent_steps",
+        "\"all\"",
+        "a whole number between 1 and 100000",
+    ),
+    (
+        "execution.claim_batch",
+        "1.0",
+        "a whole number between 1 and 10000",
+    ),
+    (
+        "execution.lease_seconds",
+        "\"soon\"",
+        "a number between 0.1 and 86400",
+    ),
+    (
+        "execution.heartbeat_seconds",
+        "true",
+        "a number that is more than 0",
+    ),
+    (
+        "execution.poll_min_seconds",
+        "\"50ms\"",
+        "a number that is more than 0",
+    ),
+    (
+        "execution.poll_max_seconds",
+        "\"1s\"",
+        "a number that is more than 0 and at most 3600",
+    ),
+    (
+        "execution.shutdown_grace_seconds",
+        "false",
+        "a number between 0 and 86400",
+    ),
+    (
+        "limits.steps_per_task",
+        "\"many\"",
+        "a whole number that is at least 1",
+    ),
+    (
+        "limits.template",
+        "\"64 MiB\"",
+        "a whole number that is at least 1",
+    ),
+    ("limits.context", "1.5", "a whole number that is at least 1"),
+    ("limits.result", "-1", "a whole number that is at least 1"),
+    ("limits.stderr_tail", "-1", "a whole number that is at least 0"),
+    (
+        "limits.yaml_aliases",
+        "-1",
+        "a whole number between 0 and 4294967295",
+    ),
+    (
+        "telemetry.log_level",
+        "\"loud\"",
+        "`error`, `warn`, `info`, `debug` or `trace`",
+    ),
+    ("telemetry.log_format", "\"xml\"", "`json`, `pretty` or `logfmt`"),
+];
+
+/// A key, a value as a file spells it that is out of bounds, and what it must be.
+const BOUNDS: &[(&str, &str, &str)] = &[
+    (
+        "backoff.default_backoff_seconds",
+        "[]",
+        "a list that is not empty, with every value between 0 and 315360000",
+    ),
+    (
+        "backoff.default_backoff_seconds",
+        "[1, 315360001]",
+        "a list that is not empty, with every value between 0 and 315360000",
+    ),
+    ("backoff.max_backoff_seconds", "0", "between 1 and 315360000"),
+    (
+        "backoff.max_backoff_seconds",
+        "315360001",
+        "between 1 and 315360000",
+    ),
+    ("backoff.backoff_multiplier", "0.5", "at least 1"),
+    (
+        "backoff.backoff_multiplier",
+        "inf",
+        "a finite number that is at least 1",
+    ),
+    ("backoff.jitter_max_percentage", "-0.5", "between 0 and 1"),
+    ("backoff.jitter_max_percentage", "10.0", "between 0 and 1"),
+    (
+        "backoff.reenqueue_delays.has_ready_steps",
+        "315360001",
+        "between 0 and 315360000",
+    ),
+    (
+        "backoff.reenqueue_delays.waiting_for_dependencies",
+        "315360001",
+        "between 0 and 315360000",
+    ),
+    (
+        "backoff.reenqueue_delays.processing",
+        "315360001",
+        "between 0 and 315360000",
+    ),
+    (
+        "backoff.default_reenqueue_delay",
+        "315360001",
+        "between 0 and 315360000",
+    ),
+    ("backoff.buffer_seconds", "315360001", "between 0 and 315360000"),
+    ("database.readers", "0", "between 1 and 64"),
+    ("database.readers", "65", "between 1 and 64"),
+    ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
+    ("database.busy_timeout_seconds", "3601.0", "between 0 and 3600"),
+    ("engine.task_config_directory", "\"\"", "not empty"),
+    ("execution.max_concurrent_steps", "0", "between 1 and 100000"),
+    ("execution.max_concurrent_steps", "100001", "between 1 and 100000"),
+    ("execution.claim_batch", "0", "between 1 and 10000"),
+    ("execution.claim_batch", "10001", "between 1 and 10000"),
+    ("execution.lease_seconds", "0.05", "between 0.1 and 86400"),
+    ("execution.lease_seconds", "86401.0", "between 0.1 and 86400"),
+    ("execution.heartbeat_seconds", "0.0", "more than 0"),
+    ("execution.poll_min_seconds", "0.0", "more than 0"),
+    (
+        "execution.poll_max_seconds",
+        "3601.0",
+        "more than 0 and at most 3600",
+    ),
+    (
+        "execution.poll_max_seconds",
+        "-1.0",
+        "more than 0 and at most 3600",
+    ),
+    ("execution.shutdown_grace_seconds", "-1.0", "between 0 and 86400"),
+    (
+        "execution.shutdown_grace_seconds",
+        "86401.0",
+        "between 0 and 86400",
+    ),
+    ("limits.steps_per_task", "0", "at least 1"),
+    ("limits.template", "0", "at least 1"),
+    ("limits.context", "0", "at least 1"),
+    ("limits.result", "0", "at least 1"),
+];
+
+/// Writes one key into a file, and compares the whole report.
+#[track_caller]
+fn refuses(key: &str, value: &str, must: &str) {
+    let (section, rest) = key.split_once('.').expect("a key has a section");
+    let place = Place::with(format!("[{section}]\n{rest} = {value}\n"));
+    let message = format!("tasker.toml:2: `{key}` is {value}, but it must be {must}");
+    place.refuse(&place.loader(), &[&message]);
+}
+
+#[test]
+fn every_key_refuses_other_types() {
+    for (key, value, must) in TYPES {
+        refuses(key, value, must);
+    }
+    let tried: BTreeSet<String> = TYPES.iter().map(|(key, ..)| (*key).to_owned()).collect();
+    assert_eq!(tried, keys(|_| true));
+}
+
+#[test]
+fn every_key_refuses_what_is_out_of_bounds() {
+    for (key, value, must) in BOUNDS {
+        refuses(key, value, must);
+    }
+    let tried: BTreeSet<String> = BOUNDS.iter().map(|(key, ..)| (*key).to_owned()).collect();
+    let bounded = |key: &tasker_config::KeyReference| key.bounds.has_range() || key.bounds.is_not_empty();
+    assert_eq!(tried, keys(bounded));
+}
+
+#[test]
+fn values_at_their_bounds_are_taken() {
+    for section in tasker_config::reference() {
+        for key in &section.keys {
+            let bounds = [key.bounds.minimum(), key.bounds.maximum()];
+            for bound in bounds.into_iter().flatten() {
+                let value = match key.expected.as_str() {
+                    list if list.starts_with("a list") => format!("[{bound}]"),
+                    whole if whole.starts_with("a whole number") => bound.to_string(),
+                    _ => format!("{bound:?}"),
+                };
+                let place = Place::with(format!("[{}]\n{} = {value}\n", section.name, key.name));
+                // What is compared with it may be wrong then, but not the key itself.
+                if let Err(faults) = place.loader().load() {
+                    let said = place.said(&faults);
+                    assert!(
+                        !said.contains(&format!("`{}.{}` is", section.name, key.name)),
+                        "{said}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn keys(wanted: impl Fn(&tasker_config::KeyReference) -> bool) -> BTreeSet<String> {
+    let sections = tasker_config::reference().into_iter();
+    sections
+        .flat_map(|section| {
+            let names: Vec<_> = section
+                .keys
+                .iter()
+                .filter(|key| wanted(key))
+                .map(|key| format!("{}.{}", section.name, key.name))
+                .collect();
+            names
+        })
+        .collect()
+}
