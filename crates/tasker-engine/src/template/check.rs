@@ -437,41 +437,11 @@ fn check_step(
             too_deep(&format!("`config` of step `{label}`")),
         );
     }
-    if step.retry_limit.value < 1 {
-        findings.fault(
-            step.retry_limit.line,
-            "bad_retry_limit",
-            format!(
-                "`retry_limit` of step `{label}` is {}; it counts all attempts, so it is at least 1",
-                step.retry_limit.value
-            ),
-        );
-    }
-    let retry_limit = u32::try_from(step.retry_limit.value).ok();
-    if retry_limit.is_none() && step.retry_limit.value > 0 {
-        let message = format!("`retry_limit` of step `{label}` is larger than {}", u32::MAX);
-        findings.fault(step.retry_limit.line, "bad_retry_limit", message);
-    }
+    let what = format!("step `{label}`");
+    let retry_limit = check_retry_limit(&step.retry_limit, &what, findings);
     let timeout = match &step.timeout_seconds {
         None => Some(None),
-        Some(seconds) => {
-            let timeout = Duration::try_from_secs_f64(seconds.value)
-                .ok()
-                .filter(|limit| !limit.is_zero());
-            if timeout.is_none() {
-                let bound = if seconds.value > 0.0 {
-                    "a smaller number"
-                } else {
-                    "a number above 0"
-                };
-                let message = format!(
-                    "`timeout_seconds` of step `{label}` is {}; write {bound}, or leave it out",
-                    seconds.value
-                );
-                findings.fault(seconds.line, "bad_timeout", message);
-            }
-            timeout.map(Some)
-        }
+        Some(seconds) => check_timeout(seconds, &what, findings).map(Some),
     };
     let dependent_system = match &step.dependent_system {
         Some(text) => name(text, "dependent_system", ParameterName::new, findings),
@@ -493,6 +463,44 @@ fn check_step(
         skippable: step.skippable,
         events: Vec::new(),
     })
+}
+
+/// Checks how many attempts a step has; `what` says which step.
+pub(super) fn check_retry_limit(limit: &Marked<i64>, what: &str, findings: &mut Findings) -> Option<u32> {
+    if limit.value < 1 {
+        let message = format!(
+            "`retry_limit` of {what} is {}; it counts all attempts, so it is at least 1",
+            limit.value
+        );
+        findings.fault(limit.line, "bad_retry_limit", message);
+        return None;
+    }
+    let checked = u32::try_from(limit.value).ok();
+    if checked.is_none() {
+        let message = format!("`retry_limit` of {what} is larger than {}", u32::MAX);
+        findings.fault(limit.line, "bad_retry_limit", message);
+    }
+    checked
+}
+
+/// Checks how long an attempt of a step may take; `what` says which step.
+pub(super) fn check_timeout(seconds: &Marked<f64>, what: &str, findings: &mut Findings) -> Option<Duration> {
+    let timeout = Duration::try_from_secs_f64(seconds.value)
+        .ok()
+        .filter(|limit| !limit.is_zero());
+    if timeout.is_none() {
+        let bound = if seconds.value > 0.0 {
+            "a smaller number"
+        } else {
+            "a number above 0"
+        };
+        let message = format!(
+            "`timeout_seconds` of {what} is {}; write {bound}, or leave it out",
+            seconds.value
+        );
+        findings.fault(seconds.line, "bad_timeout", message);
+    }
+    timeout
 }
 
 fn check_handler_ref(step: &DraftStep, findings: &mut Findings) -> Option<HandlerRef> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tasker_types::{EventDefinition, nearest};
 
-use super::check::{DraftStep, merge};
+use super::check::{DraftStep, check_retry_limit, check_timeout, merge};
 use super::document::{Marked, Node};
 use super::faults::Findings;
 
@@ -28,9 +28,9 @@ pub(super) struct Draft {
 }
 
 /// A key, the original's other spellings of it, and where it may stand.
-type KnownKey = (&'static str, &'static [&'static str]);
+pub(super) type KnownKey = (&'static str, &'static [&'static str]);
 
-const TEMPLATE_KEYS: &[KnownKey] = &[
+pub(super) const TEMPLATE_KEYS: &[KnownKey] = &[
     ("namespace", &["namespace_name"]),
     ("name", &[]),
     ("version", &[]),
@@ -44,7 +44,7 @@ const TEMPLATE_KEYS: &[KnownKey] = &[
     ("task_handler_class", &[]),
 ];
 
-const STEP_KEYS: &[KnownKey] = &[
+pub(super) const STEP_KEYS: &[KnownKey] = &[
     ("name", &[]),
     ("description", &[]),
     ("handler", &["handler_class"]),
@@ -58,13 +58,17 @@ const STEP_KEYS: &[KnownKey] = &[
     ("events", &["custom_events"]),
 ];
 
-const OVERRIDE_KEYS: &[KnownKey] = &[
+pub(super) const OVERRIDE_KEYS: &[KnownKey] = &[
     ("name", &[]),
     ("config", &["handler_config"]),
     ("retryable", &["default_retryable"]),
     ("retry_limit", &["default_retry_limit"]),
     ("timeout_seconds", &[]),
 ];
+
+pub(super) const ENVIRONMENT_KEYS: &[KnownKey] = &[("steps", &["step_templates"])];
+
+pub(super) const EVENT_KEYS: &[KnownKey] = &[("name", &[]), ("description", &[])];
 
 /// The fields of one table, by the names that we use.
 struct Fields<'a> {
@@ -318,7 +322,8 @@ fn read_step(item: &Marked<Node>, index: usize, findings: &mut Findings) -> Opti
     let fields = Fields::of(&item.value, item.line, what.clone(), STEP_KEYS, findings)?;
     let defaults = DraftStep::default();
     let Some(name) = fields.text("name", findings) else {
-        if fields.get("name").is_none() {
+        // One of a wrong type has its fault already.
+        if fields.get("name").is_none_or(|(_, name)| name.value.is_null()) {
             findings.fault(
                 fields.line,
                 "missing_name",
@@ -364,14 +369,13 @@ fn step_label(node: &Node, index: usize) -> String {
 }
 
 fn read_events(fields: &Fields<'_>, findings: &mut Findings) -> Vec<Marked<EventDefinition>> {
-    const KEYS: &[KnownKey] = &[("name", &[]), ("description", &[])];
     let Some((_, items)) = fields.list("events", findings) else {
         return Vec::new();
     };
     let mut events = Vec::new();
     for item in items {
         let what = format!("an event of {}", fields.what);
-        let Some(event) = Fields::of(&item.value, item.line, what.clone(), KEYS, findings) else {
+        let Some(event) = Fields::of(&item.value, item.line, what.clone(), EVENT_KEYS, findings) else {
             continue;
         };
         match event.text("name", findings) {
@@ -419,13 +423,7 @@ fn read_environments(
         .collect();
     for (name, node) in entries {
         let what = format!("environment `{}`", name.value);
-        let Some(fields) = Fields::of(
-            &node.value,
-            name.line,
-            what,
-            &[("steps", &["step_templates"])],
-            findings,
-        ) else {
+        let Some(fields) = Fields::of(&node.value, name.line, what, ENVIRONMENT_KEYS, findings) else {
             continue;
         };
         let Some((_, items)) = fields.list("steps", findings) else {
@@ -510,8 +508,13 @@ fn read_override(
             matches!(node, Node::Map(_)).then(|| node.to_value())
         }),
         retryable: fields.truth("retryable", findings),
-        retry_limit: fields.whole("retry_limit", findings),
-        timeout_seconds: fields.number("timeout_seconds", findings),
+        // Checked here, since an environment that is not chosen should be right, too.
+        retry_limit: fields
+            .whole("retry_limit", findings)
+            .filter(|limit| check_retry_limit(limit, &what, findings).is_some()),
+        timeout_seconds: fields
+            .number("timeout_seconds", findings)
+            .filter(|seconds| check_timeout(seconds, &what, findings).is_some()),
     };
     known.map(|_| change)
 }

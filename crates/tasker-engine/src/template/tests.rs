@@ -199,6 +199,10 @@ fn a_step_has_a_handler() {
         "name: x\nsteps:\n  - handler: h\n",
         "line 3: step 1 of the list has no `name`; give it one",
     );
+    refused(
+        "name: x\nsteps:\n  - { name: a, handler: h }\n  - { name: , handler: h }\n",
+        "line 4: step 2 of the list has no `name`; give it one",
+    );
 }
 
 #[test]
@@ -207,6 +211,23 @@ fn overrides_name_steps_in_every_environment() {
         "name: x\nsteps: [{ name: charge, handler: h }]\nenvironments:\n  test:\n    steps:\n      - { name: chrge }\n",
         "line 6: environment `test` changes `chrge`, which is no step; did you mean `charge`?",
     );
+}
+
+#[test]
+fn every_environment_is_checked() {
+    let text = "name: x\nsteps: [{ name: a, handler: h }]\nenvironments:\n  test:\n    steps:\n      \
+                - { name: a, retry_limit: 0, timeout_seconds: -1 }\n";
+    let message = "line 6: `retry_limit` of step `a` of environment `test` is 0; it counts all attempts, so it is at \
+                   least 1\n\
+                   line 6: `timeout_seconds` of step `a` of environment `test` is -1; write a number above 0, or \
+                   leave it out";
+    refused(text, message);
+    let limits = Limits::default();
+    let chosen = LoadOptions {
+        environment: Some("test"),
+        ..options(&limits)
+    };
+    refused_with(text, &chosen, message);
 }
 
 #[test]
