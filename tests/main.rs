@@ -8,5 +8,6 @@ mod kill;
 mod operators;
 mod program;
 mod rules;
+mod schemas;
 mod simulation;
 mod workflows;

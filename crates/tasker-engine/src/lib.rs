@@ -43,6 +43,7 @@ pub use store::{
 pub use template::{
     CheckHandler, CheckedStep, ContextFaults, HandlerProblem, LoadOptions, Loaded, StepBuilder, StepTemplate,
     Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
+    template_schema,
 };
 pub use transition::{
     AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent,

@@ -13,6 +13,7 @@ mod faults;
 mod load;
 mod model;
 mod read;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +24,4 @@ pub(crate) use context::check_form;
 pub use faults::{TemplateFault, TemplateFaults};
 pub use load::{LoadOptions, Loaded};
 pub use model::{StepBuilder, StepTemplate, Template, TemplateBuilder};
+pub use schema::template_schema;

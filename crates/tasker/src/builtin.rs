@@ -8,6 +8,7 @@ mod sleep;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tasker_engine::StepHandler;
 use tasker_types::Limits;
 
@@ -25,4 +26,14 @@ pub(crate) fn handlers(
         ),
         ("sleep", Arc::new(sleep::Sleep)),
     ]
+}
+
+/// Returns the JSON Schema of templates, with that of the configuration of every built-in handler.
+///
+/// It is for editors; `Template::load` is what says whether a template is right.
+pub fn template_schema() -> Value {
+    tasker_engine::template_schema(&[
+        ("command", command::config_schema()),
+        ("sleep", sleep::config_schema()),
+    ])
 }

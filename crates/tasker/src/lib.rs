@@ -16,6 +16,7 @@ mod tasker;
 pub use tasker_config as config;
 
 pub use crate::builder::{TaskerBuilder, handler_registry};
+pub use crate::builtin::template_schema;
 pub use crate::error::{BuildError, RunError};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::report::{StepReport, TaskReport};

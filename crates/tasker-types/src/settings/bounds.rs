@@ -103,6 +103,15 @@ impl Bounds {
         self.pattern
     }
 
+    /// Returns what each value of a list must satisfy.
+    #[must_use]
+    pub const fn of_each(&self) -> Self {
+        Self {
+            not_empty: false,
+            ..*self
+        }
+    }
+
     /// Tells whether every value of the type will do.
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
@@ -236,10 +245,7 @@ impl<T: Bounded> Bounded for Option<T> {
 
 impl<T: Bounded> Bounded for Vec<T> {
     fn is_within(&self, bounds: &Bounds) -> bool {
-        let each = Bounds {
-            not_empty: false,
-            ..*bounds
-        };
+        let each = bounds.of_each();
         !(bounds.not_empty && self.is_empty()) && self.iter().all(|value| value.is_within(&each))
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tasker_engine::{CheckedStep, Done, Failure, Json, StepContext, StepError, StepHandler, StopPolicy};
 use tasker_types::Limits;
 use tokio::io::AsyncWriteExt;
@@ -61,6 +61,37 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// Returns the JSON Schema of the configuration.
+pub(super) fn config_schema() -> Value {
+    json!({
+        "description": "Runs a program: the step's input is JSON on its standard input, its result JSON on its standard output.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["program"],
+        "properties": {
+            "program": {
+                "description": "A program or a script, relative to the template's file; one without a slash that is not there is searched on the PATH.",
+                "type": "string",
+                "minLength": 1,
+            },
+            "args": {
+                "description": "Its arguments, with expressions such as {{ context.a.b }}, {{ steps.NAME.result.a }} and {{ env.NAME }}.",
+                "type": "array",
+                "items": { "type": "string" },
+            },
+            "env": {
+                "description": "Environment variables beside those of the worker.",
+                "type": "object",
+                "additionalProperties": { "type": "string" },
+            },
+            "cwd": {
+                "description": "The directory in which it runs, relative to the template's file; the template's own if it is left out.",
+                "type": ["string", "null"],
+            },
+        },
+    })
 }
 
 /// What a program is given on standard input.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tasker_engine::{CheckedStep, Done, Json, StepContext, StepError, StepHandler};
 
 /// Waits for the `seconds` of its configuration. Meanwhile the step is pending and no attempt is charged.
@@ -27,6 +27,19 @@ impl Settings {
             )
         })
     }
+}
+
+/// Returns the JSON Schema of the configuration.
+pub(super) fn config_schema() -> Value {
+    json!({
+        "description": "Waits, in the store and not in a slot.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["seconds"],
+        "properties": {
+            "seconds": { "description": "How long to wait.", "type": "number", "minimum": 0 },
+        },
+    })
 }
 
 #[async_trait]

@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generated() -> anyhow::Result<[Generated; 4]> {
+fn generated() -> anyhow::Result<[Generated; 6]> {
     let reference = tasker_config::reference();
     Ok([
         Generated {
@@ -66,6 +66,14 @@ fn generated() -> anyhow::Result<[Generated; 4]> {
         Generated {
             path: "docs/schema.md",
             text: schema::page(&schema::tables()?)?,
+        },
+        Generated {
+            path: "docs/schemas/tasker.schema.json",
+            text: pretty(&tasker_config::json_schema())?,
+        },
+        Generated {
+            path: "docs/schemas/template.schema.json",
+            text: pretty(&tasker::template_schema())?,
         },
         Generated {
             path: "docs/state-machines.md",
@@ -107,6 +115,11 @@ fn first_difference(committed: Option<&str>, text: &str) -> String {
         line(committed),
         line(text)
     )
+}
+
+/// Writes JSON for people and for comparisons: a line for each value.
+fn pretty(value: &serde_json::Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 fn state_machines() -> anyhow::Result<String> {
@@ -165,7 +178,8 @@ fn value(key: &KeyReference) -> String {
 
 fn default_file(reference: &[SectionReference]) -> anyhow::Result<String> {
     let mut text = String::from(
-        "# Written by `cargo xtask codegen`: every key with its default.\n# A file needs only the keys that differ.\n",
+        "#:schema schemas/tasker.schema.json\n# Written by `cargo xtask codegen`: every key with its default.\n\
+         # A file needs only the keys that differ.\n",
     );
     for section in reference {
         text.push('\n');
