@@ -6,9 +6,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::{ArgValueCompleter, Shell};
 use tasker_types::TaskState;
+
+use crate::complete;
 
 /// Runs task templates: DAGs of steps, in order, with retries, surviving crashes.
 #[derive(Debug, Parser)]
@@ -41,13 +43,14 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
     /// Keep tasks in this directory [default: $TASKER_DATA_DIR, else the platform's data directory]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Read this configuration file [default: $TASKER_CONFIG, else tasker.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Set one value of the configuration; may be repeated
-    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting,
+        add = ArgValueCompleter::new(complete::settings))]
     pub(crate) settings: Vec<(String, String)>,
     /// Write one JSON object to standard output, also for an error
     #[arg(long, global = true)]
@@ -78,7 +81,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Migrate(Migrate),
     Verify(Verify),
+    /// Write a template, a handler or a project to begin with
+    #[command(subcommand)]
+    New(New),
     Completions(Completions),
+    Man(Man),
 }
 
 /// Run a template to its end
@@ -97,7 +104,7 @@ Examples:
 With --key a repeated command finds the same task again: it goes on with it, or reports it if it has ended.")]
 pub(crate) struct Run {
     /// The template's file, or the name (or namespace.name) of one in engine.task_config_directory
-    #[arg(value_name = "TEMPLATE")]
+    #[arg(value_name = "TEMPLATE", add = ArgValueCompleter::new(complete::templates))]
     pub(crate) template: String,
     /// The task's context: a JSON object, @FILE, or @- for standard input
     #[arg(long, value_name = "JSON|@FILE")]
@@ -125,7 +132,7 @@ Examples:
   tasker resume --json | jq '.tasks[] | {task_id, state}'")]
 pub(crate) struct Resume {
     /// The task, or the beginning of its id
-    #[arg(value_name = "TASK_ID")]
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: Option<String>,
 }
 
@@ -170,7 +177,7 @@ Examples:
   tasker task show 0198c2 --json | jq '.steps[] | select(.state == \"error\")'")]
 pub(crate) struct Show {
     /// The task, or the beginning of its id
-    #[arg(value_name = "TASK_ID")]
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: String,
     /// Show everything that happened, too
     #[arg(long)]
@@ -189,7 +196,7 @@ Examples:
   tasker task watch 0198c2 --json | jq -c '.transition | select(.subject == \"step\") | [.step, .event]'")]
 pub(crate) struct Watch {
     /// The task, or the beginning of its id
-    #[arg(value_name = "TASK_ID")]
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: String,
 }
 
@@ -241,10 +248,10 @@ pub(crate) struct Cancel {
 #[derive(Args, Debug)]
 pub(crate) struct Target {
     /// The task, or the beginning of its id
-    #[arg(value_name = "TASK_ID")]
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: String,
     /// The step
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
     pub(crate) step: Option<String>,
     /// Why; kept in the history
     #[arg(long, value_name = "TEXT")]
@@ -260,7 +267,7 @@ Examples:
   tasker graph show pipeline.yaml --format dot | dot -Tsvg > pipeline.svg")]
     Show {
         /// The template's file, or the name of one in engine.task_config_directory
-        #[arg(value_name = "TEMPLATE")]
+        #[arg(value_name = "TEMPLATE", add = ArgValueCompleter::new(complete::templates))]
         template: String,
         /// How to draw it
         #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -275,7 +282,7 @@ Examples:
   tasker graph check templates/*.yaml --json | jq .faults")]
     Check {
         /// The templates' files, or names of some in engine.task_config_directory
-        #[arg(value_name = "TEMPLATE", required = true)]
+        #[arg(value_name = "TEMPLATE", required = true, add = ArgValueCompleter::new(complete::templates))]
         templates: Vec<String>,
     },
 }
@@ -371,20 +378,93 @@ Examples:
   tasker verify 0198c2 --json")]
 pub(crate) struct Verify {
     /// Only this task, or the beginning of its id
-    #[arg(value_name = "TASK_ID")]
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: Option<String>,
 }
 
-/// Write a script that completes the commands for a shell
+#[derive(Debug, Subcommand)]
+pub(crate) enum New {
+    /// Write a template that runs as it is
+    #[command(after_help = "\
+Examples:
+  tasker new template nightly
+  tasker new template nightly --dir templates")]
+    Template {
+        /// The template's name, and its file's
+        #[arg(value_name = "NAME")]
+        name: tasker_types::TemplateName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write a step handler in Rust
+    ///
+    /// It is a function of typed input to a typed result, with a test.
+    #[command(after_help = "\
+Examples:
+  tasker new handler charge --dir src")]
+    Handler {
+        /// The handler's name, and its file's
+        #[arg(value_name = "NAME")]
+        name: tasker_types::HandlerName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write a Rust project that runs a template with a handler of its own
+    #[command(after_help = "\
+Examples:
+  tasker new project shop && cd shop && cargo run
+  tasker new project shop --tasker ../tasker/crates/tasker")]
+    Project {
+        /// The project's name, and its directory's
+        #[arg(value_name = "NAME")]
+        name: tasker_types::TemplateName,
+        #[command(flatten)]
+        place: Place,
+        /// Depend on the crate `tasker` in this directory
+        /// [default: that from which this program was built, if it is there, else the version of this program]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, verbatim_doc_comment)]
+        tasker: Option<PathBuf>,
+    },
+}
+
+/// Where something new is written.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// Write into this directory, which is made if it is not there
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+}
+
+/// Write a script that completes commands for a shell
+///
+/// It completes options, files, templates, tasks, steps and keys of the configuration, by asking this program.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tasker completions bash > ~/.local/share/bash-completion/completions/tasker
-  tasker completions fish > ~/.config/fish/completions/tasker.fish")]
+  tasker completions fish > ~/.config/fish/completions/tasker.fish
+  tasker completions zsh > ~/.zfunc/_tasker        with ~/.zfunc in $fpath, before compinit")]
 pub(crate) struct Completions {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]
     pub(crate) shell: Shell,
+}
+
+/// Write manual pages
+///
+/// Without --dir: the page of this program, or of the command that is named, to standard output.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker man task show | man -l -
+  tasker man --dir ~/.local/share/man/man1         a page for each command")]
+pub(crate) struct Man {
+    /// The command whose page is written
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// How a command line wants to be answered, as far as that can be told before it is understood.

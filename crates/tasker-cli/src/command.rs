@@ -4,7 +4,9 @@ mod completions;
 mod config;
 mod graph;
 mod handlers;
+mod man;
 mod migrate;
+mod new;
 mod resume;
 mod run;
 mod task;
@@ -34,6 +36,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     let session = |common| Session::start(common);
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&cli.common, &arguments),
+        Command::New(arguments) => new::run(&cli.common, &arguments),
         Command::Config(arguments) => config::run(&cli.common, arguments),
         Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),

@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod complete;
 mod database;
 mod exit;
 mod faults;
@@ -20,10 +21,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use clap_complete::CompleteEnv;
 
 use crate::args::Manner;
 
 fn main() -> ExitCode {
+    // A shell that asks for completions sets a variable, and is answered instead.
+    CompleteEnv::with_factory(args::Cli::command).complete();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let manner = Manner::of(&arguments);
     let parsed = args::Cli::command()

@@ -52,6 +52,11 @@ impl Output {
         write(&json(value)?)
     }
 
+    /// Writes a text that is the result in whatever form was asked for, such as a script.
+    pub(crate) fn text(text: &str) -> Result<(), Problem> {
+        write(text).map(|_| ())
+    }
+
     /// Reports an error: with `--json` as an object on standard output, otherwise to standard error.
     pub(crate) fn problem(self, problem: &Problem, colours: Colours) -> Exit {
         #[derive(Serialize)]

@@ -1,20 +1,25 @@
 //! `tasker completions`.
 
-use std::io;
+use clap_complete::env::Shells;
 
-use clap::CommandFactory;
-
-use crate::args::{Cli, Completions};
+use crate::args::Completions;
 use crate::exit::{Exit, Problem};
+use crate::output::Output;
+
+/// The variable by which a script asks the program for completions.
+const VARIABLE: &str = "COMPLETE";
 
 /// Writes the completion script of a shell.
 pub(super) fn run(arguments: &Completions) -> Result<Exit, Problem> {
+    let failed = || Problem::refused("completions", "the script cannot be written");
+    let shells = Shells::builtins();
+    let shell = shells
+        .completer(&arguments.shell.to_string())
+        .ok_or_else(failed)?;
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "tasker", &mut script);
-    match io::Write::write_all(&mut io::stdout().lock(), &script) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Problem::refused("output", "standard output cannot be written").caused_by(&error))
-        }
-        _ => Ok(Exit::Done),
-    }
+    shell
+        .write_registration(VARIABLE, "tasker", "tasker", "tasker", &mut script)
+        .map_err(|error| failed().caused_by(&error))?;
+    Output::text(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
 }

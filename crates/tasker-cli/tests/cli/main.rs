@@ -6,6 +6,8 @@ mod config;
 mod graph;
 mod interrupted;
 mod live;
+mod man;
+mod new;
 mod place;
 mod resume;
 mod run;

@@ -79,7 +79,10 @@ fn help_starts_at_once() {
 fn shells_complete_commands() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        place.run(&format!("completions {shell}")).exits(0).says("resume");
+        place
+            .run(&format!("completions {shell}"))
+            .exits(0)
+            .says("COMPLETE");
     }
     place
         .run("completions tcsh")
