@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tasker_types::{Backoff, Database, Engine, Execution, Key, Limits, Section, Telemetry};
+use tasker_types::{Backoff, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Telemetry};
 
 use crate::literal::literal;
 use crate::origin::Origin;
@@ -31,6 +31,7 @@ pub(crate) struct Provenance {
 pub(crate) struct Sections {
     pub(crate) backoff: Arc<Backoff>,
     pub(crate) database: Arc<Database>,
+    pub(crate) dependency_graph: Arc<GraphWeights>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) execution: Arc<Execution>,
     pub(crate) limits: Arc<Limits>,
@@ -55,6 +56,11 @@ impl Config {
     /// Returns where tasks are kept.
     pub fn database(&self) -> &Arc<Database> {
         &self.sections.database
+    }
+
+    /// Returns what weighs how much when a task is analysed.
+    pub fn dependency_graph(&self) -> &Arc<GraphWeights> {
+        &self.sections.dependency_graph
     }
 
     /// Returns what the engine as a whole works on.
@@ -100,6 +106,7 @@ impl Config {
         let Sections {
             backoff,
             database,
+            dependency_graph,
             engine,
             execution,
             limits,
@@ -107,6 +114,7 @@ impl Config {
         } = &self.sections;
         self.enter(&**backoff, &mut entries);
         self.enter(&**database, &mut entries);
+        self.enter(&**dependency_graph, &mut entries);
         self.enter(&**engine, &mut entries);
         self.enter(&**execution, &mut entries);
         self.enter(&**limits, &mut entries);

@@ -344,6 +344,7 @@ impl Merged {
         Sections {
             backoff: self.section(faults),
             database: self.section(faults),
+            dependency_graph: self.section(faults),
             engine: self.section(faults),
             execution: self.section(faults),
             limits: self.section(faults),

@@ -7,7 +7,7 @@ use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use tasker_types::{
-    Backoff, Bounds, Database, Engine, Execution, Key, Limits, Section, SettingFault, Telemetry,
+    Backoff, Bounds, Database, Engine, Execution, GraphWeights, Key, Limits, Section, SettingFault, Telemetry,
 };
 
 use crate::environment::PREFIX;
@@ -16,6 +16,7 @@ use crate::environment::PREFIX;
 pub(crate) const SECTIONS: &[Schema] = &[
     Schema::of::<Backoff>(),
     Schema::of::<Database>(),
+    Schema::of::<GraphWeights>(),
     Schema::of::<Engine>(),
     Schema::of::<Execution>(),
     Schema::of::<Limits>(),

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use crate::place::Place;
 
 const WAIT: &str = "a whole number between 0 and 315360000";
+const WEIGHT: &str = "a number that is at least 0";
+const SCORE: &str = "a number that is more than 0";
 
 /// A key, a value as a file spells it that is of another type, and what it must be.
 const TYPES: &[(&str, &str, &str)] = &[
@@ -42,6 +44,85 @@ const TYPES: &[(&str, &str, &str)] = &[
         "\"5s\"",
         "a number between 0 and 3600",
     ),
+    (
+        "dependency_graph.impact_scoring.downstream_weight",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.blocked_weight",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.path_length_weight",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.completed_penalty",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.blocked_penalty",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.error_penalty",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.impact_scoring.retry_penalty",
+        "\"much\"",
+        WEIGHT,
+    ),
+    ("dependency_graph.state_severity.error_state", "\"much\"", WEIGHT),
+    (
+        "dependency_graph.state_severity.exhausted_retry_bonus",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.state_severity.dependency_issue",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.penalty_calculation.retry_instability",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.penalty_calculation.non_retryable",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.penalty_calculation.exhausted_retry",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.duration_estimates.base_step_seconds",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.duration_estimates.error_penalty_seconds",
+        "\"much\"",
+        WEIGHT,
+    ),
+    (
+        "dependency_graph.duration_estimates.retry_penalty_seconds",
+        "\"much\"",
+        WEIGHT,
+    ),
+    ("dependency_graph.severity_thresholds.critical", "true", SCORE),
+    ("dependency_graph.severity_thresholds.high", "true", SCORE),
+    ("dependency_graph.severity_thresholds.medium", "true", SCORE),
     ("engine.task_config_directory", "5", "a string that is not empty"),
     ("engine.default_namespace", "5", "a string"),
     ("engine.template_environment", "[5]", "a list of strings"),
@@ -157,6 +238,97 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("database.readers", "65", "between 1 and 64"),
     ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
     ("database.busy_timeout_seconds", "3601.0", "between 0 and 3600"),
+    (
+        "dependency_graph.impact_scoring.downstream_weight",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.blocked_weight",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.path_length_weight",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.completed_penalty",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.blocked_penalty",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.error_penalty",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.impact_scoring.retry_penalty",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.state_severity.error_state",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.state_severity.exhausted_retry_bonus",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.state_severity.dependency_issue",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.penalty_calculation.retry_instability",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.penalty_calculation.non_retryable",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.penalty_calculation.exhausted_retry",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.duration_estimates.base_step_seconds",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.duration_estimates.error_penalty_seconds",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.duration_estimates.retry_penalty_seconds",
+        "-1.0",
+        "at least 0",
+    ),
+    (
+        "dependency_graph.severity_thresholds.critical",
+        "0.0",
+        "more than 0",
+    ),
+    ("dependency_graph.severity_thresholds.high", "0.0", "more than 0"),
+    (
+        "dependency_graph.severity_thresholds.medium",
+        "0.0",
+        "more than 0",
+    ),
     ("engine.task_config_directory", "\"\"", "not empty"),
     ("execution.max_concurrent_steps", "0", "between 1 and 100000"),
     ("execution.max_concurrent_steps", "100001", "between 1 and 100000"),
@@ -214,6 +386,41 @@ fn every_key_refuses_what_is_out_of_bounds() {
     let tried: BTreeSet<String> = BOUNDS.iter().map(|(key, ..)| (*key).to_owned()).collect();
     let bounded = |key: &tasker_config::KeyReference| key.bounds.has_range() || key.bounds.is_not_empty();
     assert_eq!(tried, keys(bounded));
+}
+
+/// Writes values that are good by themselves, and compares what is said when they are held against one another.
+#[track_caller]
+fn refuses_together(section: &str, lines: &str, message: &str) {
+    let place = Place::with(format!("[{section}]\n{lines}\n"));
+    place.refuse(&place.loader(), &[message]);
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused() {
+    refuses_together(
+        "execution",
+        "heartbeat_seconds = 20",
+        "tasker.toml:2: `execution.heartbeat_seconds` is 20.0, but it must be less than half of `lease_seconds`; \
+         `lease_seconds` is 30.0 (default)",
+    );
+    refuses_together(
+        "execution",
+        "poll_min_seconds = 2",
+        "tasker.toml:2: `execution.poll_min_seconds` is 2.0, but it must be at most `poll_max_seconds`; \
+         `poll_max_seconds` is 1.0 (default)",
+    );
+    refuses_together(
+        "dependency_graph.severity_thresholds",
+        "critical = 50\nmedium = 10",
+        "tasker.toml:2: `dependency_graph.severity_thresholds.critical` is 50.0, but it must be more than \
+         `severity_thresholds.high`; `severity_thresholds.high` is 50.0 (default)",
+    );
+    refuses_together(
+        "dependency_graph.severity_thresholds",
+        "critical = 200\nhigh = 70\nmedium = 80",
+        "tasker.toml:4: `dependency_graph.severity_thresholds.high` is 70.0, but it must be more than \
+         `severity_thresholds.medium`; `severity_thresholds.medium` is 80.0 (tasker.toml:4)",
+    );
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn the_reference_has_every_key_with_its_default() {
         [
             "backoff",
             "database",
+            "dependency_graph",
             "engine",
             "execution",
             "limits",

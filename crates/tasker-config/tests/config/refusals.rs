@@ -50,7 +50,7 @@ fn without_a_near_one_all_names_are_told() {
     refuses_file(
         "zebra = 1\n",
         &[
-            "tasker.toml:1: unknown section `zebra`; known are `backoff`, `database`, `engine`, `execution`, \
+            "tasker.toml:1: unknown section `zebra`; known are `backoff`, `database`, `dependency_graph`, `engine`, `execution`, \
            `limits`, `telemetry`, `profiles`",
         ],
     );
