@@ -7,8 +7,12 @@ mod cycles;
 mod dag;
 mod draw;
 mod error;
+mod explain;
+mod measured;
+mod picture;
 #[cfg(test)]
 mod properties;
+mod template;
 
 pub use analysis::{
     Analysis, AnalysisError, Bottleneck, BottleneckType, Bottlenecks, CriticalPath, CriticalPaths, Degree,
@@ -19,6 +23,12 @@ pub use analysis::{
 pub use dag::Dag;
 pub use draw::NodeLabel;
 pub use error::DagError;
+pub use explain::{
+    Cause, Clears, Explainer, Explanation, Link, RootCause, StepCause, StepDetails, TaskExplanation,
+};
+pub use measured::{Arrival, Changed, Forecast, Spread, StepTimes, WhatIf, forecast};
+pub use picture::Page;
+pub use template::{TemplateAnalysis, TemplateStep, UnknownDependency};
 
 // What the signatures above are made of, so that this crate can be used alone.
 pub use tasker_types::{

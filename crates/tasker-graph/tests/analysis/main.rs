@@ -6,4 +6,5 @@ mod brute;
 mod cases;
 mod hostile;
 mod live;
+mod picture;
 mod vectors;
