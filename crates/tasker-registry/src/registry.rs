@@ -29,7 +29,7 @@ type EventsOf<H> = dyn Fn(&H) -> Vec<EventDefinition> + Send + Sync;
 ///
 /// # Complexity
 ///
-/// A search is O(log n). A change copies the list of namespaces and of the handlers of each namespace that it touches,
+/// A search is O(1), and O(v) among the v versions of the handler where a requirement is to be met. A change copies the list of namespaces and of the handlers of each namespace that it touches,
 /// once a batch, so many handlers are best registered in one batch; one that touches custom events copies their list.
 pub struct Registry<H: ?Sized> {
     present: ArcSwap<Snapshot<H>>,

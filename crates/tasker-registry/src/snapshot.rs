@@ -2,27 +2,31 @@
 //!
 //! A snapshot never changes. The next one shares with it all that is the same: a change copies the map of the
 //! namespaces, the names of the namespace that it touches, and the versions of the handler, never a handler; custom
-//! events are copied when one of them changes.
+//! events are copied when one of them changes. So a search follows few pointers, and none that a writer moves meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use rustc_hash::FxBuildHasher;
 use tasker_types::{CustomEvent, HandlerName, Namespace, Version, VersionReq};
 
 use crate::error::{EventError, LookupError, UnknownEvent, suggest};
 use crate::events::{EventEntry, EventSource, Events};
 use crate::name::FullName;
 
-type Versions<H> = BTreeMap<Version, Arc<H>>;
-type Names<H> = BTreeMap<HandlerName, Arc<Versions<H>>>;
+/// The versions of a handler, ascending.
+type Versions<H> = Arc<[(Version, Arc<H>)]>;
+/// Found by hashing, which is cheaper than comparing names one after the other. The hash need not withstand an attack:
+/// names come from who registers, not from who asks.
+type Names<H> = HashMap<HandlerName, Versions<H>, FxBuildHasher>;
 
 /// The contents of a registry at one moment; what happens to the registry afterwards does not show.
 ///
 /// Several questions that must agree with one another are asked of one snapshot.
 pub struct Snapshot<H: ?Sized> {
     /// No namespace is without handlers, and no handler without versions.
-    namespaces: BTreeMap<Namespace, Arc<Names<H>>>,
+    namespaces: HashMap<Namespace, Arc<Names<H>>, FxBuildHasher>,
     events: Arc<Events>,
 }
 
@@ -69,8 +73,11 @@ impl<H: ?Sized> Snapshot<H> {
     ///
     /// [`LookupError::UnknownNamespace`] or [`LookupError::UnknownHandler`].
     pub fn get(&self, namespace: &Namespace, name: &HandlerName) -> Result<(Version, Arc<H>), LookupError> {
-        let versions = self.versions(namespace, name)?;
-        latest(versions).ok_or_else(|| self.unknown_handler(namespace, name))
+        // Made in the place where the caller gets it: moving it there costs as much as the search.
+        match self.latest(namespace, name) {
+            Some((version, handler)) => Ok((version.clone(), Arc::clone(handler))),
+            None => Err(self.not_found(namespace, name)),
+        }
     }
 
     /// Returns one version of a handler.
@@ -85,15 +92,15 @@ impl<H: ?Sized> Snapshot<H> {
         version: &Version,
     ) -> Result<Arc<H>, LookupError> {
         let versions = self.versions(namespace, name)?;
-        versions
-            .get(version)
-            .cloned()
-            .ok_or_else(|| LookupError::UnknownVersion {
+        match position(versions, version) {
+            Ok(index) => Ok(Arc::clone(&versions[index].1)),
+            Err(_) => Err(LookupError::UnknownVersion {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 version: version.clone(),
-                existing: versions.keys().cloned().collect(),
-            })
+                existing: numbers(versions),
+            }),
+        }
     }
 
     /// Returns the greatest version of a handler that fits a requirement.
@@ -114,7 +121,7 @@ impl<H: ?Sized> Snapshot<H> {
             namespace: namespace.clone(),
             name: name.clone(),
             requirement: requirement.clone(),
-            existing: versions.keys().cloned().collect(),
+            existing: numbers(versions),
         })
     }
 
@@ -128,11 +135,14 @@ impl<H: ?Sized> Snapshot<H> {
         name: &HandlerName,
         requirement: Option<&VersionReq>,
     ) -> Option<(Version, Arc<H>)> {
-        let versions = self.namespaces.get(namespace)?.get(name)?;
         match requirement {
-            None => latest(versions),
-            Some(requirement) => greatest_matching(versions, requirement),
+            None => self.latest(namespace, name).cloned(),
+            Some(requirement) => greatest_matching(self.namespaces.get(namespace)?.get(name)?, requirement),
         }
+    }
+
+    fn latest(&self, namespace: &Namespace, name: &HandlerName) -> Option<&(Version, Arc<H>)> {
+        self.namespaces.get(namespace)?.get(name)?.last()
     }
 
     /// Returns every version of every handler of a namespace, by name and version, ascending.
@@ -141,9 +151,10 @@ impl<H: ?Sized> Snapshot<H> {
     ///
     /// [`LookupError::UnknownNamespace`].
     pub fn list(&self, namespace: &Namespace) -> Result<Vec<Entry<H>>, LookupError> {
-        let names = self.names(namespace)?;
+        let mut names: Vec<_> = self.names(namespace)?.iter().collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
         let rows = names
-            .iter()
+            .into_iter()
             .flat_map(|(name, versions)| versions.iter().map(move |row| (name, row)));
         Ok(rows
             .map(|(name, (version, handler))| Entry {
@@ -157,7 +168,9 @@ impl<H: ?Sized> Snapshot<H> {
 
     /// Returns the namespaces that have handlers, ascending.
     pub fn namespaces(&self) -> Vec<Namespace> {
-        self.namespaces.keys().cloned().collect()
+        let mut namespaces: Vec<_> = self.namespaces.keys().cloned().collect();
+        namespaces.sort_unstable();
+        namespaces
     }
 
     /// Returns the custom events that handlers and others declared, by name, ascending.
@@ -211,13 +224,23 @@ impl<H: ?Sized> Snapshot<H> {
             .namespaces
             .get(&key.namespace)
             .and_then(|names| names.get(&key.name));
-        versions.is_some_and(|versions| versions.contains_key(&key.version))
+        versions.is_some_and(|versions| position(versions, &key.version).is_ok())
     }
 
     /// Puts a handler in its place and returns what was there.
     pub(crate) fn put(&mut self, key: FullName, handler: Arc<H>) -> Option<Arc<H>> {
         let names = Arc::make_mut(self.namespaces.entry(key.namespace).or_default());
-        Arc::make_mut(names.entry(key.name).or_default()).insert(key.version, handler)
+        let versions = names.entry(key.name).or_insert_with(|| Arc::new([]));
+        let mut changed = versions.to_vec();
+        let former = match position(versions, &key.version) {
+            Ok(index) => Some(std::mem::replace(&mut changed[index].1, handler)),
+            Err(index) => {
+                changed.insert(index, (key.version, handler));
+                None
+            }
+        };
+        *versions = changed.into();
+        former
     }
 
     /// Takes a handler out, with its name and its namespace if it was their last.
@@ -226,7 +249,8 @@ impl<H: ?Sized> Snapshot<H> {
         if let Some(names) = self.namespaces.get_mut(&key.namespace) {
             let names = Arc::make_mut(names);
             if let Some(versions) = names.get_mut(&key.name) {
-                Arc::make_mut(versions).remove(&key.version);
+                let others = versions.iter().filter(|(version, _)| *version != key.version);
+                *versions = others.cloned().collect();
             }
             names.retain(|_, versions| !versions.is_empty());
         }
@@ -249,7 +273,7 @@ impl<H: ?Sized> Snapshot<H> {
             Some(names) => Ok(names),
             None => Err(LookupError::UnknownNamespace {
                 namespace: namespace.clone(),
-                nearest: suggest(namespace.as_str(), self.namespaces.keys()),
+                nearest: suggest(namespace.as_str(), &self.namespaces()),
             }),
         }
     }
@@ -261,12 +285,19 @@ impl<H: ?Sized> Snapshot<H> {
         }
     }
 
+    /// Explains why there is no such handler. It is apart from the search, which is meant to find something.
+    #[cold]
+    fn not_found(&self, namespace: &Namespace, name: &HandlerName) -> LookupError {
+        match self.names(namespace) {
+            Ok(_) => self.unknown_handler(namespace, name),
+            Err(unknown) => unknown,
+        }
+    }
+
     fn unknown_handler(&self, namespace: &Namespace, name: &HandlerName) -> LookupError {
-        let known = self
-            .namespaces
-            .get(namespace)
-            .into_iter()
-            .flat_map(|names| names.keys());
+        let names = self.namespaces.get(namespace).into_iter();
+        let mut known: Vec<_> = names.flat_map(|names| names.keys()).collect();
+        known.sort_unstable();
         LookupError::UnknownHandler {
             namespace: namespace.clone(),
             name: name.clone(),
@@ -275,25 +306,29 @@ impl<H: ?Sized> Snapshot<H> {
     }
 }
 
-fn latest<H: ?Sized>(versions: &Versions<H>) -> Option<(Version, Arc<H>)> {
-    versions
-        .last_key_value()
-        .map(|(version, handler)| (version.clone(), Arc::clone(handler)))
-}
-
 fn greatest_matching<H: ?Sized>(
     versions: &Versions<H>,
     requirement: &VersionReq,
 ) -> Option<(Version, Arc<H>)> {
     let mut descending = versions.iter().rev();
-    let (version, handler) = descending.find(|(version, _)| requirement.matches(version))?;
-    Some((version.clone(), Arc::clone(handler)))
+    descending
+        .find(|(version, _)| requirement.matches(version))
+        .cloned()
+}
+
+/// Returns where a version is, or where it belongs.
+fn position<H: ?Sized>(versions: &Versions<H>, version: &Version) -> Result<usize, usize> {
+    versions.binary_search_by(|(known, _)| known.cmp(version))
+}
+
+fn numbers<H: ?Sized>(versions: &Versions<H>) -> Vec<Version> {
+    versions.iter().map(|(version, _)| version.clone()).collect()
 }
 
 impl<H: ?Sized> Default for Snapshot<H> {
     fn default() -> Self {
         Self {
-            namespaces: BTreeMap::new(),
+            namespaces: HashMap::default(),
             events: Arc::default(),
         }
     }
@@ -312,11 +347,9 @@ impl<H: ?Sized> fmt::Debug for Snapshot<H> {
     /// Writes what is registered by its full name; a handler need not be printable.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut set = f.debug_set();
-        for (namespace, names) in &self.namespaces {
-            for (name, versions) in names.iter() {
-                for version in versions.keys() {
-                    set.entry(&format_args!("{namespace}.{name}@{version}"));
-                }
+        for namespace in self.namespaces() {
+            for Entry { name, version, .. } in self.list(&namespace).unwrap_or_default() {
+                set.entry(&format_args!("{namespace}.{name}@{version}"));
             }
         }
         set.finish()

@@ -9,6 +9,7 @@ mod bare;
 mod engine;
 mod figure;
 mod graph;
+mod registry;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -18,17 +19,17 @@ use anyhow::Context as _;
 use clap::Parser;
 use figure::{Figure, Figures, median};
 
-/// Measures throughput, latency, memory, start-up and the analysis of graphs.
+/// Measures throughput, latency, memory, start-up, the analysis of graphs and the registry.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --json figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory, start-up or graph.
+    /// Measure only this: throughput, latency, memory, start-up, graph or registry.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
     /// How many tasks of four steps the throughput is measured with.
@@ -70,7 +71,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&graph::measure(graph, args.steps)?)?);
         return Ok(());
     }
-    let known = ["throughput", "latency", "memory", "start-up", "graph"];
+    let known = ["throughput", "latency", "memory", "start-up", "graph", "registry"];
     if let Some(only) = &args.only {
         anyhow::ensure!(
             known.contains(&only.as_str()),
@@ -94,6 +95,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if wanted("graph") {
         graph::bench(&mut figures)?;
+    }
+    if wanted("registry") {
+        registry::bench(&mut figures)?;
     }
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_string_pretty(figures.all())?)
