@@ -1,6 +1,7 @@
 //! Tests that need more than one crate.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod book;
 mod crashes;
 mod examples;
 mod forgotten;

@@ -7,7 +7,12 @@ mod workshop;
 pub use stores::{Opened, StoreKind};
 pub use workshop::Workshop;
 
-/// The guide whose examples are run as tests.
+/// Pages whose examples in Rust are run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/handlers.md")]
-mod handlers {}
+mod book {
+    #[doc = include_str!("../../docs/guide/testing.md")]
+    mod testing {}
+
+    #[doc = include_str!("../../docs/handlers.md")]
+    mod handlers {}
+}

@@ -41,7 +41,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
 
 fn stages() -> anyhow::Result<Vec<Stage>> {
     let stage = |name, command| Stage { name, command };
-    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--lib", "--locked"]);
+    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--locked"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let ours = |command: &str, arguments: Vec<OsString>| -> anyhow::Result<Command> {
         let mut xtask = Command::new(std::env::current_exe().context("cannot find this program")?);

@@ -3,6 +3,7 @@
 mod edges;
 mod manifests;
 mod modules;
+mod readmes;
 mod words;
 
 use std::fmt;
@@ -68,6 +69,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let mut violations = edges::check(&workspace)?;
     violations.extend(manifests::check(&workspace)?);
     violations.extend(modules::check(&workspace)?);
+    violations.extend(readmes::check(&workspace)?);
     violations.extend(words::check(&workspace)?);
     for violation in &violations {
         let file = violation.file.strip_prefix(&workspace.root).map(Path::to_owned);

@@ -24,3 +24,7 @@ pub use outcome::{
     fail, fail_permanently, interrupt, release, succeed, succeed_creating, succeed_with, suspend,
 };
 pub use random::{Appetite, random_operations};
+
+// What is tested, so that a test needs this crate alone.
+pub use tasker_engine as engine;
+pub use tasker_types as types;

@@ -6,21 +6,19 @@ use crate::sources::{Package, read};
 
 /// The table that takes the lints of the workspace over.
 const LINTS: &str = "[lints]\nworkspace = true";
-/// What makes the examples of a README tests.
-const README_IS_TESTED: &str = "include_str!(\"../README.md\")";
 /// Where every dependency has its reason.
 const REASONS: &str = "ARCHITECTURE.md";
 
 pub(super) fn check(workspace: &Workspace) -> anyhow::Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for package in &workspace.packages {
-        check_package(package, &mut violations)?;
+        check_package(package, &mut violations);
     }
     check_dependencies(workspace, &mut violations)?;
     Ok(violations)
 }
 
-fn check_package(package: &Package, violations: &mut Vec<Violation>) -> anyhow::Result<()> {
+fn check_package(package: &Package, violations: &mut Vec<Violation>) {
     if !package.manifest.contains(LINTS) {
         violations.push(Violation::new(
             package.directory.join("Cargo.toml"),
@@ -28,24 +26,6 @@ fn check_package(package: &Package, violations: &mut Vec<Violation>) -> anyhow::
             "add `[lints]` with `workspace = true`",
         ));
     }
-    if !package.is_library() {
-        return Ok(());
-    }
-    let readme = package.directory.join("README.md");
-    if !readme.is_file() {
-        violations.push(Violation::new(
-            readme,
-            format!("{} has no README", package.name),
-            "write one whose example needs no other crate of ours",
-        ));
-    } else if !read(&package.directory.join("src/lib.rs"))?.contains(README_IS_TESTED) {
-        violations.push(Violation::new(
-            package.directory.join("src/lib.rs"),
-            "the example of the README is not tested",
-            "write `#![doc = include_str!(\"../README.md\")]`",
-        ));
-    }
-    Ok(())
 }
 
 /// Every dependency is used, and named where its reason is.
