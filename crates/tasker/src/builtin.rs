@@ -1,7 +1,9 @@
-//! The handlers that every Tasker has: `command` and `sleep`.
+//! The handlers that every Tasker has: `command`, `sleep`, and `http` with the feature of that name.
 
 mod command;
 mod expression;
+#[cfg(feature = "http")]
+mod http;
 mod output;
 mod sleep;
 
@@ -9,20 +11,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tasker_engine::StepHandler;
+use tasker_engine::{Clock, StepHandler};
 use tasker_types::Limits;
 
 /// Returns the built-in handlers by name.
 ///
-/// `environment` has the variables that arguments of commands may name as `{{ env.NAME }}`.
+/// `environment` has the variables that configurations may name as `{{ env.NAME }}`; the clock is the one that answers
+/// with a date are measured by.
 pub(crate) fn handlers(
     limits: &Arc<Limits>,
     environment: BTreeMap<String, String>,
-) -> [(&'static str, Arc<dyn StepHandler>); 2] {
-    [
+    clock: &Arc<dyn Clock>,
+) -> Vec<(&'static str, Arc<dyn StepHandler>)> {
+    #[cfg(not(feature = "http"))]
+    let _ = clock;
+    vec![
         (
             "command",
-            Arc::new(command::Command::new(Arc::clone(limits), environment)),
+            Arc::new(command::Command::new(Arc::clone(limits), environment.clone())),
+        ),
+        #[cfg(feature = "http")]
+        (
+            "http",
+            Arc::new(http::Http::new(
+                Arc::clone(limits),
+                environment,
+                Arc::clone(clock),
+            )),
         ),
         ("sleep", Arc::new(sleep::Sleep)),
     ]
@@ -34,6 +49,8 @@ pub(crate) fn handlers(
 pub fn template_schema() -> Value {
     tasker_engine::template_schema(&[
         ("command", command::config_schema()),
+        #[cfg(feature = "http")]
+        ("http", http::config_schema()),
         ("sleep", sleep::config_schema()),
     ])
 }

@@ -41,7 +41,11 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     register(&registry, handlers, events)?;
     let variables = environment.unwrap_or_else(|| Environment::of_process().template_variables(&config));
-    let built_ins = Arc::new(BuiltIns::new(builtin::handlers(config.limits(), variables)));
+    let built_ins = Arc::new(BuiltIns::new(builtin::handlers(
+        config.limits(),
+        variables,
+        &clock,
+    )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let kept = open(keep, &config, &clock)?;
     Ok(Tasker::new(Parts {

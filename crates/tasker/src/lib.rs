@@ -9,6 +9,7 @@ mod list;
 mod location;
 mod report;
 mod resolve;
+mod secrets;
 mod system;
 mod tasker;
 
@@ -20,6 +21,7 @@ pub use crate::builtin::template_schema;
 pub use crate::error::{BuildError, RunError};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::report::{StepReport, TaskReport};
+pub use crate::secrets::SecretNames;
 pub use crate::system::{SystemClock, SystemEntropy};
 pub use crate::tasker::Tasker;
 

@@ -90,7 +90,10 @@ impl Resolver {
         );
         match nearest(handler.name.as_str(), names.chain(built_ins.iter().copied())) {
             Some(near) => message.push_str(&format!("; did you mean `{near}`?")),
-            None => message.push_str(&format!("; built in are `{}`", built_ins.join("` and `"))),
+            None => {
+                let (last, others) = built_ins.split_last().unwrap_or((&"", &[]));
+                message.push_str(&format!("; built in are `{}` and `{last}`", others.join("`, `")));
+            }
         }
         Unresolved { message }
     }

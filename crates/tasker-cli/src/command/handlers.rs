@@ -1,7 +1,8 @@
 //! `tasker handlers`: what steps can use, and the templates that can be named.
 
 use serde::Serialize;
-use tasker::{Tasker, Template};
+use serde_json::Value;
+use tasker::{SecretNames, Tasker, Template};
 
 use crate::exit::{Exit, Fault, Problem};
 use crate::locate;
@@ -37,6 +38,8 @@ struct ListedTemplate {
 struct ListedStep {
     name: String,
     handler: String,
+    /// Its secrets masked.
+    config: Value,
 }
 
 /// Lists them.
@@ -85,9 +88,11 @@ fn step_handlers(tasker: &Tasker) -> Vec<StepHandler> {
 }
 
 fn template(file: &str, template: &Template) -> ListedTemplate {
+    let secrets = SecretNames::default();
     let steps = template.steps().iter().map(|step| ListedStep {
         name: step.name().to_string(),
         handler: step.handler().to_string(),
+        config: secrets.masked(step.config()),
     });
     ListedTemplate {
         namespace: template.namespace().to_string(),

@@ -111,7 +111,7 @@ fn handlers_and_templates_are_listed() {
         .iter()
         .map(|row| row["name"].clone())
         .collect();
-    assert_eq!(names, ["command", "sleep"]);
+    assert_eq!(names, ["command", "http", "sleep"]);
     let names: Vec<_> = listed["templates"]
         .as_array()
         .unwrap()
@@ -124,4 +124,31 @@ fn handlers_and_templates_are_listed() {
         .run("handlers --set engine.task_config_directory=nowhere")
         .exits(2);
     ran.complains("`nowhere` cannot be read (`engine.task_config_directory`)");
+}
+
+#[test]
+fn configurations_are_listed_without_their_secrets() {
+    let call = r#"
+name: call
+steps:
+  - name: call
+    handler: http
+    config:
+      url: "https://ann:pw@example.org/orders?key=k"
+      headers: { Authorization: "Bearer s3cret", Accept: text/plain }
+      body: { password: s3cret, amount: 7 }
+"#;
+    let place = Place::with("templates/call.yaml", call);
+    let ran = place
+        .run("handlers --json --set engine.task_config_directory=templates")
+        .exits(0);
+    assert!(!ran.stdout.contains("s3cret"), "{}", ran.stdout);
+    assert_eq!(
+        ran.json()["templates"][0]["steps"][0]["config"],
+        serde_json::json!({
+            "url": "https://[FILTERED]@example.org/orders?[FILTERED]",
+            "headers": { "Authorization": "[FILTERED]", "Accept": "text/plain" },
+            "body": { "password": "[FILTERED]", "amount": 7 },
+        })
+    );
 }

@@ -314,3 +314,35 @@ fn priorities_are_kept() {
         -7
     );
 }
+
+#[test]
+fn a_request_is_made_without_a_proxy_and_its_answer_is_the_result() {
+    use std::io::{Read, Write};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let count = stream.read(&mut request).unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{\"n\": 7}",
+            )
+            .unwrap();
+        String::from_utf8_lossy(&request[..count]).into_owned()
+    });
+    let call = format!(
+        "name: call\nsteps:\n  - {{ name: call, handler: http, retry_limit: 1, config: {{ url: 'http://{address}/x' }} }}\n"
+    );
+    let place = Place::with("call.yaml", &call);
+    let mut command = place.command(["run", "call.yaml", "--json"]);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["steps"][0]["result"]["body"]["n"], 7);
+    assert!(server.join().unwrap().starts_with("GET /x HTTP/1.1\r\n"));
+}

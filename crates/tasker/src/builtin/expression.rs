@@ -28,6 +28,21 @@ enum Expression {
     Environment(String),
 }
 
+/// A part of a text with its value filled in.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// It stands in the text.
+    Literal(String),
+    /// It was an expression.
+    Value {
+        /// What it came to.
+        text: String,
+        /// Whether it is a variable, which may be a secret.
+        of_environment: bool,
+    },
+}
+
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum ExpressionError {
@@ -92,6 +107,51 @@ impl Template {
             }
         }
         Ok(())
+    }
+
+    /// Returns the parts with the values filled in.
+    #[cfg(feature = "http")]
+    pub(super) fn parts(
+        &self,
+        ctx: &StepContext,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Vec<Filled>, StepError> {
+        self.parts
+            .iter()
+            .map(|part| {
+                Ok(match part {
+                    Part::Text(literal) => Filled::Literal(literal.clone()),
+                    Part::Expression(expression) => Filled::Value {
+                        text: as_text(&expression.value(ctx, environment)?),
+                        of_environment: matches!(expression, Expression::Environment(_)),
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the text before the first expression.
+    #[cfg(feature = "http")]
+    pub(super) fn beginning(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(literal)) => literal,
+            _ => "",
+        }
+    }
+
+    /// Returns the text between the expressions.
+    #[cfg(feature = "http")]
+    pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(literal) => Some(literal.as_str()),
+            Part::Expression(_) => None,
+        })
+    }
+
+    /// Tells whether there is no expression in the text.
+    #[cfg(feature = "http")]
+    pub(super) fn is_literal(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
     /// Fills in the values. A text that is one expression gives the value as it is.
