@@ -88,8 +88,24 @@ macro_rules! cases {
 
         /// Makes a test of every case of the conformance suite.
         ///
-        /// It is given an asynchronous function that makes an empty store around a [`ManualClock`]:
-        /// `async fn open(clock: ManualClock) -> Harness`.
+        /// It is given the name of an asynchronous function that makes an empty store of its own around a
+        /// [`ManualClock`](crate::ManualClock). The tests are named like the cases, run side by side, and each verifies the
+        /// history of every task at its end. What a store does that the suite does not ask for stays free.
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        /// use tasker_testkit::engine::MemoryStore;
+        /// use tasker_testkit::{Harness, ManualClock, conformance};
+        ///
+        /// async fn open(clock: ManualClock) -> Harness {
+        ///     // Here stands the store under test. A directory that it needs is kept by `Harness::keeping`.
+        ///     let store = MemoryStore::new(Arc::new(clock.clone()));
+        ///     Harness::new(Arc::new(store), clock)
+        /// }
+        ///
+        /// conformance!(open);
+        /// # fn main() {}
+        /// ```
         #[macro_export]
         macro_rules! conformance {
             ($dollar open:path) => {

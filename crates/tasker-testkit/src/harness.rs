@@ -17,6 +17,7 @@ use tasker_types::{
 use crate::accepts::Everything;
 use crate::clock::ManualClock;
 use crate::outcome::succeed;
+use crate::view::TaskView;
 
 /// A store under test, the clock that it reads, and one worker.
 ///
@@ -199,6 +200,11 @@ impl Harness {
     /// Returns the state of a task.
     pub async fn state(&self, task: TaskId) -> TaskState {
         self.snapshot(task).await.task.state
+    }
+
+    /// Looks at a task that is known, to assert things about it.
+    pub async fn view(&self, task: TaskId) -> TaskView {
+        TaskView::of(&*self.store, task).await.unwrap().unwrap()
     }
 
     /// Returns the state of a task and those of its steps, such as `in_progress: complete pending`.

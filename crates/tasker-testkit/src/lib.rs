@@ -11,8 +11,11 @@ mod conformance;
 mod faulty;
 mod harness;
 mod outcome;
+mod plan;
 mod random;
 pub mod shapes;
+mod view;
+mod workshop;
 
 pub use accepts::{Everything, Only};
 pub use canonical::canonical_task;
@@ -23,7 +26,10 @@ pub use harness::Harness;
 pub use outcome::{
     fail, fail_permanently, interrupt, release, succeed, succeed_creating, succeed_with, suspend,
 };
+pub use plan::{Mishap, Plan};
 pub use random::{Appetite, random_operations};
+pub use view::TaskView;
+pub use workshop::{Workshop, WorkshopBuilder, virtual_time};
 
 // What is tested, so that a test needs this crate alone.
 pub use tasker_engine as engine;
