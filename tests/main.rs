@@ -6,6 +6,7 @@ mod crashes;
 mod examples;
 mod forgotten;
 mod kill;
+mod kit;
 mod operators;
 mod program;
 mod rules;

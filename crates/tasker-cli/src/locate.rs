@@ -76,6 +76,8 @@ pub(crate) fn all(tasker: &Tasker, directory: &Path) -> Result<Found, Problem> {
         )
         .caused_by(&error)
     })?;
+    // Of two templates that do not go together the same is refused on every machine.
+    paths.sort();
     let load = |path: PathBuf| {
         let loaded = tasker.load(&path, UnknownHandlers::Warn);
         (path, loaded)

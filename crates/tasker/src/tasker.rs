@@ -230,7 +230,10 @@ impl Tasker {
             .ok_or(StoreError::UnknownTask { task })?;
         if snapshot.task.state.is_active() {
             self.check(&snapshot.task.template)?;
-            self.declare_events(&snapshot.task.template)?;
+            // A task keeps its template, so what others say by now is no reason to leave it unfinished.
+            if let Err(conflict) = self.declare_events(&snapshot.task.template) {
+                tracing::warn!(%conflict, %task, "the custom events of a task's template are not declared");
+            }
             let worker = self.worker(Scope::Task(task));
             let finished = worker.handle().finished();
             self.working(worker, async { Ok(self.ended(task, finished).await?) })

@@ -14,6 +14,7 @@ use crate::session::Session;
 struct Listed {
     step_handlers: Vec<StepHandler>,
     templates: Vec<ListedTemplate>,
+    events: Vec<ListedEvent>,
     faults: Vec<Fault>,
 }
 
@@ -42,12 +43,21 @@ struct ListedStep {
     config: Value,
 }
 
+/// A custom event, and who declares it.
+#[derive(Debug, Serialize)]
+struct ListedEvent {
+    name: String,
+    description: Option<String>,
+    declared_by: Vec<String>,
+}
+
 /// Lists them.
 pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
     let tasker = session.without_store()?;
     let mut listed = Listed {
         step_handlers: step_handlers(&tasker),
         templates: Vec::new(),
+        events: Vec::new(),
         faults: Vec::new(),
     };
     if let Some(directory) = locate::directory(&tasker) {
@@ -60,6 +70,7 @@ pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
             }
         }
     }
+    listed.events = events(&tasker);
     let directory = locate::directory(&tasker).map(|directory| directory.display().to_string());
     session
         .output()
@@ -85,6 +96,17 @@ fn step_handlers(tasker: &Tasker) -> Vec<StepHandler> {
         version: entry.version.to_string(),
     });
     built_in.chain(registered).collect()
+}
+
+/// Returns the custom events that handlers and the listed templates declare.
+fn events(tasker: &Tasker) -> Vec<ListedEvent> {
+    let events = tasker.registry().events().into_iter();
+    let listed = events.map(|entry| ListedEvent {
+        name: entry.event.name.to_string(),
+        description: entry.event.description,
+        declared_by: entry.declared_by.iter().map(ToString::to_string).collect(),
+    });
+    listed.collect()
 }
 
 fn template(file: &str, template: &Template) -> ListedTemplate {
@@ -119,6 +141,15 @@ fn text(listed: &Listed, directory: Option<&str>, session: &Session) -> String {
         for template in &listed.templates {
             let name = format!("{}.{}@{}", template.namespace, template.name, template.version);
             table.row([name, template.steps.len().to_string(), template.file.clone()]);
+        }
+        text.push('\n');
+        text.push_str(&table.render(session.layout()));
+    }
+    if !listed.events.is_empty() {
+        let mut table = Table::new(&["EVENT", "DESCRIPTION", "DECLARED BY"]);
+        for event in &listed.events {
+            let description = event.description.clone().unwrap_or_default();
+            table.row([event.name.clone(), description, event.declared_by.join(", ")]);
         }
         text.push('\n');
         text.push_str(&table.render(session.layout()));

@@ -127,6 +127,39 @@ fn handlers_and_templates_are_listed() {
 }
 
 #[test]
+fn custom_events_are_listed_and_their_conflicts_refused() {
+    let template = |name: &str, description: &str| {
+        format!(
+            "name: {name}\nsteps:\n  - name: send\n    handler: sleep\n    config: {{ seconds: 0 }}\n    events:\n      \
+             - {{ name: order.sent, description: {description} }}\n"
+        )
+    };
+    let place = Place::with("templates/a.yaml", &template("first", "on its way"));
+    place.write("templates/b.yaml", template("second", "gone"));
+    let listed = place
+        .run("handlers --json --set engine.task_config_directory=templates")
+        .exits(0)
+        .json();
+    assert_eq!(
+        listed["events"],
+        serde_json::json!([{
+            "name": "order.sent",
+            "description": "on its way",
+            "declared_by": ["the template `default_system.first@0.1.0`"],
+        }])
+    );
+    assert_eq!(
+        listed["faults"][0]["message"],
+        "the template `default_system.second@0.1.0` describes the custom event `order.sent` as \"gone\", but the template \
+         `default_system.first@0.1.0` as \"on its way\"; give both the same description, or one of them another name"
+    );
+    place
+        .run("handlers --set engine.task_config_directory=templates")
+        .exits(0)
+        .says("order.sent");
+}
+
+#[test]
 fn configurations_are_listed_without_their_secrets() {
     let call = r#"
 name: call

@@ -83,6 +83,26 @@ async fn a_template_that_describes_an_event_in_another_way_is_not_run() {
     );
 }
 
+#[tokio::test]
+async fn a_task_is_resumed_whatever_others_say_of_its_events_by_now() {
+    let tasker = tasker();
+    let described = |text: &str| EventDefinition::new("order.sent").described(text);
+    let request = TaskRequest::new(template("order", described("on its way")));
+    let task = tasker.prepare(request).unwrap();
+    let (id, worker) = (task.id, tasker.worker(tasker::Scope::All).id());
+    let create = tasker::Create::new(worker, tasker::Actor::System, vec![task]);
+    tasker.store().create(create).await.unwrap();
+    tasker
+        .declare_events(&template("other", described("gone")))
+        .unwrap();
+    let report = tasker.resume(id).await.unwrap();
+    assert_eq!(report.state, tasker::TaskState::Complete);
+    assert_eq!(
+        known(&tasker)[0],
+        "order.sent: the template `default_system.other@0.1.0`"
+    );
+}
+
 #[test]
 fn a_file_that_describes_an_event_in_another_way_is_refused_with_its_other_faults() {
     let tasker = tasker();
