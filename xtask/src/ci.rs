@@ -64,6 +64,7 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
         ),
         stage("tidy", ours("tidy", Vec::new())?),
         stage("codegen", ours("codegen", vec!["--check".into()])?),
+        stage("keys", ours("keys", Vec::new())?),
         stage("test", ours("test", Vec::new())?),
         stage(
             "conformance",

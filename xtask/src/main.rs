@@ -3,6 +3,7 @@
 //! It only starts other programs and reads files, so that it builds in seconds and knows nothing of the engine.
 
 mod ci;
+mod keys;
 mod run;
 mod sources;
 mod tidy;
@@ -54,6 +55,8 @@ enum Command {
     Sim(Rest),
     /// Check the rules that no compiler checks
     Tidy,
+    /// Check that every key of the configuration is read by something
+    Keys,
     /// Run all tests, or those whose names contain a word
     Test(Rest),
     /// Do everything that must hold before a change is taken
@@ -68,6 +71,9 @@ struct Rest {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    if let Some(compiled) = keys::wrapped() {
+        return compiled;
+    }
     match Args::parse().command {
         Command::Codegen { check } => {
             let check = check.then(|| OsString::from("--check"));
@@ -86,6 +92,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Conformance(rest) => run::exit(program("tests", "conformance", Build::Dev, rest.arguments)),
         Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
         Command::Tidy => tidy::main(),
+        Command::Keys => keys::main(),
         Command::Test(rest) => test(rest.arguments),
         Command::Ci => ci::main(),
     }

@@ -139,6 +139,8 @@ macro_rules! table {
         pub struct $name {
             $(
                 $(#[doc = $doc])+
+                // So `cargo xtask keys` has the compiler say who reads it.
+                #[cfg_attr(tasker_keys, deprecated)]
                 pub $key: $type,
             )+
         }
