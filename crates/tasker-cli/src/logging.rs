@@ -1,23 +1,27 @@
-//! Log messages, to standard error.
+//! Log messages, to standard error; what `telemetry.filter_parameters` calls secret is not in them.
+
+mod json;
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
-use tasker_types::LogFormat;
+use tasker_types::{LogFormat, Telemetry};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::{MakeExt, RecordFields};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use self::json::JsonLines;
 use crate::exit::Problem;
 use crate::view::terminal::Terminal;
 use crate::view::text::Colours;
 
 /// Has log messages that pass a filter, such as `warn` or `tasker_engine=debug`, written to a terminal from now on.
-pub(crate) fn start(filter: &str, format: LogFormat, terminal: &Terminal) -> Result<(), Problem> {
+pub(crate) fn start(filter: &str, telemetry: &Arc<Telemetry>, terminal: &Terminal) -> Result<(), Problem> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         let message = format!("`{}` is no filter of log messages", filter.escape_debug());
         Problem::refused("log_filter", message)
@@ -28,22 +32,47 @@ pub(crate) fn start(filter: &str, format: LogFormat, terminal: &Terminal) -> Res
         .with_env_filter(filter)
         .with_ansi(terminal.colours() == Colours::On)
         .with_writer(terminal.clone());
+    let telemetry = Arc::clone(telemetry);
     // A second start would change nothing; the first one stays.
-    let _ = match format {
+    let _ = match telemetry.log_format {
         LogFormat::Json => {
-            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+            let lines = JsonLines { telemetry };
+            let builder = builder.fmt_fields(lines.clone()).event_format(lines);
+            tracing::subscriber::set_global_default(builder.finish())
         }
-        LogFormat::Pretty => tracing::subscriber::set_global_default(builder.with_target(false).finish()),
+        LogFormat::Pretty => {
+            let fields = debug_fn(move |writer, field, value| pretty(&telemetry, writer, field, value));
+            let builder = builder.with_target(false).fmt_fields(fields.delimited(" "));
+            tracing::subscriber::set_global_default(builder.finish())
+        }
         LogFormat::Logfmt => {
-            tracing::subscriber::set_global_default(builder.fmt_fields(Logfmt).event_format(Logfmt).finish())
+            let lines = Logfmt { telemetry };
+            let builder = builder.fmt_fields(lines.clone()).event_format(lines);
+            tracing::subscriber::set_global_default(builder.finish())
         }
     };
     Ok(())
 }
 
+/// Writes a field for people: the message as it is, everything else after its name.
+fn pretty(
+    telemetry: &Telemetry,
+    writer: &mut Writer<'_>,
+    field: &Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name if telemetry.hides(name) => write!(writer, "{name}={}", telemetry.filter_mask),
+        name => write!(writer, "{name}={value:?}"),
+    }
+}
+
 /// Writes a message as `key=value` pairs: time, level, message, its fields, and those of the spans around it.
-#[derive(Clone, Copy, Debug)]
-struct Logfmt;
+#[derive(Clone, Debug)]
+struct Logfmt {
+    telemetry: Arc<Telemetry>,
+}
 
 impl<S, N> FormatEvent<S, N> for Logfmt
 where
@@ -66,6 +95,7 @@ where
             metadata.target()
         )?;
         let mut pairs = Pairs {
+            telemetry: &self.telemetry,
             writer: writer.by_ref(),
             first: false,
             result: Ok(()),
@@ -86,6 +116,7 @@ where
 impl<'writer> FormatFields<'writer> for Logfmt {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut pairs = Pairs {
+            telemetry: &self.telemetry,
             writer,
             first: true,
             result: Ok(()),
@@ -95,13 +126,14 @@ impl<'writer> FormatFields<'writer> for Logfmt {
     }
 }
 
-struct Pairs<'a> {
-    writer: Writer<'a>,
+struct Pairs<'a, 'w> {
+    telemetry: &'a Telemetry,
+    writer: Writer<'w>,
     first: bool,
     result: fmt::Result,
 }
 
-impl Pairs<'_> {
+impl Pairs<'_, '_> {
     fn pair(&mut self, field: &Field, value: &str) {
         if self.result.is_err() {
             return;
@@ -112,11 +144,16 @@ impl Pairs<'_> {
         } else {
             field.name()
         };
+        let value = if self.telemetry.hides(name) {
+            &self.telemetry.filter_mask
+        } else {
+            value
+        };
         self.result = write!(self.writer, "{separator}{name}={}", quoted(value));
     }
 }
 
-impl Visit for Pairs<'_> {
+impl Visit for Pairs<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.pair(field, value);
     }
@@ -187,28 +224,88 @@ mod tests {
         }
     }
 
+    /// Returns what a message within a span is written as, without its time.
+    fn written(subscriber: impl FnOnce(Buffer) -> tracing::Dispatch) -> String {
+        let buffer = Buffer::default();
+        let subscriber = subscriber(buffer.clone());
+        tracing::dispatcher::with_default(&subscriber, || {
+            let span = tracing::info_span!("attempt", step = "fetch", run = 2, api_key = "k");
+            span.in_scope(|| {
+                tracing::warn!(
+                    wait = ?std::time::Duration::from_secs(1),
+                    code = "a b",
+                    password = "hunter2",
+                    "trying again"
+                );
+            });
+        });
+        let text = buffer.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
     #[test]
     fn a_message_is_one_line_of_pairs() {
-        let buffer = Buffer::default();
-        let writer = buffer.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .fmt_fields(Logfmt)
-            .event_format(Logfmt)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("attempt", step = "fetch", run = 2);
-            span.in_scope(
-                || tracing::warn!(wait = ?std::time::Duration::from_secs(1), code = "a b", "trying again"),
-            );
+        let lines = Logfmt {
+            telemetry: Arc::default(),
+        };
+        let text = written(|buffer| {
+            let builder = tracing_subscriber::fmt().with_ansi(false);
+            let builder = builder.fmt_fields(lines.clone()).event_format(lines);
+            builder.with_writer(move || buffer.clone()).finish().into()
         });
-        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         let (time, rest) = text.split_once(" level=").unwrap();
         assert!(time.starts_with("time=20") && time.ends_with('Z'), "{time}");
         assert_eq!(
             rest,
-            "warn target=tasker::logging::tests msg=\"trying again\" wait=1s code=\"a b\" step=fetch run=2\n"
+            "warn target=tasker::logging::tests msg=\"trying again\" wait=1s code=\"a b\" password=[FILTERED] \
+             step=fetch run=2 api_key=[FILTERED]\n"
+        );
+    }
+
+    #[test]
+    fn a_message_is_one_object_of_json() {
+        let lines = JsonLines {
+            telemetry: Arc::default(),
+        };
+        let text = written(|buffer| {
+            let builder = tracing_subscriber::fmt();
+            let builder = builder.fmt_fields(lines.clone()).event_format(lines);
+            builder.with_writer(move || buffer.clone()).finish().into()
+        });
+        assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");
+        let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(line["timestamp"].take().as_str().unwrap().ends_with('Z'));
+        assert_eq!(
+            line,
+            serde_json::json!({
+                "timestamp": null,
+                "level": "WARN",
+                "target": "tasker::logging::tests",
+                "message": "trying again",
+                "wait": "1s",
+                "code": "a b",
+                "password": "[FILTERED]",
+                "spans": [{ "name": "attempt", "step": "fetch", "run": 2, "api_key": "[FILTERED]" }],
+            })
+        );
+    }
+
+    #[test]
+    fn a_message_for_people_has_no_secrets_either() {
+        let telemetry: Arc<Telemetry> = Arc::default();
+        let text = written(|buffer| {
+            let fields = debug_fn(move |writer, field, value| pretty(&telemetry, writer, field, value));
+            let builder = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .without_time()
+                .with_target(false);
+            let builder = builder.fmt_fields(fields.delimited(" "));
+            builder.with_writer(move || buffer.clone()).finish().into()
+        });
+        assert_eq!(
+            text,
+            " WARN attempt{step=\"fetch\" run=2 api_key=[FILTERED]}: trying again wait=1s code=\"a b\" \
+             password=[FILTERED]\n"
         );
     }
 }

@@ -45,7 +45,7 @@ impl Session {
             None if config.origin("telemetry.log_level").is_default() => LogLevel::Warn.to_string(),
             None => telemetry.log_level.to_string(),
         };
-        logging::start(&filter, telemetry.log_format, &terminal)?;
+        logging::start(&filter, telemetry, &terminal)?;
         let user = settings::user(&environment);
         Ok(Self {
             common,

@@ -38,7 +38,7 @@ pub enum FaultKind {
         key: String,
         /// Its value.
         value: String,
-        /// The key that is perhaps meant.
+        /// The key that is perhaps meant; with its section if it is of another one.
         nearest: Option<String>,
         /// The keys that there are.
         known: Vec<String>,

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use figment::value::Value as Untyped;
 use serde_json::Value;
+use tasker_types::Telemetry;
 
 /// How many characters of a value a message shows.
 const SHOWN: usize = 80;
@@ -33,6 +34,34 @@ pub(crate) fn shown(value: &Untyped) -> String {
         text.push('…');
     }
     text
+}
+
+/// Returns the value of a key for a message, without what its name or names within it say to be secret.
+///
+/// What counts as secret are the defaults: a configuration with faults does not say.
+pub(crate) fn shown_of(key: &str, value: &Untyped) -> String {
+    shown(&masked(key, value, &Telemetry::default()))
+}
+
+fn masked(name: &str, value: &Untyped, telemetry: &Telemetry) -> Untyped {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    if telemetry.hides(name) {
+        return Untyped::from(telemetry.filter_mask.as_str());
+    }
+    match value {
+        Untyped::Dict(tag, table) => {
+            let entries = table
+                .iter()
+                .map(|(name, value)| (name.clone(), masked(name, value, telemetry)));
+            Untyped::Dict(*tag, entries.collect())
+        }
+        // A list is of what its name says.
+        Untyped::Array(tag, values) => {
+            let values = values.iter().map(|value| masked("", value, telemetry));
+            Untyped::Array(*tag, values.collect())
+        }
+        value => value.clone(),
+    }
 }
 
 fn spell(value: &Value, text: &mut String) {

@@ -289,7 +289,21 @@ fn nearest_variable(name: &str) -> Option<String> {
     // What all have in common makes none of them nearer.
     let own = |name: &'_ str| name.get(PREFIX.len()..).unwrap_or_default().to_owned();
     let parts: Vec<String> = known.iter().map(|name| own(name)).collect();
-    nearest(&own(name), parts.iter().map(String::as_str)).map(|part| format!("{PREFIX}{part}"))
+    if let Some(part) = nearest(&own(name), parts.iter().map(String::as_str)) {
+        return Some(format!("{PREFIX}{part}"));
+    }
+    // A key without its section is meant if it is the only one of its name.
+    let written = own(name).replace('_', "").to_ascii_uppercase();
+    let is_key = |part: &&String| {
+        part.rsplit("__")
+            .next()
+            .is_some_and(|key| key.replace('_', "") == written)
+    };
+    let mut keys = parts.iter().filter(is_key);
+    match (keys.next(), keys.next()) {
+        (Some(part), None) => Some(format!("{PREFIX}{part}")),
+        _ => None,
+    }
 }
 
 /// Returns which layer a place belongs to.

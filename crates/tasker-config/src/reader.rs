@@ -6,7 +6,7 @@ use figment::value::Value;
 use tasker_types::{Key, nearest};
 
 use crate::fault::{Fault, FaultKind};
-use crate::literal::shown;
+use crate::literal::shown_of;
 use crate::node::{Content, Node};
 use crate::origin::Origin;
 use crate::schema::{PATHS, Refusal, SECTIONS, Schema};
@@ -116,7 +116,7 @@ fn table<'n>(key: &str, node: &'n Node, faults: &mut Vec<Fault>) -> &'n BTreeMap
     }
     let kind = FaultKind::WrongType {
         key: key.to_owned(),
-        value: shown(&node.to_value()),
+        value: shown_of(key, &node.to_value()),
         expected: "a table".to_owned(),
     };
     faults.push(Fault {
@@ -148,10 +148,11 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, keys: &'static [Key], name: &str, path: &str, node: &Node) {
+        let nearest = nearest(name, keys.iter().map(|key| key.name)).map(str::to_owned);
         let kind = FaultKind::UnknownKey {
             key: self.full(path),
-            value: shown(&node.to_value()),
-            nearest: nearest(name, keys.iter().map(|key| key.name)).map(str::to_owned),
+            value: shown_of(name, &node.to_value()),
+            nearest: nearest.or_else(|| elsewhere(name)),
             known: keys.iter().map(|key| key.name.to_owned()).collect(),
         };
         self.faults.push(Fault {
@@ -198,10 +199,10 @@ impl Reader<'_> {
                 as_text.ok_or_else(|| match refusal {
                     Refusal::Content(reason) => FaultKind::Rejected {
                         key: key.clone(),
-                        value: shown(&read),
+                        value: shown_of(&key, &read),
                         reason,
                     },
-                    Refusal::Type(_) | Refusal::Variant(_) => wrong_type(shown(&read)),
+                    Refusal::Type(_) | Refusal::Variant(_) => wrong_type(shown_of(&key, &read)),
                 })?
             }
         };
@@ -210,7 +211,7 @@ impl Reader<'_> {
         match broken.iter().find(by_itself) {
             None => Ok(value),
             Some(fault) => {
-                let value = shown(&value);
+                let value = shown_of(&key, &value);
                 Err(FaultKind::Constraint {
                     key,
                     value,
@@ -223,6 +224,19 @@ impl Reader<'_> {
 
     fn full(&self, path: &str) -> String {
         format!("{}.{path}", self.schema.name)
+    }
+}
+
+/// Returns the key of this name of another table, if there is only one, with its section.
+fn elsewhere(name: &str) -> Option<String> {
+    let keys = SECTIONS.iter().flat_map(|section| {
+        let leaves = section.leaves().into_iter();
+        leaves.map(|(key, _)| format!("{}.{key}", section.name))
+    });
+    let mut same = keys.filter(|key| key.rsplit('.').next() == Some(name));
+    match (same.next(), same.next()) {
+        (Some(key), None) => Some(key),
+        _ => None,
     }
 }
 

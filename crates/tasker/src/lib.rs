@@ -7,6 +7,7 @@ mod error;
 #[cfg(feature = "sqlite")]
 mod list;
 mod location;
+mod mask;
 mod report;
 mod resolve;
 mod secrets;
@@ -20,6 +21,7 @@ pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::builtin::template_schema;
 pub use crate::error::{BuildError, RunError};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
+pub use crate::mask::{masked, masked_field};
 pub use crate::report::{StepReport, TaskReport};
 pub use crate::secrets::SecretNames;
 pub use crate::system::{SystemClock, SystemEntropy};

@@ -10,6 +10,9 @@ use crate::output::Output;
 use crate::settings::{self, File};
 use crate::view::text::{printable, width};
 
+/// How many columns a line may have to count when origins are put under one another.
+const ALIGNED: usize = 60;
+
 /// Does what a command about the configuration says.
 pub(super) fn run(common: &Common, arguments: Arguments) -> Result<Exit, Problem> {
     let output = Output::of(common);
@@ -66,13 +69,14 @@ enum Origins {
     Shown,
 }
 
-/// Returns the value as it may be shown: a URL without user and password.
-fn shown(entry: &Entry) -> Value {
-    match entry.value() {
+/// Returns the value as it may be shown: without secrets, and a URL without user and password.
+fn shown(entry: &Entry, config: &Config) -> Value {
+    let name = entry.key().rsplit('.').next().unwrap_or_default();
+    match tasker::masked_field(name, entry.value().clone(), config.telemetry()) {
         Value::String(url) if (entry.section(), entry.key()) == ("database", "url") => {
-            tasker::without_secrets(url).into()
+            tasker::without_secrets(&url).into()
         }
-        value => value.clone(),
+        value => value,
     }
 }
 
@@ -82,8 +86,8 @@ fn tree(config: &Config, origins: Origins) -> Value {
     let mut sections = Value::Null;
     for entry in config.entries() {
         let value = match origins {
-            Origins::Hidden => shown(&entry),
-            Origins::Shown => json!({ "value": shown(&entry), "origin": entry.origin().to_string() }),
+            Origins::Hidden => shown(&entry, config),
+            Origins::Shown => json!({ "value": shown(&entry, config), "origin": entry.origin().to_string() }),
         };
         let mut path: Vec<&str> = std::iter::once(entry.section())
             .chain(entry.key().split('.'))
@@ -100,19 +104,20 @@ fn tree(config: &Config, origins: Origins) -> Value {
 /// Writes the configuration as a file that says the same; with the origin of each value behind it if that is asked for.
 fn text(config: &Config, origins: Origins) -> String {
     let entries = config.entries();
-    let lines: Vec<String> = entries.iter().map(line).collect();
-    let columns = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+    let lines: Vec<String> = entries.iter().map(|entry| line(entry, config)).collect();
     let mut text = String::new();
     let mut section = "";
+    let mut columns = 0;
     for (entry, line) in entries.iter().zip(&lines) {
         if entry.section() != section {
             section = entry.section();
+            columns = widest(&entries, &lines, section);
             let line_break = if text.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{line_break}[{section}]\n"));
         }
         text.push_str(line);
         if origins == Origins::Shown {
-            let gap = " ".repeat(columns - width(line));
+            let gap = " ".repeat(columns.saturating_sub(width(line)));
             text.push_str(&format!("{gap}  # {}", printable(&entry.origin().to_string())));
         }
         text.push('\n');
@@ -120,9 +125,18 @@ fn text(config: &Config, origins: Origins) -> String {
     text
 }
 
-fn line(entry: &Entry) -> String {
+/// Returns after how many columns the origins of a section stand; a line that is longer has its own behind it.
+fn widest(entries: &[Entry], lines: &[String], section: &str) -> usize {
+    let lines = entries.iter().zip(lines);
+    let widths = lines
+        .filter(|(entry, _)| entry.section() == section)
+        .map(|(_, line)| width(line));
+    widths.filter(|width| *width <= ALIGNED).max().unwrap_or(0)
+}
+
+fn line(entry: &Entry, config: &Config) -> String {
     let key = entry.key();
-    let value = shown(entry);
+    let value = shown(entry, config);
     match entry.literal() {
         None => format!("# {key} is not set"),
         Some(literal) if value == *entry.value() => format!("{key} = {literal}"),

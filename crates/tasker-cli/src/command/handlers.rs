@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tasker::{SecretNames, Tasker, Template};
+use tasker_types::Telemetry;
 
 use crate::exit::{Exit, Fault, Problem};
 use crate::locate;
@@ -39,7 +40,7 @@ struct ListedTemplate {
 struct ListedStep {
     name: String,
     handler: String,
-    /// Its secrets masked.
+    /// Without its secrets: those of the configuration's names, and those of HTTP.
     config: Value,
 }
 
@@ -63,9 +64,11 @@ pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
     if let Some(directory) = locate::directory(&tasker) {
         for (path, loaded) in locate::all(&tasker, &directory)? {
             match loaded {
-                Ok(loaded) => listed
-                    .templates
-                    .push(template(&path.display().to_string(), &loaded.template)),
+                Ok(loaded) => listed.templates.push(template(
+                    &path.display().to_string(),
+                    &loaded.template,
+                    tasker.config().telemetry(),
+                )),
                 Err(faults) => listed.faults.extend(faults.as_slice().iter().map(Fault::from)),
             }
         }
@@ -109,12 +112,12 @@ fn events(tasker: &Tasker) -> Vec<ListedEvent> {
     listed.collect()
 }
 
-fn template(file: &str, template: &Template) -> ListedTemplate {
+fn template(file: &str, template: &Template, telemetry: &Telemetry) -> ListedTemplate {
     let secrets = SecretNames::default();
     let steps = template.steps().iter().map(|step| ListedStep {
         name: step.name().to_string(),
         handler: step.handler().to_string(),
-        config: secrets.masked(step.config()),
+        config: secrets.masked(&tasker::masked(step.config().clone(), telemetry)),
     });
     ListedTemplate {
         namespace: template.namespace().to_string(),

@@ -128,3 +128,104 @@ fn a_profile_chooses_the_environment_of_templates() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"a\":2}\n");
     assert_eq!(place.run("run t.yaml --quiet").exits(0).stdout, "{\"a\":1}\n");
 }
+
+#[test]
+fn origins_stand_under_one_another() {
+    let place = Place::with(
+        "tasker.toml",
+        "[limits]\nresult = 5000\n[profiles.night.limits]\ncontext = 7\n",
+    );
+    let mut command = place.command(["config", "show", "--origin", "--set", "limits.template=9"]);
+    command
+        .env("TASKER_PROFILE", "night")
+        .env("TASKER_LIMITS__STDERR_TAIL", "10");
+    let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let (_, limits) = shown.split_once("[limits]\n").unwrap();
+    let (limits, telemetry) = limits.split_once("\n\n[telemetry]\n").unwrap();
+    assert_eq!(
+        limits,
+        "steps_per_task = 200000  # default\n\
+         template = 9             # command line\n\
+         context = 7              # tasker.toml:4 (profile `night`)\n\
+         result = 5000            # tasker.toml:2\n\
+         stderr_tail = 10         # environment variable TASKER_LIMITS__STDERR_TAIL\n\
+         yaml_aliases = 100       # default"
+    );
+    assert!(
+        telemetry.starts_with("log_level = \"info\"          # default\n"),
+        "{telemetry}"
+    );
+}
+
+#[test]
+fn faults_of_several_layers_come_in_one_report() {
+    let place = Place::with(
+        "tasker.toml",
+        "[exection]\nlease_seconds = 5\n[limits]\ncontext = \"1 MiB\"\n",
+    );
+    let mut command = place.command(["config", "check", "--set", "backoff.processing=1"]);
+    command
+        .env("TASKER_EXECUTION__CLAIM_BATCH", "many")
+        .env("TASKER_LOGLEVEL", "debug");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: the configuration has 5 faults\n  \
+         tasker.toml:1: unknown section `exection`; did you mean `execution`?\n  \
+         tasker.toml:4: `limits.context` is \"1 MiB\", but it must be a whole number that is at least 1\n  \
+         environment variable TASKER_EXECUTION__CLAIM_BATCH: `execution.claim_batch` is \"many\", but it must be a \
+         whole number between 1 and 10000\n  \
+         environment variable TASKER_LOGLEVEL: unknown variable; did you mean TASKER_TELEMETRY__LOG_LEVEL?\n  \
+         command line: unknown key `backoff.processing` = 1; did you mean `backoff.reenqueue_delays.processing`?\n"
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let place = Place::with("greeting.yaml", GREETING);
+    let url = "database.url=postgres://ada:hunter2@localhost/tasker";
+    let shown = place.run(&format!("config show --set {url}")).exits(0);
+    shown.says("url = \"postgres://…@localhost/tasker\"");
+    let shown = place
+        .run(&format!(
+            "config show --set {url} --set telemetry.filter_parameters=[url] --set telemetry.filter_mask=***"
+        ))
+        .exits(0);
+    shown.says("url = \"***\"");
+
+    let context = r#"{"user":"ada","password":"hunter2","cards":[{"apiKey":"k"}]}"#;
+    let mut command = place.command(["run", "greeting.yaml", "--json", "--context", context]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let task = report["task_id"].as_str().unwrap();
+    let masked = r#"{"user":"ada","password":"[FILTERED]","cards":[{"apiKey":"[FILTERED]"}]}"#;
+    place.run(&format!("task show {task}")).exits(0).says(masked);
+    let shown = place.run(&format!("task show {task} --json")).exits(0).json();
+    assert_eq!(shown["context"].to_string(), masked);
+    let shown = place
+        .run(&format!(
+            "task show {task} --json --set telemetry.filter_parameters=[user]"
+        ))
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&shown["context"]["user"], &shown["context"]["password"]),
+        (&"[FILTERED]".into(), &"hunter2".into())
+    );
+}
+
+#[test]
+fn secrets_of_templates_are_not_listed() {
+    let place = Place::with("tasker.toml", "[engine]\ntask_config_directory = \"templates\"\n");
+    place.write(
+        "templates/t.yaml",
+        "name: t\nsteps:\n  - { name: a, handler: command, config: { program: 'true', env: { API_TOKEN: hunter2, A: b } } }\n",
+    );
+    let listed = place.run("handlers --json").exits(0).json();
+    assert_eq!(
+        listed["templates"][0]["steps"][0]["config"],
+        serde_json::json!({ "program": "true", "env": { "API_TOKEN": "[FILTERED]", "A": "b" } })
+    );
+}

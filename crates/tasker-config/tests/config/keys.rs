@@ -185,6 +185,8 @@ const TYPES: &[(&str, &str, &str)] = &[
         "`error`, `warn`, `info`, `debug` or `trace`",
     ),
     ("telemetry.log_format", "\"xml\"", "`json`, `pretty` or `logfmt`"),
+    ("telemetry.filter_parameters", "\"iban\"", "a list of strings"),
+    ("telemetry.filter_mask", "5", "a string"),
 ];
 
 /// A key, a value as a file spells it that is out of bounds, and what it must be.
@@ -420,6 +422,15 @@ fn values_that_do_not_go_together_are_refused() {
         "critical = 200\nhigh = 70\nmedium = 80",
         "tasker.toml:4: `dependency_graph.severity_thresholds.high` is 70.0, but it must be more than \
          `severity_thresholds.medium`; `severity_thresholds.medium` is 80.0 (tasker.toml:4)",
+    );
+}
+
+#[test]
+fn a_filter_that_hides_everything_is_refused() {
+    refuses(
+        "telemetry.filter_parameters",
+        "[\"iban\", \"\"]",
+        "a list of texts that are not empty",
     );
 }
 

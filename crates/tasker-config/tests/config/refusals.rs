@@ -46,6 +46,32 @@ fn unknown_names_are_told_with_the_nearest() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_told_with_the_right_one() {
+    refuses_file(
+        "[execution]\nmax_backoff_seconds = 5\n",
+        &[
+            "tasker.toml:2: unknown key `execution.max_backoff_seconds` = 5; did you mean `backoff.max_backoff_seconds`?",
+        ],
+    );
+    refuses_file(
+        "[backoff]\nprocessing = 5\n",
+        &[
+            "tasker.toml:2: unknown key `backoff.processing` = 5; did you mean `backoff.reenqueue_delays.processing`?",
+        ],
+    );
+    refuses_variable(
+        "TASKER_LOGLEVEL",
+        "debug",
+        "environment variable TASKER_LOGLEVEL: unknown variable; did you mean TASKER_TELEMETRY__LOG_LEVEL?",
+    );
+    refuses_variable(
+        "TASKER_LEASE_SECONDS",
+        "5",
+        "environment variable TASKER_LEASE_SECONDS: unknown variable; did you mean TASKER_EXECUTION__LEASE_SECONDS?",
+    );
+}
+
+#[test]
 fn without_a_near_one_all_names_are_told() {
     refuses_file(
         "zebra = 1\n",
@@ -57,7 +83,8 @@ fn without_a_near_one_all_names_are_told() {
     refuses_argument(
         "telemetry.zebra",
         "{stripes = [1, 2]}",
-        "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `log_level`, `log_format`",
+        "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `log_level`, `log_format`, \
+         `filter_parameters`, `filter_mask`",
     );
 }
 
@@ -422,6 +449,25 @@ fn long_values_are_cut() {
         .load()
         .unwrap_err();
     assert!(faults.to_string().len() < 300, "{faults}");
+}
+
+#[test]
+fn secrets_are_not_told() {
+    refuses_file(
+        "[database]\npassword = 'hunter2'\n[limits.context]\nuser = 'ada'\napiToken = [1, 2]\n",
+        &[
+            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, `readers`, \
+             `busy_timeout_seconds`",
+            "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
+             number that is at least 1",
+        ],
+    );
+    refuses_variable(
+        "TASKER_DATABASE__PASSWORD",
+        "hunter2",
+        "environment variable TASKER_DATABASE__PASSWORD: unknown key `database.password` = \"[FILTERED]\"; known are \
+         `url`, `synchronous`, `readers`, `busy_timeout_seconds`",
+    );
 }
 
 #[test]

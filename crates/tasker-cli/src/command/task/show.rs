@@ -75,9 +75,11 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
         }),
         None => None,
     };
+    let telemetry = tasker.config().telemetry();
+    let context = Json::from(&tasker::masked(record.context.to_value(), telemetry));
     let shown = Shown {
         report: &report,
-        context: &record.context,
+        context: &context,
         priority: record.priority,
         idempotency_key: record.idempotency_key.as_deref(),
         origin: &record.origin,
@@ -98,6 +100,7 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
         _ => text(
             &snapshot,
             &report,
+            &context,
             parent_step.as_deref(),
             history.as_deref(),
             session.layout(),
@@ -184,11 +187,12 @@ pub(super) fn entry<'a>(transition: &'a Transition, template: &'a Template) -> E
 fn text(
     snapshot: &Snapshot,
     report: &TaskReport,
+    context: &Json,
     parent_step: Option<&str>,
     history: Option<&[Transition]>,
     layout: Layout,
 ) -> String {
-    let mut text = head(snapshot, report, parent_step, layout);
+    let mut text = head(snapshot, report, context, parent_step, layout);
     let model = model_of(snapshot);
     let mut table = Table::new(&["STEP", "STATE", "ATTEMPTS", "TIME", "NOTE"]);
     for step in &model.steps {
@@ -214,7 +218,13 @@ fn text(
     text
 }
 
-fn head(snapshot: &Snapshot, report: &TaskReport, parent_step: Option<&str>, layout: Layout) -> String {
+fn head(
+    snapshot: &Snapshot,
+    report: &TaskReport,
+    context: &Json,
+    parent_step: Option<&str>,
+    layout: Layout,
+) -> String {
     let task = &snapshot.task;
     let mut text = String::new();
     let mut styled = |name: &str, value: &str, style: Style| {
@@ -290,11 +300,11 @@ fn head(snapshot: &Snapshot, report: &TaskReport, parent_step: Option<&str>, lay
             row(name, value.clone());
         }
     }
-    if task.context.as_str() != "{}" {
+    if context.as_str() != "{}" {
         row(
             "context",
             cut(
-                task.context.as_str(),
+                context.as_str(),
                 layout
                     .columns
                     .map_or(CONTEXT_COLUMNS, |columns| columns.saturating_sub(11)),
