@@ -6,6 +6,7 @@
 )]
 
 mod bare;
+mod configuration;
 mod engine;
 mod figure;
 mod graph;
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use figure::{Figure, Figures, median};
 
-/// Measures throughput, latency, memory, start-up, the analysis of graphs and the registry.
+/// Measures throughput, latency, memory, start-up, the analysis of graphs, the registry and the configuration.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
@@ -29,7 +30,7 @@ struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory, start-up, graph or registry.
+    /// Measure only this: throughput, latency, memory, start-up, graph, registry or config.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
     /// How many tasks of four steps the throughput is measured with.
@@ -71,7 +72,15 @@ fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&graph::measure(graph, args.steps)?)?);
         return Ok(());
     }
-    let known = ["throughput", "latency", "memory", "start-up", "graph", "registry"];
+    let known = [
+        "throughput",
+        "latency",
+        "memory",
+        "start-up",
+        "graph",
+        "registry",
+        "config",
+    ];
     if let Some(only) = &args.only {
         anyhow::ensure!(
             known.contains(&only.as_str()),
@@ -98,6 +107,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if wanted("registry") {
         registry::bench(&mut figures)?;
+    }
+    if wanted("config") {
+        configuration::bench(&mut figures)?;
     }
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_string_pretty(figures.all())?)
