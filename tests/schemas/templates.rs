@@ -269,7 +269,8 @@ fn the_schema_takes_every_template_in_the_tree() {
     let validator = schema("template.schema.json");
     let texts = files(&root(), ".yaml").into_iter().map(|path| {
         let text = fs::read_to_string(&path).unwrap();
-        (path, text)
+        // What `tasker new` fills in.
+        (path, text.replace("@YAML_NAME@", "x"))
     });
     let mut seen = 0;
     for (path, text) in texts.chain(blocks("yaml")) {
