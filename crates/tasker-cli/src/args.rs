@@ -116,7 +116,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "STEP")]
     pub(crate) bypass: Vec<String>,
     /// Higher runs first
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = priority)]
     pub(crate) priority: i16,
 }
 
@@ -164,7 +164,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<tasker_types::TemplateName>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = count)]
     pub(crate) limit: u32,
 }
 
@@ -352,7 +352,7 @@ Examples:
   tasker migrate down --steps 1")]
     Down {
         /// How many
-        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
         steps: u32,
         /// Say what would be done, and do nothing
         #[arg(long)]
@@ -505,6 +505,67 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if key.contains('.') => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("write SECTION.KEY=VALUE, such as execution.lease_seconds=60".to_owned()),
     }
+}
+
+/// Reads how many of something are meant.
+fn count(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err(format!("write a whole number from 1 to {}", u32::MAX)),
+    }
+}
+
+fn priority(text: &str) -> Result<i16, String> {
+    text.parse()
+        .map_err(|_| format!("write a whole number from {} to {}", i16::MIN, i16::MAX))
+}
+
+/// Says which command was probably meant by a word that is none: a near one, or one further below, as `task list` by
+/// `list`.
+pub(crate) fn with_hint(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    use clap::CommandFactory;
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+    if error.kind() != ErrorKind::InvalidSubcommand || error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return error;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let root = Cli::command();
+    // The command whose word is wrong: that of the words before it.
+    let mut command = &root;
+    for argument in arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .take_while(|text| text != word)
+    {
+        command = command.find_subcommand(argument).unwrap_or(command);
+    }
+    let below = |command: &clap::Command| {
+        let names = command
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let inner = root.get_subcommands().flat_map(|outer| {
+        let name = outer.get_name();
+        below(outer)
+            .into_iter()
+            .map(move |inner| format!("{name} {inner}"))
+    });
+    let further = inner
+        .into_iter()
+        .find(|path| path.split(' ').nth(1) == Some(word.as_str()));
+    let names = below(command);
+    let near = tasker_types::nearest(word, names.iter().map(String::as_str)).map(str::to_owned);
+    if let Some(hint) = near.or(further) {
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(vec![hint]),
+        );
+    }
+    error
 }
 
 /// Takes the names of states, and lists them in the help.

@@ -15,8 +15,16 @@ const DEEPEST: usize = 8;
 /// `engine.task_config_directory`, whose latest version counts.
 pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Problem> {
     let path = Path::new(argument);
-    if path.is_file() || looks_like_a_path(argument) {
+    if path.is_file() {
         return Ok(path.to_owned());
+    }
+    if looks_like_a_path(argument) {
+        return if path.exists() {
+            // Loading it says what it is.
+            Ok(path.to_owned())
+        } else {
+            Err(no_file(argument))
+        };
     }
     let shown = argument.escape_debug();
     let Some(directory) = directory(tasker) else {
@@ -48,6 +56,29 @@ pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Probl
     latest
         .map(|(path, _)| path.clone())
         .ok_or_else(|| not_found(&shown.to_string(), &directory, &found))
+}
+
+/// Says that there is no such file, and which one beside it was probably meant.
+fn no_file(argument: &str) -> Problem {
+    let message = format!("there is no file `{}`", argument.escape_debug());
+    let problem = Problem::refused("template_not_found", message);
+    let path = Path::new(argument);
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    let Ok(entries) = std::fs::read_dir(directory.unwrap_or(Path::new("."))) else {
+        return problem.with_help("there is no such directory either");
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| is_template(Path::new(name)))
+        .collect();
+    names.sort();
+    let wanted = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match nearest(&wanted.unwrap_or_default(), names.iter().map(String::as_str)) {
+        Some(near) => problem.with_help(format!("did you mean `{}`?", path.with_file_name(near).display())),
+        None => problem.with_help("name a template's file; `tasker new template NAME` writes one"),
+    }
 }
 
 /// Every template file of a directory, with what is in it.

@@ -32,11 +32,11 @@ fn main() -> ExitCode {
     let manner = Manner::of(&arguments);
     let parsed = args::Cli::command()
         .color(manner.color)
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| args::Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => command::run(cli),
-        Err(error) => output::usage(&error, manner),
+        Err(error) => output::usage(&args::with_hint(error, &arguments), manner),
     }
     .into()
 }

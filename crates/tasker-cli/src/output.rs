@@ -80,10 +80,18 @@ impl Output {
 pub(crate) fn usage(error: &clap::Error, manner: Manner) -> Exit {
     if manner.json && error.use_stderr() {
         let text = error.render().to_string();
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let message = lines.next().unwrap_or_default();
-        let problem = Problem::refused("usage", message.strip_prefix("error: ").unwrap_or(message));
-        let help = lines.find(|line| line.starts_with("tip: ")).map(str::to_owned);
+        let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // What is wrong may take several lines, such as a list of what is missing.
+        let message: Vec<&str> = lines()
+            .take_while(|line| {
+                !["tip: ", "Usage: ", "For more"]
+                    .iter()
+                    .any(|next| line.starts_with(next))
+            })
+            .collect();
+        let message = message.join(" ");
+        let problem = Problem::refused("usage", message.strip_prefix("error: ").unwrap_or(&message));
+        let help = lines().find(|line| line.starts_with("tip: ")).map(str::to_owned);
         return Output::Json.problem(&Problem { help, ..problem }, Colours::Off);
     }
     // There is nobody left to tell when this cannot be written.

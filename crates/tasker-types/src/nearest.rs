@@ -2,8 +2,8 @@
 
 /// Returns the candidate that is nearest to a text, if one is near enough to be what was meant.
 ///
-/// Near enough is an edit distance (Levenshtein, letters compared without case) of at most a third of the longer of
-/// the two. Of several equally near the first wins.
+/// Near enough is an edit distance (letters that are missing, too many, wrong, or swapped with the next one; compared
+/// without case) of at most a third of the longer of the two. Of several equally near the first wins.
 ///
 /// # Complexity
 ///
@@ -20,17 +20,28 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, left) in left.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, right) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+    let letters = |text: &str| text.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>();
+    let (left, right) = (letters(left), letters(right));
+    // The rows for the letters of `left` before the last, up to the last, and up to this one.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for row in 1..=left.len() {
+        let mut this = vec![row];
+        for column in 1..=right.len() {
+            let replaced = last[column - 1] + usize::from(left[row - 1] != right[column - 1]);
+            let mut nearest = replaced.min(last[column] + 1).min(this[column - 1] + 1);
+            if row > 1
+                && column > 1
+                && left[row - 1] == right[column - 2]
+                && left[row - 2] == right[column - 1]
+            {
+                nearest = nearest.min(before[column - 2] + 1);
+            }
+            this.push(nearest);
         }
+        before = std::mem::replace(&mut last, this);
     }
-    row[right.len()]
+    last[right.len()]
 }
 
 #[cfg(test)]
@@ -44,5 +55,7 @@ mod tests {
         assert_eq!(nearest("dependson", names), Some("depends_on"));
         assert_eq!(nearest("Retryable", names), Some("retryable"));
         assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("rnu", ["resume", "run"]), Some("run"));
+        assert_eq!(nearest("cuont", ["rest", "count"]), Some("count"));
     }
 }

@@ -69,7 +69,7 @@ fn what_is_wrong_is_refused_with_code_2() {
     refused("tasker run", "<TEMPLATE>");
     refused(
         "tasker run t.yaml --priority 40000",
-        "40000 is not in -32768..=32767",
+        "write a whole number from -32768 to 32767",
     );
     refused(
         "tasker run t.yaml --key=",
@@ -79,7 +79,12 @@ fn what_is_wrong_is_refused_with_code_2() {
         "tasker task list --state done",
         "possible values: pending, in_progress",
     );
-    refused("tasker task list --limit 0", "0 is not in 1..");
+    for limit in ["0", "many", "-1", "4294967296"] {
+        refused(
+            &format!("tasker task list --limit={limit}"),
+            "write a whole number from 1 to 4294967295",
+        );
+    }
     refused(
         "tasker task list --namespace 1x",
         "`1x` must begin with a letter (A-Z, a-z)",

@@ -283,7 +283,7 @@ fn bad_input_is_refused_with_a_way_out() {
     assert!(error.contains("limits.context"), "{error}");
     assert_eq!(
         place.run("run nowhere.yaml --json").exits(2).error().0,
-        "template_faults"
+        "template_not_found"
     );
 }
 
@@ -345,4 +345,26 @@ fn a_request_is_made_without_a_proxy_and_its_answer_is_the_result() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["steps"][0]["result"]["body"]["n"], 7);
     assert!(server.join().unwrap().starts_with("GET /x HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_the_one_that_was_meant() {
+    let place = Place::with("templates/greeting.yaml", GREETING);
+    let refused = |line: &str, text: &str| assert_eq!(place.run(line).exits(2).stderr, text);
+    refused(
+        "run templates/greetign.yaml",
+        "error: there is no file `templates/greetign.yaml`\n  help: did you mean `templates/greeting.yaml`?\n",
+    );
+    refused(
+        "graph show other.yaml",
+        "error: there is no file `other.yaml`\n  help: name a template's file; `tasker new template NAME` writes one\n",
+    );
+    refused(
+        "run nowhere/other.yaml",
+        "error: there is no file `nowhere/other.yaml`\n  help: there is no such directory either\n",
+    );
+    refused(
+        "run templates/",
+        "error: the template has a fault\n  templates/: this is a directory; name a template's file\n",
+    );
 }

@@ -45,7 +45,18 @@ fn tasks_are_listed_the_newest_first() {
 #[test]
 fn an_empty_list_says_so() {
     let place = Place::new();
-    place.run("task list").exits(0).says("no tasks");
+    let file = place.path("data/tasker.db");
+    assert_eq!(
+        place.run("task list").exits(0).stdout,
+        format!(
+            "no tasks yet in `{}`; `tasker run TEMPLATE` makes one\n",
+            file.display()
+        )
+    );
+    assert_eq!(
+        place.run("task list --state error").exits(0).stdout,
+        "no tasks like that\n"
+    );
     assert_eq!(
         place.run("task list --json").exits(0).json()["tasks"],
         serde_json::json!([])
@@ -114,7 +125,7 @@ fn a_failed_task_is_retried() {
     assert_eq!(code, "illegal_transition");
     assert_eq!(
         message,
-        format!("task `{id}`: event `resume` is illegal in state `in_progress`")
+        format!("task `{id}` cannot be retried, since it is running")
     );
 }
 
@@ -144,7 +155,7 @@ fn a_task_is_resolved_or_cancelled() {
     assert_eq!(code, "illegal_transition");
     assert_eq!(
         message,
-        format!("task `{id}`: event `cancel` is illegal in state `resolved_manually`")
+        format!("task `{id}` cannot be cancelled, since it is resolved")
     );
     let (place, id) = failed();
     place
@@ -175,7 +186,7 @@ fn steps_are_named() {
     assert_eq!(
         ran.stderr,
         format!(
-            "error: step `good` of task `{id}`: event `reset` is illegal in state `complete`\n  help: the step is done for \
+            "error: step `good` of task `{id}` cannot be retried, since it is complete\n  help: the step is done for \
              good\n"
         )
     );

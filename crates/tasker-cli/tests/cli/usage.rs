@@ -24,6 +24,35 @@ fn a_wrong_command_is_code_2() {
 }
 
 #[test]
+fn the_command_that_was_meant_is_named() {
+    let place = Place::new();
+    for (line, meant) in [
+        ("rnu x", "run"),
+        ("help tsk", "task"),
+        ("list", "task list"),
+        ("retry 0198", "task retry"),
+        ("task shwo 0198", "show"),
+        ("--json check t.yaml", "graph check"),
+    ] {
+        let ran = place.run(line).exits(2);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains(&format!("exists: '{meant}'")), "{line}: {said}");
+    }
+    let ran = place.run("frobnicate").exits(2);
+    assert!(!ran.stderr.contains("tip:"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_missing_is_said_in_json_too() {
+    let place = Place::new();
+    let (_, message) = place.run("run --json").exits(2).error();
+    assert_eq!(
+        message,
+        "the following required arguments were not provided: <TEMPLATE>"
+    );
+}
+
+#[test]
 fn a_wrong_command_is_json_if_that_was_asked_for() {
     let place = Place::new();
     let (code, message) = place.run("bogus --json").exits(2).error();

@@ -1,7 +1,7 @@
 //! `tasker task retry`, `resolve` and `cancel`.
 
 use serde::Serialize;
-use tasker::{Demand, Intervention, Json, Snapshot, StoreError, Tasker};
+use tasker::{Demand, Intervention, Json, Snapshot, StepEvent, StoreError, TaskEvent, Tasker};
 use tasker_types::{StepNo, StepState, TaskId, TaskState, nearest};
 
 use crate::args::Target;
@@ -126,7 +126,15 @@ fn refused(snapshot: &Snapshot, error: StoreError) -> Problem {
     match &error {
         StoreError::IllegalStep { step, source, .. } => {
             let name = snapshot.task.template.step(*step).name();
-            let message = format!("step `{name}` of task `{id}`: {source}");
+            let done = match source.event {
+                StepEvent::Reset => "retried",
+                StepEvent::Resolve => "resolved",
+                _ => "cancelled",
+            };
+            let message = format!(
+                "step `{name}` of task `{id}` cannot be {done}, since it is {}",
+                step_words(source.state)
+            );
             let problem = Problem::refused("illegal_transition", message);
             match (snapshot.task.state.is_final(), source.state) {
                 (true, _) => problem.with_help(format!("the task is {} for good", snapshot.task.state)),
@@ -141,7 +149,13 @@ fn refused(snapshot: &Snapshot, error: StoreError) -> Problem {
         }
         StoreError::IllegalTask { source, .. } => {
             let state = source.state;
-            let problem = Problem::from(error);
+            let done = match source.event {
+                TaskEvent::Resume => "retried",
+                TaskEvent::Resolve => "resolved",
+                _ => "cancelled",
+            };
+            let message = format!("task `{id}` cannot be {done}, since it is {}", task_words(state));
+            let problem = Problem::refused("illegal_transition", message);
             match state {
                 state if state.is_final() => problem.with_help(format!("the task is {state} for good")),
                 TaskState::Error => problem.with_help(
@@ -156,15 +170,29 @@ fn refused(snapshot: &Snapshot, error: StoreError) -> Problem {
     }
 }
 
+/// Returns the state of a task as it stands in a sentence.
+fn task_words(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Error => "in error",
+        state => task_word(state),
+    }
+}
+
+/// Returns the state of a step as it stands in a sentence.
+fn step_words(state: StepState) -> &'static str {
+    match state {
+        StepState::Error => "in error",
+        StepState::InProgress => "running",
+        StepState::ResolvedManually => "resolved",
+        state => state.as_str(),
+    }
+}
+
 fn text(changed: &Changed, output: Output) -> String {
     if output == Output::Quiet {
         return String::new();
     }
-    let state = match changed.state {
-        TaskState::Error => "in error",
-        state => task_word(state),
-    };
-    let mut text = format!("task {} is {state}\n", changed.task_id);
+    let mut text = format!("task {} is {}\n", changed.task_id, task_words(changed.state));
     for step in &changed.steps {
         text.push_str(&format!("  {}  {}\n", step.name, step.state));
     }

@@ -48,12 +48,14 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
     }
     if listed.tasks.is_empty() {
         let unfiltered = filter.states.is_empty() && filter.namespace.is_none() && filter.name.is_none();
-        let text = if unfiltered {
-            "no tasks yet; `tasker run TEMPLATE` makes one"
-        } else {
-            "no tasks like that"
-        };
-        return format!("{text}\n");
+        if !unfiltered {
+            return "no tasks like that\n".to_owned();
+        }
+        let file = session.database().map(|file| format!(" in `{}`", file.display()));
+        return format!(
+            "no tasks yet{}; `tasker run TEMPLATE` makes one\n",
+            file.unwrap_or_default()
+        );
     }
     let mut table = Table::new(&["TASK", "TEMPLATE", "STATE", "STEPS", "CREATED", "TOOK"]);
     for task in &listed.tasks {
