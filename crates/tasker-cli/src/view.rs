@@ -64,6 +64,13 @@ impl View {
         self.manner == Manner::Lines
     }
 
+    /// Tells what a running step says of itself.
+    pub(crate) fn tell_said(&self, now: Timestamp, step: &str, said: &str) {
+        if self.tells() {
+            self.terminal.line(&plain::said(now, step, said));
+        }
+    }
+
     /// Tells of a transition of one of several tasks.
     pub(crate) fn tell_of(&self, transition: &Transition, template: &Template) {
         if self.tells() {

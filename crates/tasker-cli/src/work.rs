@@ -108,6 +108,9 @@ pub(crate) async fn refresh(
             result?;
         }
     }
+    for (step, said) in follower.said() {
+        view.tell_said(follower.now(), &step, &said);
+    }
     view.show(follower.model(), follower.now());
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! One attempt while it runs: what was claimed, and what its handler asks for beside its result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tasker_types::{Limits, TaskId, Timestamp};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{Claim, Lease};
+use crate::claim::{Claim, Lease, Progress};
 use crate::failure::Failure;
 use crate::handler::StepError;
 use crate::request::{Identity, TaskRequest};
@@ -19,21 +20,82 @@ pub(crate) struct Requests {
     pub(crate) identity: Arc<dyn Identity>,
 }
 
+/// The longest note that is kept, in characters.
+const NOTE: usize = 200;
+
+/// What a handler says of itself while it runs, and a way to have the worker know that it did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    saying: Arc<Mutex<Saying>>,
+    told: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Saying {
+    progress: Option<Progress>,
+    /// No renewal has taken it along.
+    unsent: bool,
+}
+
+impl Said {
+    /// Returns the place for what one handler says, of which `told` notifies the worker.
+    pub(crate) fn new(told: Arc<Notify>) -> Self {
+        Self {
+            saying: Arc::default(),
+            told,
+        }
+    }
+
+    fn saying(&self) -> MutexGuard<'_, Saying> {
+        self.saying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is said.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Progress)) {
+        let mut saying = self.saying();
+        change(saying.progress.get_or_insert_default());
+        saying.unsent = true;
+        drop(saying);
+        self.told.notify_one();
+    }
+
+    /// Takes out what was said since the last time.
+    pub(crate) fn take(&self) -> Option<Progress> {
+        let mut saying = self.saying();
+        std::mem::take(&mut saying.unsent)
+            .then(|| saying.progress.clone())
+            .flatten()
+    }
+
+    /// Has what was taken out taken again: it did not arrive.
+    pub(crate) fn put_back(&self) {
+        let mut saying = self.saying();
+        saying.unsent = saying.progress.is_some();
+    }
+}
+
+/// Cuts a note to what is kept.
+pub(crate) fn note(text: &str) -> String {
+    text.chars().take(NOTE).collect()
+}
+
 /// An attempt at a step, shared between the worker and the handler.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) claim: Claim,
     pub(crate) stop: CancellationToken,
+    pub(crate) said: Said,
     requests: Arc<Requests>,
     /// Tasks to create with the result; `None` when the attempt has ended.
     tasks: Mutex<Option<Vec<NewTask>>>,
 }
 
 impl Attempt {
-    pub(crate) fn new(claim: Claim, stop: CancellationToken, requests: Arc<Requests>) -> Self {
+    pub(crate) fn new(claim: Claim, stop: CancellationToken, requests: Arc<Requests>, said: Said) -> Self {
         Self {
             claim,
             stop,
+            said,
             requests,
             tasks: Mutex::new(Some(Vec::new())),
         }

@@ -2,6 +2,7 @@
 //!
 //! Claims and outcomes are plain values that serialize, so that a worker may hold them far from the store.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,41 @@ impl Claim {
     }
 }
 
+/// What a running handler says of itself: how far it is, and in a few words what it is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// How much is done.
+    pub done: u64,
+    /// Of how much; 0 when nobody knows.
+    pub total: u64,
+    /// What it is doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Progress {
+    /// Returns how much is done in whole percent, at most 100; `None` when nobody knows.
+    pub fn percent(&self) -> Option<u64> {
+        let percent = u128::from(self.done.min(self.total)) * 100;
+        let percent = percent.checked_div(u128::from(self.total))?;
+        u64::try_from(percent).ok()
+    }
+}
+
+impl fmt::Display for Progress {
+    /// Writes `40 % (4 of 10): the note`, as far as it is known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, total, note } = self;
+        match (self.percent(), *done) {
+            (Some(percent), _) if *total == 100 => write!(f, "{percent} %")?,
+            (Some(percent), _) => write!(f, "{percent} % ({done} of {total})")?,
+            (None, 0) => return f.write_str(note.as_deref().unwrap_or_default()),
+            (None, done) => write!(f, "{done}")?,
+        }
+        note.as_ref().map_or(Ok(()), |note| write!(f, ": {note}"))
+    }
+}
+
 /// What became of a claim.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -91,6 +127,9 @@ pub struct Outcome {
     pub end: End,
     /// How long the handler ran, by the worker's clock; `None` if it never began.
     pub ran_for: Option<Duration>,
+    /// What the handler said last, if no renewal has told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// Tasks to create in the commit that records the step's result. No other end creates any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<NewTask>,
@@ -135,4 +174,27 @@ pub enum Receipt {
     Late,
     /// The lease was over: nothing was changed.
     LeaseLost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Progress;
+
+    #[track_caller]
+    fn says(done: u64, total: u64, note: Option<&str>, text: &str) {
+        let note = note.map(ToOwned::to_owned);
+        assert_eq!(Progress { done, total, note }.to_string(), text);
+    }
+
+    #[test]
+    fn progress_is_told_as_far_as_it_is_known() {
+        says(4, 10, Some("loading"), "40 % (4 of 10): loading");
+        says(40, 100, None, "40 %");
+        says(7, 0, Some("files"), "7: files");
+        says(0, 0, Some("waking up"), "waking up");
+        says(0, 3, None, "0 % (0 of 3)");
+        says(9, 3, None, "100 % (9 of 3)");
+        says(u64::MAX, u64::MAX, None, &format!("100 % ({0} of {0})", u64::MAX));
+        says(0, 0, None, "");
+    }
 }

@@ -11,7 +11,7 @@ use tasker_types::{CustomEvent, EventDefinition, HandlerRef, Namespace, StepName
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, note};
 use crate::claim::Claim;
 use crate::failure::{Failure, Severity};
 use crate::json::Json;
@@ -281,6 +281,23 @@ impl StepContext {
     /// A permanent error with the code `request_rejected` that says what is wrong with the request.
     pub fn create_task(&self, request: impl Into<TaskRequest>) -> Result<TaskId, StepError> {
         self.0.create_task(request.into())
+    }
+
+    /// Says how far the handler is: `done` of `total`, or of nobody knows how much if that is 0.
+    ///
+    /// It costs a lock and no commit: the next renewal of the worker's leases takes along what was said last, which
+    /// is at most a second later. People see it with the running step, and it stays with the attempt after its end.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.0
+            .said
+            .change(|progress| (progress.done, progress.total) = (done, total));
+    }
+
+    /// Says in a few words what the handler is doing, at most 200 characters. It is kept as
+    /// [`progress`](Self::progress) is.
+    pub fn note(&self, text: impl AsRef<str>) {
+        let note = note(text.as_ref());
+        self.0.said.change(|progress| progress.note = Some(note));
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self, what: &str, json: &Json) -> Result<T, StepError> {

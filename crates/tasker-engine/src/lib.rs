@@ -21,7 +21,7 @@ mod verify;
 mod worker;
 
 pub use backoff::{delay, delay_seconds, retry_delay};
-pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Receipt};
+pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Progress, Receipt};
 pub use clock::{Clock, Entropy, SeededEntropy, TokioClock};
 pub use enqueuing::{CheckIn, Enqueuing, Forward, Immediate};
 pub use failure::{Failure, Severity};

@@ -106,6 +106,10 @@ impl Store for MemoryStore {
 
     async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
         let mut state = self.state();
+        for (lease, progress) in renewal.progress {
+            state.note_progress(&lease, progress);
+        }
+        self.hint(&mut state);
         Ok(renewal
             .leases
             .iter()

@@ -10,6 +10,7 @@ use tasker_types::{
     Version, WorkerId,
 };
 
+use crate::claim::Progress;
 use crate::failure::Failure;
 use crate::finalizer::FailureReason;
 use crate::json::Json;
@@ -176,6 +177,8 @@ pub struct StepRecord {
     pub finished_at: Option<Timestamp>,
     /// How the last failed attempt failed.
     pub failure: Option<Failure>,
+    /// What the handler of the last attempt said of itself.
+    pub progress: Option<Progress>,
 }
 
 impl StepRecord {

@@ -20,7 +20,7 @@ use tasker_types::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::claim::{Claim, Lease, Outcome, Receipt};
+use crate::claim::{Claim, Lease, Outcome, Progress, Receipt};
 use crate::json::Json;
 use crate::record::{Actor, Origin, Snapshot, Transition};
 use crate::template::Template;
@@ -52,7 +52,8 @@ pub trait Store: Send + Sync + Debug {
     /// [`Turn::again`] the claims that an earlier call handed out under the same token are handed out again.
     async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError>;
 
-    /// Extends leases, and tells which of them are over. Answers in the order of the request.
+    /// Extends leases, keeps what their handlers said, and tells which of them are over. Answers in the order of the
+    /// request.
     ///
     /// Doing it again extends them again.
     async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError>;
@@ -327,6 +328,8 @@ pub struct Renewal {
     pub leases: Vec<Lease>,
     /// For how long from now.
     pub lease: Duration,
+    /// What handlers said since the last renewal. It is kept with the steps whose leases are held.
+    pub progress: Vec<(Lease, Progress)>,
 }
 
 impl Renewal {
@@ -336,6 +339,7 @@ impl Renewal {
             worker,
             leases,
             lease,
+            progress: Vec::new(),
         }
     }
 }

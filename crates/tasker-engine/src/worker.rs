@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tasker_types::{Backoff, Execution, LeaseToken, Limits, TaskId, TaskState, WorkerId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Requests;
+use crate::attempt::{Requests, Said};
 use crate::claim::{Claim, End, Lease, Outcome, Receipt};
 use crate::clock::{Clock, Entropy};
 use crate::enqueuing::{CheckIn, Enqueuing};
@@ -55,6 +55,8 @@ pub struct Worker {
     entropy: Arc<dyn Entropy>,
     enqueuing: Arc<dyn Enqueuing>,
     scope: Scope,
+    /// Notified when a handler says how far it is.
+    said: Arc<Notify>,
     requests: mpsc::UnboundedReceiver<Request>,
     finished: broadcast::Sender<(TaskId, TaskState)>,
     handle: WorkerHandle,
@@ -168,11 +170,18 @@ enum Answer {
     },
 }
 
+/// What the worker has of a claim whose outcome is not recorded yet.
+#[derive(Clone, Debug)]
+struct Held {
+    stop: Stop,
+    said: Said,
+}
+
 /// What changes while the worker runs.
 struct Shift {
     running: JoinSet<Ended>,
     /// Every claim whose outcome is not recorded yet.
-    held: BTreeMap<Lease, Stop>,
+    held: BTreeMap<Lease, Held>,
     outcomes: VecDeque<Outcome>,
     requests: VecDeque<Request>,
     /// The token of a creation that was not answered: what it may have handed out is asked for before anything else.
@@ -206,6 +215,7 @@ impl Worker {
             entropy: setup.entropy,
             enqueuing: setup.enqueuing,
             scope: setup.scope,
+            said: Arc::default(),
             requests,
             finished: finished.clone(),
             handle: WorkerHandle {
@@ -297,6 +307,7 @@ impl Worker {
                     sweeping = None;
                     self.swept(&mut shift, result);
                 }
+                () = self.said.notified() => shift.pace.renew_soon(),
                 () = tokio::time::sleep_until(shift.pace.renewal_at()), if renewing.is_none() => {
                     renewing = self.renew(&mut shift);
                 }
@@ -438,13 +449,18 @@ impl Worker {
     fn begin(&self, shift: &mut Shift, claims: Vec<Claim>) {
         for claim in claims {
             let lease = claim.lease;
-            let stop = Stop::default();
-            shift.held.insert(lease, stop.clone());
+            let (stop, said) = (Stop::default(), Said::new(Arc::clone(&self.said)));
+            let held = Held {
+                stop: stop.clone(),
+                said: said.clone(),
+            };
+            shift.held.insert(lease, held);
             if shift.stopping {
                 shift.outcomes.push_back(Outcome {
                     lease,
                     end: End::Release,
                     ran_for: None,
+                    progress: None,
                     tasks: Vec::new(),
                 });
                 continue;
@@ -452,7 +468,7 @@ impl Worker {
             let environment = Arc::clone(&self.environment);
             shift
                 .running
-                .spawn(async move { environment.execute(claim, stop).await });
+                .spawn(async move { environment.execute(claim, stop, said).await });
         }
     }
 
@@ -469,7 +485,12 @@ impl Worker {
             return None;
         }
         let leases: Vec<_> = shift.held.keys().copied().collect();
-        let renewal = Renewal::new(self.id, leases.clone(), seconds(self.execution.lease_seconds));
+        let mut renewal = Renewal::new(self.id, leases.clone(), seconds(self.execution.lease_seconds));
+        let said = shift
+            .held
+            .iter()
+            .filter_map(|(lease, held)| Some((*lease, held.said.take()?)));
+        renewal.progress = said.collect();
         let store = Arc::clone(&self.store);
         Some(Box::pin(async move { (leases, store.renew(renewal).await) }))
     }
@@ -550,8 +571,8 @@ impl Shift {
     }
 
     fn interrupt(&self) {
-        for stop in self.held.values() {
-            stop.stop(StopReason::Interrupted);
+        for held in self.held.values() {
+            held.stop.stop(StopReason::Interrupted);
         }
     }
 
@@ -560,6 +581,9 @@ impl Shift {
             Ok(statuses) => statuses,
             Err(error) => {
                 tracing::warn!(%error, "the store did not renew leases, trying again later");
+                for held in leases.iter().filter_map(|lease| self.held.get(lease)) {
+                    held.said.put_back();
+                }
                 return;
             }
         };
@@ -569,8 +593,8 @@ impl Shift {
                 LeaseStatus::Cancelled => StopReason::Cancelled,
                 LeaseStatus::Lost => StopReason::LeaseLost,
             };
-            if let Some(stop) = self.held.get(lease) {
-                stop.stop(reason);
+            if let Some(held) = self.held.get(lease) {
+                held.stop.stop(reason);
             }
         }
     }

@@ -12,6 +12,7 @@ mod fairness;
 mod history;
 mod late;
 mod leases;
+mod progress;
 mod repeats;
 mod requesting;
 mod settings;
@@ -219,6 +220,13 @@ cases! { $
         a_sweep_stops_at_its_limit_and_the_next_goes_on
         a_sweep_keeps_to_its_scope
         a_clock_that_jumps_back_loses_nothing
+    }
+    progress {
+        a_renewal_keeps_what_handlers_say
+        an_outcome_keeps_what_its_handler_said_last
+        what_a_stale_lease_says_is_not_kept
+        the_next_attempt_has_said_nothing_yet
+        what_handlers_say_wakes_listeners
     }
     ending {
         a_release_gives_the_attempt_back

@@ -11,6 +11,7 @@ fn ended(claim: &Claim, end: End) -> Outcome {
         lease: claim.lease,
         end,
         ran_for,
+        progress: None,
         tasks: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! What a person or a program wants to know of a task, in one value.
 
 use serde::Serialize;
-use tasker_engine::{Failure, FailureReason, Json, Snapshot, StepRecord};
+use tasker_engine::{Failure, FailureReason, Json, Progress, Snapshot, StepRecord};
 use tasker_types::{
     BlockingReason, ExecutionStatus, HealthStatus, StepNo, StepState, TaskContext, TaskId, TaskState,
     Timestamp,
@@ -59,6 +59,8 @@ pub struct StepReport {
     pub depends_on: Vec<String>,
     /// Its result.
     pub result: Option<Json>,
+    /// What the handler of the last attempt said of itself.
+    pub progress: Option<Progress>,
     /// How its last failed attempt failed.
     pub error: Option<Failure>,
 }
@@ -135,6 +137,7 @@ fn step_report(snapshot: &Snapshot, step: &StepRecord, result: Option<Json>) -> 
             .map(|parent| template.step(*parent).name().to_string())
             .collect(),
         result,
+        progress: step.progress.clone(),
         error: step.failure.clone(),
     }
 }

@@ -159,11 +159,11 @@ CREATE TABLE payloads (
     -- What tasks and steps carry, apart from the rows that change often.
     task     INTEGER NOT NULL, -- The task's key.
     step     INTEGER NOT NULL, -- The step's number; -1 for the task itself.
-    kind     TEXT NOT NULL, -- `context`, `result`, `checkpoint`, `config` or `failure`.
+    kind     TEXT NOT NULL, -- `context`, `result`, `checkpoint`, `config`, `failure` or `progress`.
     encoding TEXT, -- How the body is written; null for plain JSON.
     body     TEXT NOT NULL, -- The body.
     CONSTRAINT payloads_pkey PRIMARY KEY (task, step, kind),
-    CONSTRAINT payloads_kind_check CHECK (kind IN ('context', 'result', 'checkpoint', 'config', 'failure'))
+    CONSTRAINT payloads_kind_check CHECK (kind IN ('context', 'result', 'checkpoint', 'config', 'failure', 'progress'))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transitions (

@@ -21,6 +21,9 @@ const SHARE: u32 = 20;
 /// Two snapshots are at least so far apart.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(90);
 
+/// How often a step that runs is looked at for what it says.
+const LISTEN: Duration = Duration::from_secs(1);
+
 /// A task that is being watched.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -32,6 +35,8 @@ pub(crate) struct Follower {
     taken: (Timestamp, Instant),
     next_snapshot: Instant,
     stale: bool,
+    /// What running steps have said and nobody was told.
+    said: Vec<(String, String)>,
 }
 
 impl Follower {
@@ -50,6 +55,7 @@ impl Follower {
             taken: (snapshot.taken_at, Instant::now()),
             next_snapshot: begun,
             stale: false,
+            said: Vec::new(),
         };
         follower.plan_snapshot(begun);
         Ok(Some(follower))
@@ -100,6 +106,9 @@ impl Follower {
                 break;
             }
         }
+        // What handlers say is in no history.
+        let runs = |step: &Step| step.state == StepState::InProgress;
+        self.stale |= self.taken.1.elapsed() >= LISTEN && self.model.steps.iter().any(runs);
         if self.stale && Instant::now() >= self.next_snapshot {
             changed |= self.take_snapshot(told).await?;
         }
@@ -123,11 +132,26 @@ impl Follower {
                 None => break,
             }
         }
-        self.model = model_of(&snapshot);
+        let model = model_of(&snapshot);
+        for (before, after) in self.model.steps.iter().zip(&model.steps) {
+            if let Some(said) = after
+                .progress
+                .as_ref()
+                .filter(|_| before.progress != after.progress)
+            {
+                self.said.push((after.name.clone(), said.clone()));
+            }
+        }
+        self.model = model;
         self.taken = (snapshot.taken_at, Instant::now());
         self.stale = false;
         self.plan_snapshot(begun);
         Ok(true)
+    }
+
+    /// Takes out what steps have said of themselves since the last time, with their names.
+    pub(crate) fn said(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.said)
     }
 
     fn plan_snapshot(&mut self, begun: Instant) {
@@ -152,6 +176,7 @@ pub(crate) fn model_of(snapshot: &Snapshot) -> Model {
             due_at: record.next_retry_at,
             started_at: record.started_at,
             finished_at: record.finished_at,
+            progress: record.progress.as_ref().map(ToString::to_string),
             error: record.failure.as_ref().map(failure_text),
         }
     });
@@ -193,7 +218,10 @@ fn apply(model: &mut Model, transition: &Transition) -> bool {
             step.attempts = *attempt;
             step.due_at = None;
             match (event, to) {
-                (StepEvent::Start, _) => step.started_at = Some(transition.at),
+                (StepEvent::Start, _) => {
+                    step.started_at = Some(transition.at);
+                    step.progress = None;
+                }
                 (_, StepState::Pending | StepState::InProgress) => {}
                 _ => step.finished_at = Some(transition.at),
             }

@@ -48,6 +48,8 @@ pub(crate) struct Step {
     pub(crate) started_at: Option<Timestamp>,
     /// When the step last came to a state other than pending and in progress.
     pub(crate) finished_at: Option<Timestamp>,
+    /// What its handler said of itself.
+    pub(crate) progress: Option<String>,
     /// How the last failed attempt failed.
     pub(crate) error: Option<String>,
 }

@@ -37,6 +37,17 @@ pub(crate) fn line(transition: &Transition, template: &Template, detail: Detail)
     line
 }
 
+/// Says in one line what a running step says of itself.
+pub(crate) fn said(now: tasker_types::Timestamp, step: &str, said: &str) -> Line {
+    let mut line = Line::default();
+    line.push(Style::Dim, &time(now, 3));
+    line.push(Style::Plain, "  ");
+    line.push_padded(Style::Bold, step, 24);
+    line.push(Style::Plain, "  ");
+    line.push(Style::Busy, &first_line(said));
+    line
+}
+
 /// Writes the time of a transition; the precision says how many digits its seconds have.
 struct Clock<'a>(&'a Transition);
 
@@ -329,6 +340,15 @@ mod tests {
             Actor::User("ann".to_owned()),
             None,
             "task                      cancelled, by ann",
+        );
+    }
+
+    #[test]
+    fn what_a_step_says_of_itself_is_a_line() {
+        let at = Timestamp::from_micros(1_767_225_600_123_456);
+        assert_eq!(
+            said(at, "fetch", "40 %: reading\norders").plain(),
+            "2026-01-01T00:00:00.123Z  fetch                     40 %: reading"
         );
     }
 

@@ -231,6 +231,9 @@ pub(crate) fn detail(model: &Model, step: &Step, doing: Doing, now: Timestamp) -
                 None => format!("starts in {wait}"),
             }
         }
+        Doing::Running if step.progress.is_some() => {
+            step.progress.as_deref().map(first_line).unwrap_or_default()
+        }
         Doing::Running | Doing::Ready => error.map(|error| format!("before: {error}")).unwrap_or_default(),
         Doing::Failed => match (error, step.permanent) {
             (Some(error), true) => format!("for good: {error}"),

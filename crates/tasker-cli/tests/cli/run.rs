@@ -368,3 +368,27 @@ fn a_file_that_is_not_there_is_named_with_the_one_that_was_meant() {
         "error: the template has a fault\n  templates/: this is a directory; name a template's file\n",
     );
 }
+
+#[test]
+fn what_a_step_says_of_itself_is_shown() {
+    let talking = r#"
+name: talking
+steps:
+  - name: load
+    handler: command
+    config: { program: sh, args: ["-c", "echo '::progress 4/10 reading orders' >&2; sleep 4; echo 1"] }
+"#;
+    let place = Place::with("talking.yaml", talking);
+    let mut started = place.start_until("run talking.yaml", "40 % (4 of 10): reading orders");
+    let id = place.newest_task();
+    place
+        .run(&format!("task show {id}"))
+        .exits(0)
+        .says("40 % (4 of 10): reading orders");
+    started.until("complete");
+    let shown = place.run(&format!("task show {id} --json")).exits(0).json();
+    assert_eq!(
+        shown["steps"][0]["progress"],
+        serde_json::json!({ "done": 4, "total": 10, "note": "reading orders" })
+    );
+}

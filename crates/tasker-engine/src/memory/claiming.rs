@@ -10,7 +10,7 @@ use super::queue::{Lane, Queued, Reach};
 use super::state::{CHECK, DEADLINE, Note, State};
 use super::{Actor, Change, Claim, Json, LeaseStatus, Outcome, Receipt, Sweep};
 use crate::backoff::retry_delay;
-use crate::claim::{ClaimedTask, End, Lease};
+use crate::claim::{ClaimedTask, End, Lease, Progress};
 use crate::clock::{Entropy, SeededEntropy};
 use crate::failure::Failure;
 use crate::finalizer::FailureReason;
@@ -214,6 +214,16 @@ impl State {
         }
     }
 
+    /// Keeps what a handler says while its step is held.
+    pub(super) fn note_progress(&mut self, lease: &Lease, progress: Progress) {
+        if self.holds(lease)
+            && let Some(key) = self.key_of(lease.task)
+        {
+            self.step_mut(key, lease.step).record.progress = Some(progress);
+            self.woken = true;
+        }
+    }
+
     /// Records what became of a claim.
     pub(super) fn record(
         &mut self,
@@ -229,6 +239,9 @@ impl State {
         let Some(key) = self.key_of(lease.task) else {
             return Receipt::LeaseLost;
         };
+        if let Some(progress) = outcome.progress {
+            self.step_mut(key, lease.step).record.progress = Some(progress);
+        }
         let ran_us = outcome.ran_for.map(micros);
         let note = |metadata| Note {
             handler_version: None,

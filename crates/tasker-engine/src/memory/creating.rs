@@ -107,6 +107,7 @@ fn new_row(
                 started_at: None,
                 finished_at: None,
                 failure: None,
+                progress: None,
             },
             result: None,
             checkpoint: None,

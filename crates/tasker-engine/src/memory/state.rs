@@ -294,6 +294,7 @@ impl State {
                 row.record.started_at = Some(now);
                 row.record.finished_at = None;
                 row.record.next_retry_at = None;
+                row.record.progress = None;
             }
             StepEvent::Release | StepEvent::Suspend => row.record.attempts -= 1,
             StepEvent::Reset => {

@@ -8,7 +8,7 @@ use tasker_types::{LeaseToken, Limits, RunNo, StepNo, TaskId, Timestamp, Version
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::attempt::{Attempt, Requests};
+use crate::attempt::{Attempt, Requests, Said};
 use crate::claim::{Claim, ClaimedTask, Lease};
 use crate::handler::{Handlers, Resolved, Unresolved};
 use crate::request::UniqueIdentity;
@@ -84,7 +84,12 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
         limits: Arc::default(),
         identity: Arc::new(UniqueIdentity),
     };
-    let attempt = Attempt::new(claim, CancellationToken::new(), Arc::new(requests));
+    let attempt = Attempt::new(
+        claim,
+        CancellationToken::new(),
+        Arc::new(requests),
+        Said::default(),
+    );
     StepContext::new(Arc::new(attempt))
 }
 

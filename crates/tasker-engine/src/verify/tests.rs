@@ -130,6 +130,7 @@ impl Play {
                 lease: claim.lease,
                 end,
                 ran_for: None,
+                progress: None,
                 tasks: Vec::new(),
             })
         });
@@ -249,6 +250,7 @@ async fn cancelled() -> Told {
         lease: claims[0].lease,
         end,
         ran_for: None,
+        progress: None,
         tasks: Vec::new(),
     };
     play.0

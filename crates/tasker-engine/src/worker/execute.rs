@@ -10,7 +10,7 @@ use tasker_types::{Backoff, Limits};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::{Attempt, Requests};
+use crate::attempt::{Attempt, Requests, Said};
 use crate::backoff::retry_delay;
 use crate::claim::{Claim, End, Lease, Outcome};
 use crate::clock::Entropy;
@@ -72,9 +72,9 @@ type Handling<'a> = Pin<Box<dyn Future<Output = Result<Done, StepError>> + Send 
 
 impl Environment {
     /// Runs the handler of a claim until it ends or is stopped.
-    pub(super) async fn execute(&self, claim: Claim, stop: Stop) -> Ended {
+    pub(super) async fn execute(&self, claim: Claim, stop: Stop, said: Said) -> Ended {
         let lease = claim.lease;
-        let attempt = Attempt::new(claim, CancellationToken::new(), Arc::clone(&self.requests));
+        let attempt = Attempt::new(claim, CancellationToken::new(), Arc::clone(&self.requests), said);
         let attempt = Arc::new(attempt);
         let claim = &attempt.claim;
         let template = claim.template();
@@ -105,6 +105,7 @@ impl Environment {
             lease,
             end,
             ran_for,
+            progress: attempt.said.take(),
             tasks,
         };
         Ended {

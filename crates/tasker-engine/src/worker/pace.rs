@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// Never look again sooner than this without a reason.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// What handlers say is told at most so often.
+const TELL: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Pace {
     shortest: Duration,
@@ -15,6 +18,7 @@ pub(super) struct Pace {
     interval: Duration,
     turn_at: Instant,
     heartbeat: Duration,
+    renewed_at: Instant,
     renewal_at: Instant,
     sweep_at: Instant,
 }
@@ -34,6 +38,7 @@ impl Pace {
             interval: seconds(execution.poll_min_seconds),
             turn_at: now,
             heartbeat,
+            renewed_at: now,
             renewal_at: now + heartbeat,
             sweep_at: now,
         }
@@ -79,7 +84,13 @@ impl Pace {
 
     /// Plans the next renewal.
     pub(super) fn renewed(&mut self) {
-        self.renewal_at = Instant::now() + self.heartbeat;
+        self.renewed_at = Instant::now();
+        self.renewal_at = self.renewed_at + self.heartbeat;
+    }
+
+    /// Has leases renewed sooner, since a handler has something to tell; but not more often than once in a while.
+    pub(super) fn renew_soon(&mut self) {
+        self.renewal_at = self.renewal_at.min(self.renewed_at + TELL);
     }
 
     /// Returns when the worker sweeps next.

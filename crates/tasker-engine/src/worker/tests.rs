@@ -24,6 +24,7 @@ use crate::transition::StepEvent;
 use crate::{Done, Json, StopPolicy, handler};
 
 mod creating;
+mod saying;
 mod stopping;
 
 #[derive(Default)]

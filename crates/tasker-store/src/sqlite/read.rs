@@ -60,13 +60,20 @@ pub(super) fn snapshot(
         .into_values()
         .next();
     let failures = load_kind(connection, key, "failure")?;
+    let progress = load_kind(connection, key, "progress")?;
     let workers = workers(connection, key)?;
     let active = row.state.is_active();
     let steps = load_all_steps(connection, key)?
         .into_iter()
         .map(|((_, step), row)| {
             let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
-            row.record(StepNo(step), active, worker, failures.get(&step))
+            row.record(
+                StepNo(step),
+                active,
+                worker,
+                failures.get(&step),
+                progress.get(&step),
+            )
         })
         .collect();
     let parent_step = more.4.and_then(|step| u32::try_from(step).ok()).map(StepNo);

@@ -116,6 +116,7 @@ impl StepRow {
         active: bool,
         worker: Option<WorkerId>,
         failure: Option<&Json>,
+        progress: Option<&Json>,
     ) -> StepRecord {
         let queued = self.queued(active);
         StepRecord {
@@ -137,6 +138,7 @@ impl StepRow {
             started_at: self.started_at,
             finished_at: self.finished_at,
             failure: failure.and_then(|json| json.to().ok()),
+            progress: progress.and_then(|json| json.to().ok()),
         }
     }
 }

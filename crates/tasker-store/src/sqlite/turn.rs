@@ -6,8 +6,8 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::Text;
 use tasker_engine::{
-    Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Receipt, Renewal, StepEvent,
-    Turn, TurnReply,
+    Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Progress, Receipt, Renewal,
+    StepEvent, Turn, TurnReply,
 };
 use tasker_types::{StepState, TaskId};
 
@@ -124,6 +124,9 @@ impl Unit<'_> {
             .ran_for
             .map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
         let (task, step) = (place.0, i64::from(place.1));
+        if let Some(progress) = &outcome.progress {
+            self.keep_progress(place, progress);
+        }
         let note = |metadata| Note {
             handler_version: None,
             ran_us,
@@ -208,10 +211,18 @@ impl Unit<'_> {
         Ok(Receipt::Late)
     }
 
-    /// Extends leases, and tells which of them are over.
+    /// Keeps what the handler of a step says.
+    fn keep_progress(&mut self, place: StepKey, progress: &Progress) {
+        self.payloads
+            .insert((place.0, i64::from(place.1), "progress"), Json::of(progress).ok());
+    }
+
+    /// Extends leases, keeps what handlers say, and tells which of them are over.
     pub(super) fn renew(&mut self, renewal: &Renewal) -> Result<Vec<LeaseStatus>, Trouble> {
         let places = self.places(renewal.leases.iter())?;
         let until = self.now.plus(renewal.lease);
+        let said = renewal.progress.iter().map(|(lease, progress)| (lease, progress));
+        let said: BTreeMap<&Lease, &Progress> = said.collect();
         let mut statuses = Vec::with_capacity(places.len());
         for (lease, place) in renewal.leases.iter().zip(places) {
             let Some(place) = place else {
@@ -219,6 +230,10 @@ impl Unit<'_> {
                 continue;
             };
             let held = self.holds(place, lease);
+            if held && let Some(progress) = said.get(lease) {
+                self.keep_progress(place, progress);
+                self.woken = true;
+            }
             let row = self.step_mut(place);
             statuses.push(match &mut row.lease {
                 Some(own) if held => {

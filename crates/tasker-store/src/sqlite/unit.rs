@@ -257,6 +257,9 @@ impl Unit<'_> {
             row.next_retry_at = None;
         }
         let (run, attempt) = (row.run, row.attempts);
+        if event == StepEvent::Start && run > 1 {
+            self.payloads.insert((key.0, i64::from(key.1), "progress"), None);
+        }
         if event == StepEvent::Reset {
             self.payloads.insert((key.0, i64::from(key.1), "failure"), None);
             self.payloads

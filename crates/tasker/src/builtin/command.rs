@@ -3,7 +3,7 @@
 //! The step's input is JSON on the program's standard input, its result JSON on standard output. The program runs in a
 //! process group of its own; stopping it stops the group: SIGTERM, and SIGKILL five seconds later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
 
 use super::expression::{Template, as_text};
-use super::output::{Head, read_head, read_tail};
+use super::output::{Head, Tail, read_head};
 
 /// How long a program has to end after SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(5);
@@ -232,7 +232,7 @@ impl StepHandler for Command {
         let stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let mut head = Head::default();
-        let mut tail = VecDeque::new();
+        let mut tail = Tail::default();
         let limit = usize::try_from(self.limits.result).unwrap_or(usize::MAX);
         let tail_limit = usize::try_from(self.limits.stderr_tail).unwrap_or(usize::MAX);
         let status = {
@@ -245,7 +245,7 @@ impl StepHandler for Command {
                 };
                 let listen = async {
                     if let Some(stderr) = stderr {
-                        read_tail(stderr, tail_limit, &mut tail).await;
+                        tail.read(stderr, tail_limit, &mut |line| say(&ctx, line)).await;
                     }
                 };
                 tokio::join!(write, read, listen)
@@ -269,8 +269,7 @@ impl StepHandler for Command {
                 settings.program
             ))
         })?;
-        let (front, back) = tail.as_slices();
-        let stderr = String::from_utf8_lossy(&[front, back].concat()).into_owned();
+        let stderr = tail.text(tail_limit);
         self.result(&settings.program, status, &head, &stderr)
     }
 
@@ -302,6 +301,32 @@ fn find_program(program: &str, directory: Option<&Path>) -> PathBuf {
         Some(path) if program.contains('/') || path.is_file() => path,
         _ => PathBuf::from(program),
     }
+}
+
+/// Takes a line of standard error by which a program says how far it is: `::progress 4/10 NOTE`, `::progress 40% NOTE`,
+/// `::progress 4`, or `::note NOTE`. Every other line is a message like any.
+fn say(ctx: &StepContext, line: &str) -> bool {
+    if let Some(note) = line.strip_prefix("::note ") {
+        ctx.note(note.trim());
+        return true;
+    }
+    let Some(said) = line.strip_prefix("::progress ") else {
+        return false;
+    };
+    let (amount, note) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
+    let amount = match (amount.split_once('/'), amount.strip_suffix('%')) {
+        (Some((done, total)), _) => done.parse().ok().zip(total.parse().ok()),
+        (None, Some(percent)) => percent.parse().ok().map(|percent| (percent, 100)),
+        (None, None) => amount.parse().ok().map(|done| (done, 0)),
+    };
+    let Some((done, total)) = amount else {
+        return false;
+    };
+    ctx.progress(done, total);
+    if !note.trim().is_empty() {
+        ctx.note(note.trim());
+    }
+    true
 }
 
 /// Writes the input and closes the pipe. A program that does not read it is free to do so.

@@ -68,5 +68,10 @@ fn built_in_handlers_are_listed() {
         .built_in_handlers()
         .map(|(name, version)| format!("{name}@{version}"))
         .collect();
-    assert_eq!(names, ["command@0.1.0", "sleep@0.1.0"]);
+    let expected: &[&str] = if cfg!(feature = "http") {
+        &["command@0.1.0", "http@0.1.0", "sleep@0.1.0"]
+    } else {
+        &["command@0.1.0", "sleep@0.1.0"]
+    };
+    assert_eq!(names, expected);
 }

@@ -19,6 +19,7 @@ fn step(name: &str, parents: &[u32]) -> Step {
         due_at: None,
         started_at: None,
         finished_at: None,
+        progress: None,
         error: None,
     }
 }
@@ -160,4 +161,24 @@ fn colours_follow_what_a_step_is_doing() {
         .collect::<Vec<_>>()
         .join("\n");
     insta::assert_snapshot!(text.replace('\x1b', "^"));
+}
+
+#[test]
+fn a_running_step_says_how_far_it_is() {
+    let load = ran(step("load", &[]), StepState::InProgress, 2, 0, 0);
+    let load = Step {
+        progress: Some("40 % (4 of 10): reading orders".to_owned()),
+        error: Some("timeout".to_owned()),
+        ..load
+    };
+    let text = draw(&model(vec![load.clone()]), 100, 9);
+    assert!(text.contains("40 % (4 of 10): reading orders"), "{text}");
+    assert!(!text.contains("timeout"), "{text}");
+    let failed = Step {
+        state: StepState::Error,
+        permanent: true,
+        ..load
+    };
+    let text = draw(&model(vec![failed]), 100, 9);
+    assert!(text.contains("for good: timeout"), "{text}");
 }

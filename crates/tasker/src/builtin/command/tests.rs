@@ -370,3 +370,26 @@ async fn an_interrupted_run_leaves_no_program_behind() {
     let pid = std::fs::read_to_string(ready).unwrap().trim().parse().unwrap();
     gone(Pid::from_raw(pid).unwrap()).await;
 }
+
+#[tokio::test]
+async fn a_program_says_how_far_it_is_on_standard_error() {
+    let script =
+        "echo '::progress 3/10 loading' >&2; echo '::note almost' >&2; echo '::progress soon' >&2; exit 1";
+    let step = sh(script).await;
+    let progress = step.progress.clone().unwrap();
+    assert_eq!(
+        (progress.done, progress.total, progress.note.as_deref()),
+        (3, 10, Some("almost"))
+    );
+    // What is no progress is a message, and what is one is none.
+    let context = step.error.as_ref().unwrap().context.as_ref().unwrap().to_value();
+    assert_eq!(context["stderr"], "ogress soon\n");
+    for (said, done, total) in [("40%", 40, 100), ("7", 7, 0), ("1/2", 1, 2)] {
+        let step = sh(&format!("echo '::progress {said}' >&2")).await;
+        let progress = step.progress.unwrap();
+        assert_eq!(
+            (progress.done, progress.total, progress.note),
+            (done, total, None)
+        );
+    }
+}

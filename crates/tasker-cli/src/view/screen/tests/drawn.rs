@@ -25,6 +25,7 @@ fn step(name: &str, state: StepState, started: i64) -> Step {
         due_at: None,
         started_at: Some(at(started)),
         finished_at: (state != StepState::InProgress).then(|| at(started + 90)),
+        progress: None,
         error: None,
     }
 }
