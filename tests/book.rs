@@ -101,6 +101,10 @@ fn check(block: &Block) -> Result<(), String> {
         // `cargo xtask codegen --check` compares the page with what it is written from.
         _ if block.is_generated => Ok(()),
         _ if words.contains(&"untested") => Ok(()),
+        [] => Err(
+            "put it between fences, with words that say how it is tested; tests/book.rs lists them"
+                .to_owned(),
+        ),
         words => Err(format!("nobody knows how to test `{}`", words.join(" "))),
     }
 }
