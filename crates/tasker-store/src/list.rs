@@ -97,8 +97,9 @@ type RowSql = (
 
 const LIST: &str = "\
 SELECT t.key, t.id, g.namespace || '.' || g.name || '@' || g.version, t.state, t.failure, t.priority, \
-    (SELECT count(*) FROM steps AS s WHERE s.task = t.key AND s.state IN ('complete', 'resolved_manually')), \
-    (SELECT count(*) FROM steps AS s WHERE s.task = t.key), \
+    (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24 \
+        AND s.state IN ('complete', 'resolved_manually')), \
+    (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24), \
     t.created_at, t.started_at, t.finished_at \
 FROM tasks AS t JOIN graphs AS g ON g.id = t.graph \
 WHERE (?1 = '[]' OR t.state IN (SELECT value FROM json_each(?1))) \

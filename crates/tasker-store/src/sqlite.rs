@@ -8,7 +8,10 @@ mod error;
 mod flush;
 #[cfg(test)]
 mod full;
+mod history;
 mod intervene;
+mod kept;
+mod lease;
 /// The schema of a database file: bringing it up to date, and back.
 pub mod migrate;
 #[cfg(test)]
@@ -348,12 +351,12 @@ impl Store for SqliteStore {
         after: Position,
         limit: u32,
     ) -> Result<Vec<Transition>, StoreError> {
-        self.read(move |connection| read::history(connection, task, after, limit))
+        self.read(move |connection| history::of_task(connection, task, after, limit))
             .await
     }
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
-        self.read(move |connection| read::events(connection, after, limit))
+        self.read(move |connection| history::of_all(connection, after, limit))
             .await
     }
 

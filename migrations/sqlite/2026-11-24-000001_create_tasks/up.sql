@@ -91,8 +91,7 @@ CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS
 
 CREATE TABLE steps (
     -- One row for each step of each task. No index: a change of state touches this row alone.
-    task          INTEGER NOT NULL, -- The task's key.
-    step          INTEGER NOT NULL, -- The step's number; numbers only grow.
+    key           INTEGER NOT NULL PRIMARY KEY, -- The task's key times 2^24, plus the step's number; numbers only grow.
     state         TEXT NOT NULL, -- The state.
     attempts      INTEGER NOT NULL, -- Attempts since the last reset.
     run           INTEGER NOT NULL, -- Claims, for ever.
@@ -107,13 +106,13 @@ CREATE TABLE steps (
     started_at    INTEGER, -- When the last attempt was claimed.
     finished_at   INTEGER, -- When it last came to a state other than pending and in progress.
     timeout_us    INTEGER, -- A time limit that replaces the template's.
-    CONSTRAINT steps_pkey PRIMARY KEY (task, step),
+    lease         INTEGER, -- The lease under which it runs; null unless it is in progress.
     CONSTRAINT steps_state_check CHECK (
         state IN ('pending', 'in_progress', 'complete', 'error', 'cancelled', 'resolved_manually')
     ),
     CONSTRAINT steps_unmet_parents_check CHECK (unmet_parents >= 0),
     CONSTRAINT steps_attempts_check CHECK (attempts >= 0)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE ready_steps (
     -- The queue: steps that may be claimed now or at a time.
@@ -131,16 +130,17 @@ CREATE INDEX ready_steps_parked_due_at_index ON ready_steps (parked, due_at) WHE
 CREATE INDEX ready_steps_task_index ON ready_steps (task);
 
 CREATE TABLE leases (
-    -- The rights to the steps in progress. A write about a claimed step must name its token.
-    task    INTEGER NOT NULL, -- The task's key.
-    step    INTEGER NOT NULL, -- The step's number.
-    run     INTEGER NOT NULL, -- Which claim of the step it is.
-    token   INTEGER NOT NULL, -- The token of the request that claimed it.
-    actor   INTEGER NOT NULL, -- The worker that holds it.
+    -- The rights to the steps in progress: a row for those that were handed out together. A write about a claimed step
+    -- must name its token.
+    id      INTEGER NOT NULL PRIMARY KEY, -- The lease's key.
+    token   INTEGER NOT NULL, -- The token of the request that claimed the steps.
+    actor   INTEGER NOT NULL, -- The worker that holds them.
     process INTEGER NOT NULL, -- The process that the worker runs in.
     until   INTEGER NOT NULL, -- When it ends.
-    CONSTRAINT leases_pkey PRIMARY KEY (task, step)
-) STRICT, WITHOUT ROWID;
+    held    INTEGER NOT NULL, -- How many steps are still held under it; the row goes with the last one.
+    steps   TEXT NOT NULL, -- The keys of the steps that it was given for, as JSON; a step says itself whether it still is.
+    CONSTRAINT leases_held_check CHECK (held > 0)
+) STRICT;
 
 CREATE TABLE actors (
     -- Who does things: workers, users, the store itself.
@@ -157,32 +157,33 @@ CREATE TABLE processes (
 
 CREATE TABLE payloads (
     -- What tasks and steps carry, apart from the rows that change often.
-    task     INTEGER NOT NULL, -- The task's key.
-    step     INTEGER NOT NULL, -- The step's number; -1 for the task itself.
-    kind     TEXT NOT NULL, -- `context`, `result`, `checkpoint`, `config`, `failure` or `progress`.
+    key      INTEGER NOT NULL PRIMARY KEY, -- The step's key times 8, plus the kind: 0 the task's context (at step 0), 1 the result, 2 the checkpoint, 3 the config, 4 the failure, 5 the progress.
     encoding TEXT, -- How the body is written; null for plain JSON.
-    body     TEXT NOT NULL, -- The body.
-    CONSTRAINT payloads_pkey PRIMARY KEY (task, step, kind),
-    CONSTRAINT payloads_kind_check CHECK (kind IN ('context', 'result', 'checkpoint', 'config', 'failure', 'progress'))
+    body     TEXT NOT NULL -- The body.
+) STRICT;
+
+CREATE TABLE history (
+    -- The history, and by its order the outbox of events: a row for the entries that were committed together, or a part
+    -- of them. The view `transitions` has an entry a row.
+    position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- The place of the last entry in the order of commits.
+    at       INTEGER NOT NULL, -- When it happened.
+    entries  TEXT NOT NULL -- Lists, in order: the task's key, the step's number, the event, the states before and after, the actor, the run, the attempt, the handler's version, the time it ran in microseconds, and what else is known.
+) STRICT;
+
+CREATE TABLE task_history (
+    -- Where the history of a task is.
+    task     INTEGER NOT NULL, -- The task's key.
+    position INTEGER NOT NULL, -- A row of the history that has entries of the task.
+    CONSTRAINT task_history_pkey PRIMARY KEY (task, position)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE transitions (
-    -- The history, and by its order the outbox of events.
-    position        INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- The place in the order of commits.
-    task            INTEGER NOT NULL, -- The task's key.
-    step            INTEGER, -- The step's number; null for the task itself.
-    event           TEXT NOT NULL, -- What happened; `created`, `late_outcome` and `setting` change no state.
-    from_state      TEXT, -- The state before.
-    to_state        TEXT, -- The state after.
-    at              INTEGER NOT NULL, -- When.
-    actor           INTEGER NOT NULL, -- Who did it.
-    run             INTEGER, -- Which claim of the step it belongs to.
-    attempt         INTEGER, -- Attempts since the last reset, after the change.
-    handler_version TEXT, -- The version of the handler, at a start.
-    ran_us          INTEGER, -- How many microseconds the handler ran, at an end.
-    metadata        TEXT -- What else is known, as JSON.
-) STRICT;
-CREATE INDEX transitions_task_index ON transitions (task, position);
+CREATE VIEW transitions AS
+-- The entries of the history: where in the order of commits, whose, what happened, when, and by whom.
+SELECT h.position - json_array_length(h.entries) + 1 + e.key AS position,
+       e.value->>0 AS task, e.value->>1 AS step, e.value->>2 AS event, e.value->>3 AS from_state,
+       e.value->>4 AS to_state, h.at, e.value->>5 AS actor, e.value->>6 AS run, e.value->>7 AS attempt,
+       e.value->>8 AS handler_version, e.value->>9 AS ran_us, e.value->>10 AS metadata
+FROM history AS h CROSS JOIN json_each(h.entries) AS e;
 
 CREATE VIEW attempts AS
 -- Attempts by run: when claimed and ended, how, by whom, with which version of the handler.

@@ -1,6 +1,7 @@
-//! What never changes once it is written, kept in memory by the one who writes: templates, queues, actors.
+//! What the one who writes keeps in memory: what never changes once it is written (templates, queues, actors), and what
+//! is so as long as nobody else writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Template, canonical_json};
+use tasker_types::Timestamp;
 
+use super::kept::Kept;
 use super::rows::{Graph, Queue, json};
 use super::statement::{Bind, Statement};
 
@@ -26,9 +29,131 @@ pub(super) struct Cache {
     queues: BTreeMap<i64, Queue>,
     queue_keys: BTreeMap<(String, String), i64>,
     actors: BTreeMap<Actor, i64>,
+    /// What SQLite said last of changes by others.
+    version: Option<i64>,
+    pub(super) kept: Kept,
+    pub(super) line: Line,
+    /// Whether `queues` has every queue.
+    all_queues: bool,
+    next_task: Option<i64>,
+    next_lease: Option<i64>,
+    last_position: Option<i64>,
+}
+
+/// What is known of the queue's table.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The latest time at which it was looked at. A clock that goes back makes nothing known.
+    latest: Timestamp,
+    /// Queues in which nothing stands that is not parked.
+    pub(super) empty: BTreeSet<i64>,
+    /// When the first step is due that waits for its time, or earlier; `None` while that is not known.
+    pub(super) ahead: Option<Ahead>,
+    /// The namespaces that had a part in the last hand-out, as JSON.
+    pub(super) served: String,
+}
+
+/// When the first step is due that waits for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// None waits.
+    Nothing,
+    /// Not before this.
+    From(Timestamp),
+}
+
+impl Line {
+    /// Begins to look at the table.
+    pub(super) fn at(&mut self, now: Timestamp) -> &mut Self {
+        if now < self.latest {
+            *self = Self::default();
+        }
+        self.latest = now;
+        self
+    }
+
+    /// Notes a step that was put into the table.
+    pub(super) fn added(&mut self, queue: i64, due: Option<Timestamp>) {
+        match due {
+            None => {
+                self.empty.remove(&queue);
+            }
+            Some(due) => {
+                self.ahead = match self.ahead {
+                    None => None,
+                    Some(Ahead::From(first)) if first <= due => Some(Ahead::From(first)),
+                    Some(_) => Some(Ahead::From(due)),
+                };
+            }
+        }
+    }
 }
 
 impl Cache {
+    /// Forgets what may have changed if somebody else has written to the file; to be asked within the transaction.
+    pub(super) fn meet(&mut self, connection: &mut SqliteConnection) -> QueryResult<()> {
+        const SQL: &str = "PRAGMA data_version";
+        let row: (i64,) = Statement::<(BigInt,)>::new(SQL, &[]).get_result(connection)?;
+        if self.version.replace(row.0) != Some(row.0) {
+            self.kept.clear();
+            self.line = Line::default();
+            self.all_queues = false;
+            self.next_task = None;
+            self.next_lease = None;
+            self.last_position = None;
+        }
+        self.kept.trim();
+        Ok(())
+    }
+
+    /// Returns the key for the next new task, for the caller to count on.
+    pub(super) fn next_task(&mut self, connection: &mut SqliteConnection) -> QueryResult<&mut i64> {
+        const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
+        let next = match self.next_task {
+            Some(next) => next,
+            None => {
+                Statement::<(BigInt,)>::new(SQL, &[])
+                    .get_result::<(i64,)>(connection)?
+                    .0
+            }
+        };
+        Ok(self.next_task.insert(next))
+    }
+
+    /// Takes so many positions in the history, and returns the last. None is ever taken twice, not even those of entries
+    /// that are gone.
+    pub(super) fn take_positions(
+        &mut self,
+        connection: &mut SqliteConnection,
+        count: i64,
+    ) -> QueryResult<i64> {
+        const SQL: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'history'";
+        let last = match self.last_position {
+            Some(last) => last,
+            None => {
+                Statement::<(BigInt,)>::new(SQL, &[])
+                    .get_result::<(i64,)>(connection)?
+                    .0
+            }
+        };
+        Ok(*self.last_position.insert(last + count))
+    }
+
+    /// Returns the key for a new lease.
+    pub(super) fn next_lease(&mut self, connection: &mut SqliteConnection) -> QueryResult<i64> {
+        const SQL: &str = "SELECT coalesce(max(id), 0) + 1 FROM leases";
+        let next = match self.next_lease {
+            Some(next) => next,
+            None => {
+                Statement::<(BigInt,)>::new(SQL, &[])
+                    .get_result::<(i64,)>(connection)?
+                    .0
+            }
+        };
+        self.next_lease = Some(next + 1);
+        Ok(next)
+    }
+
     /// Returns the key of an actor, who is added if there was none of that name.
     pub(super) fn actor(&mut self, connection: &mut SqliteConnection, actor: &Actor) -> QueryResult<i64> {
         const INSERT: &str = "INSERT INTO actors (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
@@ -149,12 +274,16 @@ impl Cache {
         Statement::<()>::new(INSERT, &binds).execute(connection)?;
         let row: (i64,) = Statement::<(BigInt,)>::new(SELECT, &binds).get_result(connection)?;
         self.queue_keys.insert(name, row.0);
+        self.all_queues = false;
         Ok(row.0)
     }
 
     /// Returns every queue, those among them that other processes added.
     pub(super) fn queues(&mut self, connection: &mut SqliteConnection) -> QueryResult<&BTreeMap<i64, Queue>> {
         const SQL: &str = "SELECT id, namespace, handler FROM queues WHERE id > ?1";
+        if self.all_queues {
+            return Ok(&self.queues);
+        }
         let last = self.queues.last_key_value().map_or(0, |(id, _)| *id);
         let rows = Statement::<(BigInt, Text, Text)>::new(SQL, &[Bind::Int(last)])
             .load::<(i64, String, String)>(connection)?;
@@ -163,6 +292,7 @@ impl Cache {
                 self.queues.insert(id, Queue { namespace, handler });
             }
         }
+        self.all_queues = true;
         Ok(&self.queues)
     }
 }

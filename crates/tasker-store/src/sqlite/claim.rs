@@ -6,11 +6,17 @@ use std::time::Duration;
 
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable};
 use tasker_engine::{Actor, Claim, ClaimedTask, Json, Lease, Scope, StepEvent, TaskEvent, Want};
-use tasker_types::{Namespace, RunNo, StepNo, StepState, TaskState, Timestamp, Version, WorkerId};
+use tasker_types::{Namespace, RunNo, StepNo, TaskState, Timestamp, Version, WorkerId};
 
-use super::rows::{LeaseRow, Payloads, StepKey, json, key_of, load_payloads};
+use super::cache::Ahead;
+use super::history;
+use super::kept::Carried;
+use super::rows::{
+    CarriedRows, Kind, LeaseRow, Payloads, StepKey, json, key_of, load_carried, load_payloads, payload,
+    unpacked,
+};
 use super::statement::{Bind, Statement};
 use super::unit::{Note, Trouble, Unit};
 
@@ -19,6 +25,9 @@ type Candidate = (i64, i64, u32, i64);
 
 /// The queues that a worker takes steps from, with the version of the handler that would run them.
 type Accepted = BTreeMap<i64, (Namespace, Version)>;
+
+const CONTEXT: i64 = Kind::Context as i64;
+const CONFIG: i64 = Kind::Config as i64;
 
 /// What a worker could be handed at all.
 #[derive(Debug)]
@@ -101,6 +110,7 @@ impl Unit<'_> {
             }
             let (process, until) = (self.process, self.now.plus(want.lease));
             self.step_mut((task, step)).lease = Some(LeaseRow {
+                id: 0,
                 token: want.token,
                 actor,
                 process,
@@ -113,15 +123,18 @@ impl Unit<'_> {
 
     /// Returns the first places of all queues, those that are due, in the order of claims.
     fn due(&mut self, accepted: &Accepted, scope: Option<i64>, limit: u32) -> QueryResult<Vec<Candidate>> {
-        const UNPARK: &str = "UPDATE ready_steps SET parked = 0 WHERE parked = 1 AND due_at <= ?1";
         const FIRST: &str = "SELECT rank, task, step FROM ready_steps WHERE queue = ?1 AND parked = 0 \
              AND (due_at IS NULL OR due_at <= ?2) ORDER BY rank, task, step LIMIT ?3";
         const FIRST_OF_TASK: &str = "SELECT rank, task, step FROM ready_steps WHERE queue = ?1 AND parked = 0 \
              AND (due_at IS NULL OR due_at <= ?2) AND task = ?4 ORDER BY rank, task, step LIMIT ?3";
+        const ANY: &str = "SELECT task FROM ready_steps WHERE queue = ?1 AND parked = 0 LIMIT 1";
         let now = self.now.as_micros();
-        Statement::<()>::new(UNPARK, &[Bind::Int(now)]).execute(self.connection)?;
+        self.unpark()?;
         let mut due = Vec::new();
         for queue in accepted.keys() {
+            if self.cache.line.empty.contains(queue) {
+                continue;
+            }
             let mut binds = vec![Bind::Int(*queue), Bind::Int(now), Bind::Int(i64::from(limit))];
             let sql = match scope {
                 Some(task) => {
@@ -132,6 +145,13 @@ impl Unit<'_> {
             };
             let rows = Statement::<(BigInt, BigInt, BigInt)>::new(sql, &binds)
                 .load::<(i64, i64, i64)>(self.connection)?;
+            if rows.is_empty()
+                && Statement::<(BigInt,)>::new(ANY, &[Bind::Int(*queue)])
+                    .load::<(i64,)>(self.connection)?
+                    .is_empty()
+            {
+                self.cache.line.empty.insert(*queue);
+            }
             due.extend(
                 rows.into_iter()
                     .map(|(rank, task, step)| (rank, task, u32::try_from(step).unwrap_or(u32::MAX), *queue)),
@@ -152,6 +172,27 @@ impl Unit<'_> {
         }
         due.sort_unstable();
         Ok(due)
+    }
+
+    /// Notices the steps whose time has come.
+    fn unpark(&mut self) -> QueryResult<()> {
+        const UNPARK: &str = "UPDATE ready_steps SET parked = 0 WHERE parked = 1 AND due_at <= ?1";
+        const AHEAD: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
+             ORDER BY due_at LIMIT 1";
+        let line = self.cache.line.at(self.now);
+        match line.ahead {
+            Some(Ahead::Nothing) => return Ok(()),
+            Some(Ahead::From(first)) if first > self.now => return Ok(()),
+            _ => {}
+        }
+        let binds = [Bind::Int(self.now.as_micros())];
+        if Statement::<()>::new(UNPARK, &binds).execute(self.connection)? > 0 {
+            line.empty.clear();
+        }
+        let first = Statement::<(BigInt,)>::new(AHEAD, &binds).load::<(i64,)>(self.connection)?;
+        let first = first.first().map(|row| Timestamp::from_micros(row.0));
+        line.ahead = Some(first.map_or(Ahead::Nothing, Ahead::From));
+        Ok(())
     }
 
     /// Returns the first place of the namespace that was served longest ago.
@@ -177,63 +218,55 @@ impl Unit<'_> {
         Ok(best.map(|(_, candidate)| candidate))
     }
 
-    /// Notes which namespaces had a part in this hand-out.
+    /// Notes which namespaces had a part in this hand-out, unless the same had the last one: their order is as it was.
     fn note_served(&mut self, accepted: &Accepted, chosen: &[Candidate]) -> QueryResult<()> {
         const NOTE: &str = "UPDATE queues SET last_served = (SELECT max(last_served) + 1 FROM queues) \
              WHERE namespace IN (SELECT value FROM json_each(?1))";
         let namespaces: BTreeSet<&Namespace> = chosen.iter().map(|place| &accepted[&place.3].0).collect();
         let list = json(&namespaces);
-        Statement::<()>::new(NOTE, &[Bind::Text(&list)]).execute(self.connection)?;
+        if self.cache.line.served != list {
+            Statement::<()>::new(NOTE, &[Bind::Text(&list)]).execute(self.connection)?;
+            self.cache.line.served = list;
+        }
         Ok(())
     }
 
     /// Builds the claims of steps in progress, each with the version of its handler.
     fn claims_of(&mut self, keys: &[(StepKey, Version)]) -> Result<Vec<Claim>, Trouble> {
-        let mut places = BTreeSet::new();
-        for ((task, step), _) in keys {
-            places.insert((*task, -1, "context"));
+        let mut missing = BTreeSet::new();
+        for (key, _) in keys {
             // A step that runs for the first time has left nothing behind.
-            if self.step((*task, *step)).run > 1 {
-                places.insert((*task, i64::from(*step), "checkpoint"));
+            if self.step(*key).run > 1 {
+                missing.insert(payload(*key, Kind::Checkpoint));
             }
-            places.insert((*task, i64::from(*step), "config"));
-            let parents = self.template(*task).step(StepNo(*step)).depends_on();
-            places.extend(
+            let parents = self.template(key.0).step(StepNo(key.1)).depends_on();
+            missing.extend(
                 parents
                     .iter()
-                    .map(|parent| (*task, i64::from(parent.0), "result")),
+                    .map(|parent| payload((key.0, parent.0), Kind::Result)),
             );
         }
         let mut payloads = Payloads::new();
-        let mut missing = Vec::new();
-        for place in places {
-            match self.payloads.get(&place) {
-                Some(Some(body)) => {
-                    payloads.insert(place, body.clone());
-                }
-                Some(None) => {}
-                None => missing.push(place),
+        missing.retain(|key| match self.payloads.get(key) {
+            Some(written) => {
+                payloads.extend(written.clone().map(|body| (*key, body)));
+                false
             }
-        }
-        payloads.extend(load_payloads(self.connection, &missing)?);
-        let mut tasks: BTreeMap<i64, Arc<ClaimedTask>> = BTreeMap::new();
+            None => true,
+        });
+        payloads.extend(load_payloads(
+            self.connection,
+            &missing.into_iter().collect::<Vec<_>>(),
+        )?);
+        self.carry(keys.iter().map(|(key, _)| key.0))?;
         let mut claims = Vec::with_capacity(keys.len());
         for ((key, step), version) in keys {
             let (task, row) = (self.task(*key), self.step((*key, *step)));
-            let template = &task.graph.template;
-            let claimed = tasks.entry(*key).or_insert_with(|| {
-                Arc::new(ClaimedTask {
-                    template: Arc::clone(template),
-                    context: payloads
-                        .get(&(*key, -1, "context"))
-                        .cloned()
-                        .unwrap_or_else(Json::null),
-                    correlation_id: task.correlation_id.clone(),
-                })
-            });
-            let own = |kind| payloads.get(&(*key, i64::from(*step), kind)).cloned();
-            let parents = template.step(StepNo(*step)).depends_on().iter();
-            let Some(lease) = row.lease else { continue };
+            let (Some(lease), Some(carried)) = (row.lease, self.carried.get(key)) else {
+                continue;
+            };
+            let parents = task.graph.template.step(StepNo(*step)).depends_on().iter();
+            let result = |parent: &StepNo| payloads.get(&payload((*key, parent.0), Kind::Result)).cloned();
             claims.push(Claim {
                 lease: Lease {
                     task: task.id,
@@ -242,23 +275,16 @@ impl Unit<'_> {
                     run: RunNo(row.run),
                     token: lease.token,
                 },
-                task: Arc::clone(claimed),
+                task: Arc::clone(&carried.task),
                 attempt: row.attempts,
                 retry_limit: row.retry_limit,
-                parents: parents
-                    .map(|parent| {
-                        (
-                            *parent,
-                            payloads.get(&(*key, i64::from(parent.0), "result")).cloned(),
-                        )
-                    })
-                    .collect(),
-                checkpoint: own("checkpoint"),
+                parents: parents.map(|parent| (*parent, result(parent))).collect(),
+                checkpoint: payloads.get(&payload((*key, *step), Kind::Checkpoint)).cloned(),
                 timeout: row
                     .timeout_us
                     .and_then(|us| u64::try_from(us).ok())
                     .map(Duration::from_micros),
-                config: own("config"),
+                config: carried.configs.get(step).cloned(),
                 handler_version: version.clone(),
                 claimed_at: row.started_at.unwrap_or(self.now),
             });
@@ -266,31 +292,82 @@ impl Unit<'_> {
         Ok(claims)
     }
 
+    /// Brings together what the claims of tasks' steps carry, whichever step it is.
+    fn carry(&mut self, tasks: impl Iterator<Item = i64>) -> QueryResult<()> {
+        let mut unknown = BTreeSet::new();
+        for task in tasks {
+            if self.carried.contains_key(&task) {
+                continue;
+            }
+            match self.cache.kept.get(task).and_then(|kept| kept.carried.clone()) {
+                Some(carried) => {
+                    self.carried.insert(task, carried);
+                }
+                None => {
+                    unknown.insert(task);
+                }
+            }
+        }
+        // Nothing of a task that is not written yet can be found.
+        let written: Vec<i64> = unknown
+            .iter()
+            .filter(|task| !self.created.contains_key(task))
+            .copied()
+            .collect();
+        let mut known = load_carried(self.connection, &written)?;
+        for task in unknown {
+            let CarriedRows {
+                mut context,
+                mut configs,
+            } = known.remove(&task).unwrap_or_default();
+            // What this unit writes counts as it is now.
+            for (key, body) in self
+                .payloads
+                .range(payload((task, 0), Kind::Context)..payload((task + 1, 0), Kind::Context))
+            {
+                let step = unpacked(key >> 3).1;
+                match (key & 7, body) {
+                    (CONTEXT, _) => context.clone_from(body),
+                    (CONFIG, Some(body)) => {
+                        configs.insert(step, body.clone());
+                    }
+                    (CONFIG, None) => {
+                        configs.remove(&step);
+                    }
+                    _ => {}
+                }
+            }
+            let row = self.task(task);
+            let claimed = ClaimedTask {
+                template: Arc::clone(&row.graph.template),
+                context: context.unwrap_or_else(Json::null),
+                correlation_id: row.correlation_id.clone(),
+            };
+            let carried = Arc::new(Carried {
+                task: Arc::new(claimed),
+                configs,
+            });
+            self.carried.insert(task, carried);
+        }
+        Ok(())
+    }
+
     /// Returns what an earlier request with this token was handed and still holds.
     pub(super) fn claims_under(&mut self, worker: WorkerId, want: &Want) -> Result<Vec<Claim>, Trouble> {
-        const HELD: &str = "SELECT l.task, l.step, (SELECT t.handler_version FROM transitions AS t \
-             WHERE t.task = l.task AND t.step = l.step AND t.run = l.run AND t.event = 'start' LIMIT 1) \
-             FROM leases AS l WHERE l.token = ?1 AND l.actor = ?2 ORDER BY l.task, l.step";
+        const HELD: &str = "SELECT id, steps FROM leases WHERE token = ?1 AND actor = ?2";
         let actor = self.actor(&Actor::Worker(worker))?;
-        let binds = [Bind::Int(want.token.0), Bind::Int(actor)];
-        let rows =
-            Statement::<(BigInt, BigInt, Nullable<Text>)>::new(HELD, &binds)
-                .load::<(i64, i64, Option<String>)>(self.connection)?;
-        let keys: Vec<(StepKey, Version)> = rows
-            .into_iter()
-            .map(|(task, step, version)| {
-                let version = version.and_then(|text| text.parse().ok());
-                let step = u32::try_from(step).unwrap_or(u32::MAX);
-                ((task, step), version.unwrap_or_else(|| Version::new(0, 0, 0)))
-            })
-            .collect();
-        self.load_tasks(keys.iter().map(|(key, _)| key.0))?;
-        self.load_steps(keys.iter().map(|(key, _)| *key))?;
+        let mut held = Vec::new();
         // What this very request ended is no longer held.
-        let held: Vec<_> = keys
-            .into_iter()
-            .filter(|(key, _)| self.step(*key).state == StepState::InProgress)
-            .collect();
+        for key in self.held_under(HELD, &[Bind::Int(want.token.0), Bind::Int(actor)])? {
+            let run = self.step(key).run;
+            let mut version = None;
+            history::each_of_task(self.connection, key.0, |entry| {
+                if entry.step == Some(key.1) && entry.run == Some(run) && entry.event == "start" {
+                    version = entry.handler_version.as_ref().and_then(|text| text.parse().ok());
+                }
+            })?;
+            held.push((key, version.unwrap_or_else(|| Version::new(0, 0, 0))));
+        }
         self.claims_of(&held)
     }
 
@@ -298,6 +375,9 @@ impl Unit<'_> {
     pub(super) fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
         const NEXT: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
              AND queue IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR task = ?3) ORDER BY due_at LIMIT 1";
+        if self.cache.line.at(self.now).ahead == Some(Ahead::Nothing) {
+            return Ok(None);
+        }
         let queues = json(&reach.accepted.keys().collect::<Vec<_>>());
         let binds = [
             Bind::Int(self.now.as_micros()),

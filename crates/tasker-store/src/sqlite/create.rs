@@ -8,12 +8,13 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::json;
 use tasker_engine::{Create, CreateReply, Created, Json, NewTask, Origin, StepEvent};
-use tasker_types::{Namespace, StepState, TaskId, TaskState};
+use tasker_types::{Namespace, TaskId, TaskState};
 
 use super::flush::hex;
-use super::rows::{StepKey, StepRow, TaskRow, json as list_of, task_id};
+use super::history::Entry;
+use super::rows::{Kind, StepKey, StepRow, TaskRow, json as list_of, task_id};
 use super::statement::{Bind, Statement};
-use super::unit::{Entry, NewRow, Note, Tracked, Trouble, Unit};
+use super::unit::{NewRow, Note, Tracked, Trouble, Unit};
 
 /// What is taken already, in the database or by an earlier task of the same request.
 #[derive(Debug, Default)]
@@ -27,8 +28,6 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct Creation {
     taken: Taken,
-    /// The key of the next task.
-    next: i64,
     bypassed: Vec<StepKey>,
     actor: i64,
     check_in: Duration,
@@ -70,7 +69,6 @@ impl Unit<'_> {
     ) -> QueryResult<Creation> {
         Ok(Creation {
             taken: self.taken(tasks)?,
-            next: self.next_key()?,
             bypassed: Vec::new(),
             actor,
             check_in,
@@ -82,8 +80,8 @@ impl Unit<'_> {
         if let Some(refused) = creation.taken.judge(&task) {
             return Ok(refused);
         }
-        let (id, key) = (task.id, creation.next);
-        creation.next += 1;
+        let next = self.cache.next_task(self.connection)?;
+        let (id, key) = (task.id, std::mem::replace(next, *next + 1));
         creation
             .bypassed
             .extend(task.bypass.iter().map(|step| (key, step.0)));
@@ -95,13 +93,6 @@ impl Unit<'_> {
     pub(super) fn end_creation(&mut self, creation: &Creation) -> QueryResult<()> {
         self.write_steps()?;
         self.bypass(&creation.bypassed, creation.actor)
-    }
-
-    fn next_key(&mut self) -> QueryResult<i64> {
-        const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
-        Ok(Statement::<(BigInt,)>::new(SQL, &[])
-            .get_result::<(i64,)>(self.connection)?
-            .0)
     }
 
     fn taken(&mut self, tasks: &[&NewTask]) -> QueryResult<Taken> {
@@ -182,7 +173,7 @@ impl Unit<'_> {
             },
         );
         self.created.insert(key, new);
-        self.payloads.insert((key, -1, "context"), Some(task.context));
+        self.put((key, 0), Kind::Context, Some(task.context));
         self.touched.insert(key);
         self.entries.push(Entry {
             task: key,
@@ -202,9 +193,9 @@ impl Unit<'_> {
 
     /// Writes the steps of all new tasks, and takes up those that wait for nothing.
     fn write_steps(&mut self) -> QueryResult<()> {
-        const SQL: &str = "INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, \
+        const SQL: &str = "INSERT INTO steps (key, state, attempts, run, retry_limit, retryable, permanent, \
                 unmet_parents, queue, next_retry_at) \
-             SELECT k.value->>0, g.step, 'pending', 0, 0, g.retry_limit, g.retryable, 0, g.parents, g.queue, \
+             SELECT (k.value->>0) << 24 | g.step, 'pending', 0, 0, g.retry_limit, g.retryable, 0, g.parents, g.queue, \
                 CASE WHEN g.parents = 0 THEN k.value->>2 END \
              FROM jsonb_each(?1) AS k CROSS JOIN graph_steps AS g ON g.graph = k.value->>1";
         if self.created.is_empty() {
@@ -217,28 +208,9 @@ impl Unit<'_> {
             tasks.push((key, graph.id, start_at.map(tasker_types::Timestamp::as_micros)));
             for (number, step) in graph.template.steps().iter().enumerate() {
                 if step.depends_on().is_empty() {
-                    let row = StepRow {
-                        state: StepState::Pending,
-                        attempts: 0,
-                        run: 0,
-                        retry_limit: step.retry_limit(),
-                        retryable: step.retryable(),
-                        permanent: false,
-                        unmet_parents: 0,
-                        next_retry_at: start_at,
-                        started_at: None,
-                        finished_at: None,
-                        timeout_us: None,
-                        lease: None,
-                    };
                     let place = (*key, u32::try_from(number).unwrap_or(u32::MAX));
-                    self.steps.insert(
-                        place,
-                        Tracked {
-                            before: Some(row.clone()),
-                            now: row,
-                        },
-                    );
+                    self.steps
+                        .insert(place, Tracked::loaded(StepRow::new(step, start_at)));
                 }
             }
         }

@@ -7,11 +7,12 @@ use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
-use tasker_types::{StepState, Timestamp};
+use tasker_types::{StepState, TaskState, Timestamp};
 
-use super::rows::{StepRow, json};
+use super::kept::SMALL;
+use super::rows::{Kind, StepRow, TaskRow, json, packed, unpacked};
 use super::statement::{Bind, Statement};
-use super::unit::{Entry, Tracked, Unit};
+use super::unit::{Tracked, Unit};
 
 /// How many steps a task has, and how many of them are done.
 #[derive(Clone, Copy, Debug)]
@@ -39,27 +40,36 @@ FROM (SELECT value->>0 AS key, value->>1 AS state, value->>2 AS failure, value->
     value->>8 AS next_check_at FROM jsonb_each(?1)) AS u \
 WHERE tasks.key = u.key";
 
+/// For tasks of which nothing else changed.
+const START_TASKS: &str = "\
+UPDATE tasks SET state = 'in_progress', started_at = ?2 WHERE key IN (SELECT value FROM json_each(?1))";
+
+/// For tasks of which nothing else changed.
+const COMPLETE_TASKS: &str = "\
+UPDATE tasks SET state = 'complete', finished_at = ?2, live_steps = 0, next_check_at = NULL \
+WHERE key IN (SELECT value FROM json_each(?1))";
+
 const UPSERT_STEPS: &str = "\
-INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, unmet_parents, queue, \
-    next_retry_at, started_at, finished_at, timeout_us) \
+INSERT INTO steps (key, state, attempts, run, retry_limit, retryable, permanent, unmet_parents, queue, \
+    next_retry_at, started_at, finished_at, timeout_us, lease) \
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
     value->>9, value->>10, value->>11, value->>12, value->>13 \
 FROM jsonb_each(?1) WHERE true \
-ON CONFLICT (task, step) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, run = excluded.run, \
+ON CONFLICT (key) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, run = excluded.run, \
     retry_limit = excluded.retry_limit, permanent = excluded.permanent, unmet_parents = excluded.unmet_parents, \
     next_retry_at = excluded.next_retry_at, started_at = excluded.started_at, \
-    finished_at = excluded.finished_at, timeout_us = excluded.timeout_us";
+    finished_at = excluded.finished_at, timeout_us = excluded.timeout_us, lease = excluded.lease";
 
+/// For steps of which nothing else changed.
 const COMPLETE_STEPS: &str = "\
-UPDATE steps SET state = 'complete', finished_at = ?2 \
-FROM (SELECT value->>0 AS task, value->>1 AS step FROM jsonb_each(?1)) AS u \
-WHERE steps.task = u.task AND steps.step = u.step";
+UPDATE steps SET state = 'complete', finished_at = ?2, lease = NULL \
+WHERE key IN (SELECT value FROM json_each(?1))";
 
+/// For steps of which nothing else changed.
 const CLAIM_STEPS: &str = "\
 UPDATE steps SET state = 'in_progress', started_at = ?2, finished_at = NULL, next_retry_at = NULL, \
-    attempts = attempts + 1, run = run + 1, unmet_parents = u.unmet_parents \
-FROM (SELECT value->>0 AS task, value->>1 AS step, value->>2 AS unmet_parents FROM jsonb_each(?1)) AS u \
-WHERE steps.task = u.task AND steps.step = u.step";
+    attempts = attempts + 1, run = run + 1, unmet_parents = 0, lease = ?3 \
+WHERE key IN (SELECT value FROM json_each(?1))";
 
 const DELETE_READY: &str = "\
 DELETE FROM ready_steps WHERE (queue, parked, rank, task, step) IN \
@@ -70,40 +80,21 @@ const INSERT_READY: &str = "\
 INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each(?1)";
 
-const DELETE_LEASES: &str = "\
-DELETE FROM leases WHERE (task, step) IN (SELECT value->>0, value->>1 FROM jsonb_each(?1))";
-
-const UPSERT_LEASES: &str = "\
-INSERT OR REPLACE INTO leases (task, step, run, token, actor, process, until) \
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM jsonb_each(?1)";
-
-const DELETE_PAYLOADS: &str = "\
-DELETE FROM payloads WHERE (task, step, kind) IN (SELECT value->>0, value->>1, value->>2 FROM jsonb_each(?1))";
+const DELETE_PAYLOADS: &str = "DELETE FROM payloads WHERE key IN (SELECT value FROM json_each(?1))";
 
 const UPSERT_PAYLOADS: &str = "\
-INSERT OR REPLACE INTO payloads (task, step, kind, body) \
-SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?1)";
+INSERT OR REPLACE INTO payloads (key, body) SELECT value->>0, value->>1 FROM jsonb_each(?1)";
 
-const INSERT_TRANSITIONS: &str = "\
-INSERT INTO transitions (task, step, event, from_state, to_state, at, actor, run, attempt, handler_version, ran_us, \
-    metadata) \
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, ?2, value->>5, value->>6, value->>7, value->>8, \
-    value->>9, value->>10 \
-FROM jsonb_each(?1)";
+const CONTEXT: i64 = Kind::Context as i64;
+const CONFIG: i64 = Kind::Config as i64;
 
-/// For entries that have all but numbers in common.
-const INSERT_ALIKE_TRANSITIONS: &str = "\
-INSERT INTO transitions (task, step, event, from_state, to_state, at, actor, run, attempt, handler_version, ran_us, \
-    metadata) \
-SELECT value->>0, value->>1, ?2, ?3, ?4, ?5, ?6, value->>2, value->>3, ?7, value->>4, ?8 \
-FROM jsonb_each(?1)";
-
-/// With more runs of like entries than this, one statement for all of them is faster.
-const SHORT_RUNS: usize = 8;
+/// Of a request that creates more tasks than this, none is kept: they will wait for a while.
+const KEEP_CREATED: usize = 64;
 
 const COUNTS: &str = "\
-SELECT s.task, count(*), sum(s.state IN ('complete', 'resolved_manually')) \
-FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.task = k.value GROUP BY s.task";
+SELECT k.value, count(*), sum(s.state IN ('complete', 'resolved_manually')) \
+FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.key >= k.value << 24 AND s.key < (k.value + 1) << 24 \
+GROUP BY k.value";
 
 fn micros(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_micros)
@@ -126,13 +117,27 @@ fn place(row: &StepRow, active: bool, priority: i16) -> Option<Place> {
 impl Unit<'_> {
     /// Counts the steps of tasks, with what this unit has changed.
     pub(super) fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
-        let list = json(tasks);
-        let rows = Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, &[Bind::Text(&list)])
-            .load::<(i64, i64, i64)>(self.connection)?;
-        let mut counts: BTreeMap<i64, Counts> = rows
-            .into_iter()
-            .map(|(task, steps, done)| (task, Counts { steps, done }))
-            .collect();
+        let mut counts = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for task in tasks {
+            match self.cache.kept.get(*task) {
+                Some(kept) if kept.whole => {
+                    let done = kept.steps.values().filter(|row| row.state.is_done()).count();
+                    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+                    let (steps, done) = (number(kept.steps.len()), number(done));
+                    counts.insert(*task, Counts { steps, done });
+                }
+                _ => unknown.push(*task),
+            }
+        }
+        if !unknown.is_empty() {
+            let list = json(&unknown);
+            let rows =
+                Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, &[Bind::Text(&list)])
+                    .load::<(i64, i64, i64)>(self.connection)?;
+            let rows = rows.into_iter();
+            counts.extend(rows.map(|(task, steps, done)| (task, Counts { steps, done })));
+        }
         for (key, row) in &self.steps {
             if let (Some(counts), Some(before)) = (counts.get_mut(&key.0), &row.before) {
                 counts.done += i64::from(row.now.state.is_done()) - i64::from(before.state.is_done());
@@ -145,20 +150,76 @@ impl Unit<'_> {
     pub(super) fn flush(&mut self) -> QueryResult<()> {
         self.count_live();
         self.flush_tasks()?;
+        self.flush_leases()?;
         self.flush_steps()?;
         self.flush_queue()?;
-        self.flush_leases()?;
         self.flush_payloads()?;
-        self.flush_entries()
+        self.flush_entries()?;
+        self.keep();
+        Ok(())
+    }
+
+    /// Keeps what was written for the next unit.
+    fn keep(&mut self) {
+        let few = self.created.len() <= KEEP_CREATED;
+        let kept = &mut self.cache.kept;
+        for (key, Tracked { now: row, .. }) in &self.tasks {
+            if !row.state.is_active() {
+                kept.forget(*key);
+            } else if !self.created.contains_key(key) {
+                kept.put_task(*key, row);
+            } else if few && row.graph.template.steps().len() <= SMALL {
+                let steps = row.graph.template.steps().iter().zip(0_u32..);
+                let steps = steps.map(|(step, number)| (number, StepRow::new(step, None)));
+                kept.put_task(*key, row);
+                kept.put_whole(*key, steps.collect());
+            }
+        }
+        for (key, row) in &self.steps {
+            kept.put_step(*key, &row.now);
+        }
+        for key in self.payloads.keys() {
+            if matches!(key & 7, CONTEXT | CONFIG) {
+                kept.drop_carried(unpacked(key >> 3).0);
+            }
+        }
+        for (key, carried) in &self.carried {
+            kept.put_carried(*key, carried);
+        }
     }
 
     fn flush_tasks(&mut self) -> QueryResult<()> {
         let mut inserts = Vec::new();
-        let mut updates = Vec::new();
+        let (mut started, mut completed, mut updates) = (Vec::new(), Vec::new(), Vec::new());
         for (key, Tracked { before, now }) in &self.tasks {
+            if let Some(before) = before {
+                if *before == *now {
+                    continue;
+                }
+                let start = TaskRow {
+                    state: TaskState::InProgress,
+                    started_at: Some(self.now),
+                    ..before.clone()
+                };
+                let complete = TaskRow {
+                    state: TaskState::Complete,
+                    finished_at: Some(self.now),
+                    live_steps: 0,
+                    next_check_at: None,
+                    ..before.clone()
+                };
+                if *now == start {
+                    started.push(key);
+                    continue;
+                }
+                if *now == complete {
+                    completed.push(key);
+                    continue;
+                }
+            }
             let state = now.state.as_str();
             let failure = now.failure.map(tasker_engine::FailureReason::as_str);
-            let (started, finished) = (micros(now.started_at), micros(now.finished_at));
+            let (began, finished) = (micros(now.started_at), micros(now.finished_at));
             let (deadline, check) = (micros(now.deadline_at), micros(now.next_check_at));
             if let Some(new) = self.created.get(key) {
                 let namespace = new.idempotency.as_ref().map(|_| now.graph.template.namespace());
@@ -182,93 +243,88 @@ impl Unit<'_> {
                     &new.origin,
                     parent,
                     parent_step,
-                    (started, finished, micros(new.start_at), deadline, check),
+                    (began, finished, micros(new.start_at), deadline, check),
                 ));
-            } else if before.as_ref().is_none_or(|before| {
-                before.state != now.state
-                    || before.failure != now.failure
-                    || before.priority != now.priority
-                    || before.live_steps != now.live_steps
-                    || before.deadline_at != now.deadline_at
-                    || before.next_check_at != now.next_check_at
-            }) {
-                let live = now.live_steps;
+            } else {
+                let (priority, live) = (now.priority, now.live_steps);
                 updates.push((
-                    key,
-                    state,
-                    failure,
-                    now.priority,
-                    live,
-                    started,
-                    finished,
-                    deadline,
-                    check,
+                    key, state, failure, priority, live, began, finished, deadline, check,
                 ));
             }
         }
         let inserts: Vec<Vec<serde_json::Value>> = inserts.iter().map(flatten).collect();
         run_at(self.connection, INSERT_TASKS, &inserts, self.now)?;
+        run_at(self.connection, START_TASKS, &started, self.now)?;
+        run_at(self.connection, COMPLETE_TASKS, &completed, self.now)?;
         run(self.connection, UPDATE_TASKS, &updates)
     }
 
     /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
     fn flush_steps(&mut self) -> QueryResult<()> {
         let now = Some(self.now);
-        let (mut completed, mut claimed, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for ((task, step), row) in &self.steps {
-            let Tracked { before, now: row } = row;
-            if before
-                .as_ref()
-                .is_some_and(|before| before.is_but_for_its_lease(row))
-            {
-                continue;
-            }
-            let began = before.as_ref().filter(|before| {
-                StepRow {
+        let (mut completed, mut others) = (Vec::new(), Vec::new());
+        let mut claimed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (place, Tracked { before, now: row }) in &self.steps {
+            let key = packed(*place);
+            if let Some(before) = before {
+                if before == row {
+                    continue;
+                }
+                let began = StepRow {
                     state: StepState::InProgress,
                     run: before.run + 1,
                     attempts: before.attempts + 1,
-                    unmet_parents: row.unmet_parents,
+                    unmet_parents: 0,
                     started_at: now,
                     next_retry_at: None,
                     finished_at: None,
-                    ..(*before).clone()
+                    lease: row.lease,
+                    ..before.clone()
+                };
+                if let Some(lease) = row.lease
+                    && began == *row
+                {
+                    claimed.entry(lease.id).or_default().push(key);
+                    continue;
                 }
-                .is_but_for_its_lease(row)
-            });
-            let ended = before.as_ref().filter(|before| {
-                StepRow {
+                let ended = StepRow {
                     state: StepState::Complete,
                     finished_at: now,
-                    ..(*before).clone()
+                    lease: None,
+                    ..before.clone()
+                };
+                if ended == *row {
+                    completed.push(key);
+                    continue;
                 }
-                .is_but_for_its_lease(row)
-            });
-            if began.is_some() {
-                claimed.push((task, step, row.unmet_parents));
-            } else if ended.is_some() {
-                completed.push((task, step));
-            } else {
-                others.push((
-                    task,
-                    step,
-                    row.state.as_str(),
-                    row.attempts,
-                    row.run,
-                    row.retry_limit,
-                    u8::from(row.retryable),
-                    u8::from(row.permanent),
-                    row.unmet_parents,
-                    self.tasks[task].now.graph.queues[*step as usize],
-                    micros(row.next_retry_at),
-                    micros(row.started_at),
-                    micros(row.finished_at),
-                    row.timeout_us,
-                ));
             }
+            others.push((
+                key,
+                row.state.as_str(),
+                row.attempts,
+                row.run,
+                row.retry_limit,
+                u8::from(row.retryable),
+                u8::from(row.permanent),
+                row.unmet_parents,
+                self.tasks[&place.0].now.graph.queues[place.1 as usize],
+                micros(row.next_retry_at),
+                micros(row.started_at),
+                micros(row.finished_at),
+                row.timeout_us,
+                row.lease.map(|lease| lease.id),
+            ));
         }
         run_at(self.connection, COMPLETE_STEPS, &completed, self.now)?;
-        run_at(self.connection, CLAIM_STEPS, &claimed, self.now)?;
+        for (lease, steps) in claimed {
+            let steps = json(&steps);
+            let binds = [
+                Bind::Text(&steps),
+                Bind::Int(self.now.as_micros()),
+                Bind::Int(lease),
+            ];
+            Statement::<()>::new(CLAIM_STEPS, &binds).execute(self.connection)?;
+        }
         run(self.connection, UPSERT_STEPS, &others)
     }
 
@@ -288,8 +344,10 @@ impl Unit<'_> {
                 deletes.push((queue, before.rank, task, step));
             }
             if let Some(after) = after {
-                let parked = u8::from(after.due_at.is_some_and(|due| due > self.now));
+                let later = after.due_at.filter(|due| *due > self.now);
+                let parked = u8::from(later.is_some());
                 inserts.push((queue, parked, after.rank, *task, *step, micros(after.due_at)));
+                self.cache.line.added(queue, later);
                 self.added.push(after.due_at);
             }
         }
@@ -297,93 +355,17 @@ impl Unit<'_> {
         run(self.connection, INSERT_READY, &inserts)
     }
 
-    fn flush_leases(&mut self) -> QueryResult<()> {
-        let mut deletes = Vec::new();
-        let mut inserts = Vec::new();
-        for ((task, step), row) in &self.steps {
-            let before = row.before.as_ref().and_then(|row| row.lease);
-            let run = row.now.run;
-            match row.now.lease {
-                after if after == before => {}
-                Some(lease) => inserts.push((
-                    task,
-                    step,
-                    run,
-                    lease.token.0,
-                    lease.actor,
-                    lease.process,
-                    lease.until.as_micros(),
-                )),
-                None => deletes.push((task, step)),
-            }
-        }
-        run(self.connection, DELETE_LEASES, &deletes)?;
-        run(self.connection, UPSERT_LEASES, &inserts)
-    }
-
     fn flush_payloads(&mut self) -> QueryResult<()> {
         let mut deletes = Vec::new();
         let mut writes = Vec::new();
-        for ((task, step, kind), body) in &self.payloads {
+        for (key, body) in &self.payloads {
             match body {
-                Some(body) => writes.push((task, step, kind, body.as_str())),
-                None => deletes.push((task, step, kind)),
+                Some(body) => writes.push((key, body.as_str())),
+                None => deletes.push(key),
             }
         }
         run(self.connection, DELETE_PAYLOADS, &deletes)?;
         run(self.connection, UPSERT_PAYLOADS, &writes)
-    }
-
-    /// Writes the history in its order. Neighbours that differ only in numbers share a statement that is told once what
-    /// they have in common.
-    fn flush_entries(&mut self) -> QueryResult<()> {
-        let runs: Vec<&[Entry]> = self.entries.chunk_by(Entry::is_alike).collect();
-        if runs.len() > SHORT_RUNS {
-            return self.flush_mixed_entries();
-        }
-        for run in runs {
-            let first = &run[0];
-            let rows: Vec<_> = run
-                .iter()
-                .map(|entry| (entry.task, entry.step, entry.run, entry.attempt, entry.ran_us))
-                .collect();
-            let rows = json(&rows);
-            let binds = [
-                Bind::Text(&rows),
-                Bind::Text(first.event),
-                Bind::MaybeText(first.from),
-                Bind::MaybeText(first.to),
-                Bind::Int(self.now.as_micros()),
-                Bind::Int(first.actor),
-                Bind::MaybeText(first.handler_version.as_deref()),
-                Bind::MaybeText(first.metadata.as_ref().map(tasker_engine::Json::as_str)),
-            ];
-            Statement::<()>::new(INSERT_ALIKE_TRANSITIONS, &binds).execute(self.connection)?;
-        }
-        Ok(())
-    }
-
-    fn flush_mixed_entries(&mut self) -> QueryResult<()> {
-        let rows: Vec<_> = self
-            .entries
-            .iter()
-            .map(|entry: &Entry| {
-                (
-                    entry.task,
-                    entry.step,
-                    entry.event,
-                    entry.from,
-                    entry.to,
-                    entry.actor,
-                    entry.run,
-                    entry.attempt,
-                    &entry.handler_version,
-                    entry.ran_us,
-                    entry.metadata.as_ref().map(tasker_engine::Json::as_str),
-                )
-            })
-            .collect();
-        run_at(self.connection, INSERT_TRANSITIONS, &rows, self.now)
     }
 
     /// Tells whether this unit left work in the queue that is due, or must wake listeners anyhow.

@@ -8,9 +8,10 @@ use tasker_engine::{
 };
 use tasker_types::{StepNo, StepState, TaskState};
 
-use super::rows::{StepKey, key_of};
+use super::history::Entry;
+use super::rows::{Kind, StepKey, key_of};
 use super::sweep::CHECK_AGAIN;
-use super::unit::{Entry, Note, Trouble, Unit};
+use super::unit::{Note, Trouble, Unit};
 
 impl Unit<'_> {
     /// Carries out a demand; when it is refused, the caller undoes everything.
@@ -51,8 +52,7 @@ impl Unit<'_> {
             }
             Demand::ResolveStep(step, result) => {
                 self.step_event((key, step.0), StepEvent::Resolve, actor, reason)?;
-                self.payloads
-                    .insert((key, i64::from(step.0), "result"), result.clone());
+                self.put((key, step.0), Kind::Result, result.clone());
                 self.tell_children(&[(key, step.0)])?;
                 self.resume_if_possible(key, actor)
             }
@@ -79,8 +79,7 @@ impl Unit<'_> {
             }
             Demand::SetConfig(step, config) => {
                 self.setting((key, step.0), actor, json!({ "config": config }))?;
-                self.payloads
-                    .insert((key, i64::from(step.0), "config"), Some(config.clone()));
+                self.put((key, step.0), Kind::Config, Some(config.clone()));
                 Ok(())
             }
             Demand::SetPriority(priority) => {

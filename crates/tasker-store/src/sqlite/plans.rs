@@ -14,7 +14,14 @@ use super::writer::Writer;
 use super::*;
 
 /// Tables that grow with the work.
-const LARGE: [&str; 5] = ["tasks", "steps", "ready_steps", "transitions", "payloads"];
+const LARGE: [&str; 6] = [
+    "tasks",
+    "steps",
+    "ready_steps",
+    "history",
+    "task_history",
+    "payloads",
+];
 
 /// The texts of statements, without those that only control transactions.
 type Texts = Arc<Mutex<BTreeSet<String>>>;
@@ -164,7 +171,7 @@ async fn a_scan_is_noticed() {
     let found = |sql| writing(&store, |connection| scans(connection, sql));
     assert_eq!(found("SELECT * FROM steps"), ["SCAN steps"]);
     assert_eq!(found("SELECT * FROM steps AS s WHERE s.waits = 1"), ["SCAN s"]);
-    assert_eq!(found("SELECT * FROM steps WHERE task = 1"), Vec::<String>::new());
+    assert_eq!(found("SELECT * FROM steps WHERE key = 1"), Vec::<String>::new());
 }
 
 /// Every claim looks for steps whose time has come. Those that it found earlier and that still wait for a worker, of

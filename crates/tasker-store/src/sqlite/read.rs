@@ -1,4 +1,4 @@
-//! Looking at tasks, results and histories. Each function reads in one transaction of its connection.
+//! Looking at tasks and results. Each function reads in one transaction of its connection.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,14 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use tasker_engine::{Actor, Change, Json, Snapshot, StepEvent, TaskEvent, TaskRecord, Transition};
-use tasker_types::{Position, RunNo, StepNo, StepState, TaskId, TaskState, Timestamp, WorkerId};
+use tasker_engine::{Actor, Json, Snapshot, TaskRecord};
+use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 
 use super::cache::read_graph;
-use super::rows::{key_of, load_all_steps, load_kind, load_payloads, load_tasks, task_id, time};
+use super::history;
+use super::rows::{
+    Kind, key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, payload, task_id, time,
+};
 use super::statement::{Bind, Statement};
 
 type MoreSql = (
@@ -44,7 +47,6 @@ pub(super) fn snapshot(
     const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at, \
          root_task \
          FROM tasks WHERE key = ?1";
-    const POSITION: &str = "SELECT coalesce(max(position), 0) FROM transitions";
     let Some(key) = key_of(connection, task)? else {
         return Ok(None);
     };
@@ -55,15 +57,15 @@ pub(super) fn snapshot(
         return Ok(None);
     };
     let more: MoreTuple = Statement::<MoreSql>::new(MORE, &[Bind::Int(key)]).get_result(connection)?;
-    let position: (i64,) = Statement::<(BigInt,)>::new(POSITION, &[]).get_result(connection)?;
-    let context = load_payloads(connection, &[(key, -1, "context")])?
+    let position = history::last(connection)?;
+    let context = load_payloads(connection, &[payload((key, 0), Kind::Context)])?
         .into_values()
         .next();
-    let failures = load_kind(connection, key, "failure")?;
-    let progress = load_kind(connection, key, "progress")?;
+    let failures = load_kind(connection, key, Kind::Failure)?;
+    let progress = load_kind(connection, key, Kind::Progress)?;
     let workers = workers(connection, key)?;
     let active = row.state.is_active();
-    let steps = load_all_steps(connection, key)?
+    let steps = load_all_steps(connection, &[key])?
         .into_iter()
         .map(|((_, step), row)| {
             let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
@@ -103,16 +105,17 @@ pub(super) fn snapshot(
     Ok(Some(Snapshot {
         task: record,
         steps,
-        position: Position(position.0),
+        position: Position(position),
         taken_at: now,
     }))
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.
 fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
-    const SQL: &str =
-        "SELECT DISTINCT a.id, a.name FROM leases AS l JOIN actors AS a ON a.id = l.actor WHERE l.task = ?1";
-    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(task)]).load::<(i64, String)>(connection)?;
+    const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN leases AS l ON l.id = s.lease JOIN actors AS a ON a.id = l.actor \
+         WHERE s.key >= ?1 AND s.key < ?2";
+    let binds = [Bind::Int(packed((task, 0))), Bind::Int(packed((task + 1, 0)))];
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
     let worker = |(id, name): (i64, String)| match name.parse() {
         Ok(Actor::Worker(worker)) => Some((id, worker)),
         _ => None,
@@ -125,136 +128,9 @@ pub(super) fn results(connection: &mut SqliteConnection, task: TaskId) -> QueryR
     let Some(key) = key_of(connection, task)? else {
         return Ok(Vec::new());
     };
-    let results = load_kind(connection, key, "result")?;
+    let results = load_kind(connection, key, Kind::Result)?;
     Ok(results
         .into_iter()
         .map(|(step, result)| (StepNo(step), result))
         .collect())
-}
-
-type EntrySql = (
-    BigInt,
-    Binary,
-    Nullable<BigInt>,
-    Text,
-    Nullable<Text>,
-    Nullable<Text>,
-    BigInt,
-    Text,
-    Nullable<BigInt>,
-    Nullable<BigInt>,
-    Nullable<Text>,
-    Nullable<BigInt>,
-    Nullable<Text>,
-);
-
-type EntryTuple = (
-    i64,
-    Vec<u8>,
-    Option<i64>,
-    String,
-    Option<String>,
-    Option<String>,
-    i64,
-    String,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-);
-
-macro_rules! entries {
-    ($where:literal) => {
-        concat!(
-            "SELECT t.position, k.id, t.step, t.event, t.from_state, t.to_state, t.at, a.name, t.run, t.attempt, \
-             t.handler_version, t.ran_us, t.metadata \
-             FROM transitions AS t JOIN tasks AS k ON k.key = t.task JOIN actors AS a ON a.id = t.actor WHERE ",
-            $where,
-            " ORDER BY t.position LIMIT ?2"
-        )
-    };
-}
-
-/// Returns entries of a task's history after a position.
-pub(super) fn history(
-    connection: &mut SqliteConnection,
-    task: TaskId,
-    after: Position,
-    limit: u32,
-) -> QueryResult<Vec<Transition>> {
-    const SQL: &str = entries!("t.position > ?1 AND t.task = ?3");
-    let Some(key) = key_of(connection, task)? else {
-        return Ok(Vec::new());
-    };
-    let binds = [Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(key)];
-    let rows = Statement::<EntrySql>::new(SQL, &binds).load::<EntryTuple>(connection)?;
-    rows.into_iter().map(transition).collect()
-}
-
-/// Returns entries of all histories after a position.
-pub(super) fn events(
-    connection: &mut SqliteConnection,
-    after: Position,
-    limit: u32,
-) -> QueryResult<Vec<Transition>> {
-    const SQL: &str = entries!("t.position > ?1");
-    let binds = [Bind::Int(after.0), Bind::Int(i64::from(limit))];
-    let rows = Statement::<EntrySql>::new(SQL, &binds).load::<EntryTuple>(connection)?;
-    rows.into_iter().map(transition).collect()
-}
-
-fn transition(row: EntryTuple) -> QueryResult<Transition> {
-    let change = change(&row).ok_or_else(|| {
-        let text = format!(
-            "the history entry at position {} makes no sense: `{}`",
-            row.0, row.3
-        );
-        diesel::result::Error::DeserializationError(text.into())
-    })?;
-    Ok(Transition {
-        position: Position(row.0),
-        task: task_id(&row.1),
-        change,
-        at: Timestamp::from_micros(row.6),
-        actor: row.7.parse().unwrap_or(Actor::System),
-        metadata: row.12.map(Json::from_stored),
-    })
-}
-
-fn change(row: &EntryTuple) -> Option<Change> {
-    let step = row.2.and_then(|step| u32::try_from(step).ok()).map(StepNo);
-    let number = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
-    let run = number(row.8).map(RunNo);
-    match row.3.as_str() {
-        "created" => return Some(Change::Created),
-        "setting" => return Some(Change::Setting { step }),
-        "late_outcome" => {
-            return Some(Change::LateOutcome {
-                step: step?,
-                run: run?,
-            });
-        }
-        _ => {}
-    }
-    let (from, to) = (row.4.as_deref()?, row.5.as_deref()?);
-    let Some(step) = step else {
-        let event: TaskEvent = row.3.parse().ok()?;
-        return Some(Change::Task {
-            from: from.parse::<TaskState>().ok()?,
-            event,
-            to: to.parse::<TaskState>().ok()?,
-        });
-    };
-    let event: StepEvent = row.3.parse().ok()?;
-    Some(Change::Step {
-        step,
-        from: from.parse::<StepState>().ok()?,
-        event,
-        to: to.parse::<StepState>().ok()?,
-        run: run?,
-        attempt: number(row.9)?,
-        handler_version: row.10.as_ref().and_then(|version| version.parse().ok()),
-        ran_us: row.11.and_then(|us| u64::try_from(us).ok()),
-    })
 }

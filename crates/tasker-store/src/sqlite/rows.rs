@@ -7,7 +7,7 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use tasker_engine::{FailureReason, HeldLease, Json, Origin, StepRecord, Template};
+use tasker_engine::{FailureReason, HeldLease, Json, Origin, StepRecord, StepTemplate, Template};
 use tasker_types::{
     HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
     WorkerId,
@@ -18,6 +18,39 @@ use super::statement::{Bind, Statement};
 /// A step of a task, by the task's key and the step's number.
 pub(crate) type StepKey = (i64, u32);
 
+/// How many bits of a step's key in the database are its number.
+const STEP_BITS: u32 = 24;
+
+/// How many steps a task may have at most.
+pub(crate) const MOST_STEPS: usize = 1 << STEP_BITS;
+
+/// Returns a step's key in the database: one integer, so that a step is found without comparing columns.
+pub(crate) fn packed(key: StepKey) -> i64 {
+    (key.0 << STEP_BITS) | i64::from(key.1)
+}
+
+/// Returns the step that a key in the database stands for.
+pub(crate) fn unpacked(key: i64) -> StepKey {
+    (key >> STEP_BITS, small(key & (MOST_STEPS as i64 - 1)))
+}
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A task's context; it stands with step 0.
+    Context = 0,
+    Result = 1,
+    Checkpoint = 2,
+    Config = 3,
+    Failure = 4,
+    Progress = 5,
+}
+
+/// Returns a payload's key in the database.
+pub(crate) fn payload(key: StepKey, kind: Kind) -> i64 {
+    (packed(key) << 3) | kind as i64
+}
+
 /// A template as tasks keep it, with the queue in which each of its steps waits.
 #[derive(Debug)]
 pub(crate) struct Graph {
@@ -25,6 +58,15 @@ pub(crate) struct Graph {
     pub(crate) template: Arc<Template>,
     pub(crate) queues: Vec<i64>,
 }
+
+/// A graph never changes.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Graph {}
 
 /// Where steps of one handler wait.
 #[derive(Clone, Debug)]
@@ -34,7 +76,7 @@ pub(crate) struct Queue {
 }
 
 /// A task.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaskRow {
     pub(crate) id: TaskId,
     pub(crate) graph: Arc<Graph>,
@@ -50,8 +92,10 @@ pub(crate) struct TaskRow {
 }
 
 /// The right to a step in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LeaseRow {
+    /// The key of the lease, which may be for several steps; 0 for one that is not written yet.
+    pub(crate) id: i64,
     pub(crate) token: LeaseToken,
     pub(crate) actor: i64,
     pub(crate) process: i64,
@@ -92,12 +136,22 @@ impl StepRow {
         }
     }
 
-    /// Tells whether two rows say the same, whoever holds the step.
-    pub(crate) fn is_but_for_its_lease(&self, other: &Self) -> bool {
-        StepRow {
-            lease: other.lease,
-            ..self.clone()
-        } == *other
+    /// Returns the row of a step that was just created, due at a time.
+    pub(crate) fn new(step: &StepTemplate, due: Option<Timestamp>) -> Self {
+        Self {
+            state: StepState::Pending,
+            attempts: 0,
+            run: 0,
+            retry_limit: step.retry_limit(),
+            retryable: step.retryable(),
+            permanent: false,
+            unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
+            next_retry_at: due,
+            started_at: None,
+            finished_at: None,
+            timeout_us: None,
+            lease: None,
+        }
     }
 
     /// Tells whether the queue has the step, given whether its task is active.
@@ -158,7 +212,6 @@ fn small(number: i64) -> u32 {
 
 type StepSql = (
     BigInt,
-    BigInt,
     Text,
     BigInt,
     BigInt,
@@ -174,10 +227,10 @@ type StepSql = (
     Nullable<BigInt>,
     Nullable<BigInt>,
     Nullable<BigInt>,
+    Nullable<BigInt>,
 );
 
 type StepTuple = (
-    i64,
     i64,
     String,
     i64,
@@ -194,11 +247,13 @@ type StepTuple = (
     Option<i64>,
     Option<i64>,
     Option<i64>,
+    Option<i64>,
 );
 
 fn step_row(row: StepTuple) -> (StepKey, StepRow) {
-    let lease = match (row.13, row.14, row.15, row.16) {
-        (Some(token), Some(actor), Some(process), Some(until)) => Some(LeaseRow {
+    let lease = match (row.12, row.13, row.14, row.15, row.16) {
+        (Some(id), Some(token), Some(actor), Some(process), Some(until)) => Some(LeaseRow {
+            id,
             token: LeaseToken(token),
             actor,
             process,
@@ -207,60 +262,69 @@ fn step_row(row: StepTuple) -> (StepKey, StepRow) {
         _ => None,
     };
     let step = StepRow {
-        state: parsed(&row.2, StepState::Pending),
-        attempts: small(row.3),
-        run: small(row.4),
-        retry_limit: small(row.5),
-        retryable: row.6 != 0,
-        permanent: row.7 != 0,
-        unmet_parents: small(row.8),
-        next_retry_at: time(row.9),
-        started_at: time(row.10),
-        finished_at: time(row.11),
-        timeout_us: row.12,
+        state: parsed(&row.1, StepState::Pending),
+        attempts: small(row.2),
+        run: small(row.3),
+        retry_limit: small(row.4),
+        retryable: row.5 != 0,
+        permanent: row.6 != 0,
+        unmet_parents: small(row.7),
+        next_retry_at: time(row.8),
+        started_at: time(row.9),
+        finished_at: time(row.10),
+        timeout_us: row.11,
         lease,
     };
-    ((row.0, small(row.1)), step)
+    (unpacked(row.0), step)
 }
 
 macro_rules! step_columns {
     ($rest:literal) => {
         concat!(
-            "SELECT s.task, s.step, s.state, s.attempts, s.run, s.retry_limit, s.retryable, s.permanent, \
-             s.unmet_parents, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, \
+            "SELECT s.key, s.state, s.attempts, s.run, s.retry_limit, s.retryable, s.permanent, \
+             s.unmet_parents, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, s.lease, \
              l.token, l.actor, l.process, l.until ",
             $rest
         )
     };
 }
 
-/// Loads steps by task and number.
+/// Loads steps by their keys.
 pub(crate) fn load_steps(
     connection: &mut SqliteConnection,
     keys: &[StepKey],
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
     const SQL: &str = step_columns!(
-        "FROM jsonb_each(?1) AS k CROSS JOIN steps AS s ON s.task = k.value->>0 AND s.step = k.value->>1 \
-         LEFT JOIN leases AS l ON l.task = s.task AND l.step = s.step"
+        "FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.key = k.value LEFT JOIN leases AS l ON l.id = s.lease"
     );
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = json(keys);
-    let rows = Statement::<StepSql>::new(SQL, &[Bind::Text(&keys)]).load::<StepTuple>(connection)?;
-    Ok(rows.into_iter().map(step_row).collect())
+    let keys: Vec<i64> = keys.iter().map(|key| packed(*key)).collect();
+    load_steps_by(connection, SQL, &json(&keys))
 }
 
-/// Loads all steps of a task, in step order.
+/// Loads all steps of tasks, in step order.
 pub(crate) fn load_all_steps(
     connection: &mut SqliteConnection,
-    task: i64,
+    tasks: &[i64],
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
     const SQL: &str = step_columns!(
-        "FROM steps AS s LEFT JOIN leases AS l ON l.task = s.task AND l.step = s.step \
-         WHERE s.task = ?1 ORDER BY s.step"
+        "FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.key >= k.value << 24 AND s.key < (k.value + 1) << 24 \
+         LEFT JOIN leases AS l ON l.id = s.lease"
     );
-    let rows = Statement::<StepSql>::new(SQL, &[Bind::Int(task)]).load::<StepTuple>(connection)?;
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    load_steps_by(connection, SQL, &json(tasks))
+}
+
+fn load_steps_by(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    keys: &str,
+) -> QueryResult<Vec<(StepKey, StepRow)>> {
+    let rows = Statement::<StepSql>::new(sql, &[Bind::Text(keys)]).load::<StepTuple>(connection)?;
     Ok(rows.into_iter().map(step_row).collect())
 }
 
@@ -342,42 +406,76 @@ pub(crate) fn key_of(connection: &mut SqliteConnection, task: TaskId) -> QueryRe
     Ok(keys.first().map(|row| row.0))
 }
 
-/// What tasks and steps carry, by task, step (-1 for the task itself) and kind.
-pub(crate) type Payloads = BTreeMap<(i64, i64, &'static str), Json>;
+/// What tasks and steps carry, by the payload's key.
+pub(crate) type Payloads = BTreeMap<i64, Json>;
 
-/// Loads payloads of these places, those that exist.
-pub(crate) fn load_payloads(
-    connection: &mut SqliteConnection,
-    places: &[(i64, i64, &'static str)],
-) -> QueryResult<Payloads> {
-    const SQL: &str = "SELECT k.key, p.body FROM jsonb_each(?1) AS k CROSS JOIN payloads AS p \
-         ON p.task = k.value->>0 AND p.step = k.value->>1 AND p.kind = k.value->>2";
-    if places.is_empty() {
+/// Loads payloads, those that exist.
+pub(crate) fn load_payloads(connection: &mut SqliteConnection, keys: &[i64]) -> QueryResult<Payloads> {
+    const SQL: &str =
+        "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p ON p.key = k.value";
+    if keys.is_empty() {
         return Ok(Payloads::new());
     }
-    let list = json(places);
+    let list = json(keys);
     let rows =
         Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&list)]).load::<(i64, String)>(connection)?;
-    let found = rows.into_iter().filter_map(|(index, body)| {
-        let place = places.get(usize::try_from(index).ok()?)?;
-        Some((*place, Json::from_stored(body)))
-    });
-    Ok(found.collect())
+    Ok(rows
+        .into_iter()
+        .map(|(key, body)| (key, Json::from_stored(body)))
+        .collect())
+}
+
+/// What a task carries for all claims of its steps.
+#[derive(Debug, Default)]
+pub(crate) struct CarriedRows {
+    pub(crate) context: Option<Json>,
+    /// Configurations that replace the template's.
+    pub(crate) configs: BTreeMap<u32, Json>,
+}
+
+/// Loads the contexts of tasks, and the configurations that replace their template's.
+pub(crate) fn load_carried(
+    connection: &mut SqliteConnection,
+    tasks: &[i64],
+) -> QueryResult<BTreeMap<i64, CarriedRows>> {
+    const SQL: &str = "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p \
+         ON p.key >= k.value << 27 AND p.key < (k.value + 1) << 27 AND p.key & 7 IN (0, 3)";
+    let mut all: BTreeMap<i64, CarriedRows> = BTreeMap::new();
+    if tasks.is_empty() {
+        return Ok(all);
+    }
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&json(tasks))])
+        .load::<(i64, String)>(connection)?;
+    for (key, body) in rows {
+        let (task, step) = unpacked(key >> 3);
+        let own = all.entry(task).or_default();
+        let body = Json::from_stored(body);
+        if key & 7 == Kind::Context as i64 {
+            own.context = Some(body);
+        } else {
+            own.configs.insert(step, body);
+        }
+    }
+    Ok(all)
 }
 
 /// Loads all payloads of a kind that the steps of a task have.
 pub(crate) fn load_kind(
     connection: &mut SqliteConnection,
     task: i64,
-    kind: &'static str,
+    kind: Kind,
 ) -> QueryResult<BTreeMap<u32, Json>> {
     const SQL: &str =
-        "SELECT step, body FROM payloads WHERE task = ?1 AND kind = ?2 AND step >= 0 ORDER BY step";
-    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Int(task), Bind::Text(kind)])
-        .load::<(i64, String)>(connection)?;
+        "SELECT key, body FROM payloads WHERE key >= ?1 AND key < ?2 AND key & 7 = ?3 ORDER BY key";
+    let binds = [
+        Bind::Int(payload((task, 0), Kind::Context)),
+        Bind::Int(payload((task + 1, 0), Kind::Context)),
+        Bind::Int(kind as i64),
+    ];
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
     Ok(rows
         .into_iter()
-        .map(|(step, body)| (small(step), Json::from_stored(body)))
+        .map(|(key, body)| (unpacked(key >> 3).1, Json::from_stored(body)))
         .collect())
 }
 

@@ -16,7 +16,6 @@ pub(crate) enum Bind<'a> {
     Int(i64),
     MaybeInt(Option<i64>),
     Text(&'a str),
-    MaybeText(Option<&'a str>),
     Blob(&'a [u8]),
 }
 
@@ -58,7 +57,6 @@ impl<Row> QueryFragment<Sqlite> for Statement<'_, Row> {
                 Bind::Int(value) => out.push_bind_param_value_only::<BigInt, _>(value)?,
                 Bind::MaybeInt(value) => out.push_bind_param_value_only::<Nullable<BigInt>, _>(value)?,
                 Bind::Text(value) => out.push_bind_param_value_only::<Text, _>(*value)?,
-                Bind::MaybeText(value) => out.push_bind_param_value_only::<Nullable<Text>, _>(value)?,
                 Bind::Blob(value) => out.push_bind_param_value_only::<Binary, _>(*value)?,
             }
         }

@@ -18,9 +18,8 @@ use super::unit::{Note, Trouble, Unit};
 /// How long after a task was named by a sweep another sweep may name it.
 pub(super) const CHECK_AGAIN: Duration = Duration::from_secs(10);
 
-const OVER: &str = "SELECT task, step FROM leases \
-     WHERE (until < ?1 OR process IN (SELECT value FROM json_each(?2))) AND (?3 IS NULL OR task = ?3) \
-     ORDER BY task, step LIMIT ?4";
+/// There are few leases, since one is for all steps that were handed out together.
+const OVER: &str = "SELECT id, steps FROM leases WHERE until < ?1 OR process IN (SELECT value FROM json_each(?2)) ORDER BY id";
 
 // Without the index's name the planner walks through all tasks in the order of their keys.
 const OVERDUE: &str = "SELECT key FROM tasks INDEXED BY tasks_deadline_at_index WHERE deadline_at <= ?1 \
@@ -42,8 +41,6 @@ impl Unit<'_> {
         };
         let system = self.actor(&Actor::System)?;
         let over = self.over(dead, scope, sweep.limit)?;
-        self.load_tasks(over.iter().map(|key| key.0))?;
-        self.load_steps(over.iter().copied())?;
         let random = SeededEntropy::new(sweep.seed);
         for key in over {
             let failure = Failure::lease_expired();
@@ -90,17 +87,10 @@ impl Unit<'_> {
 
     fn over(&mut self, dead: &[i64], scope: Option<i64>, limit: u32) -> QueryResult<Vec<StepKey>> {
         let dead = json(dead);
-        let binds = [
-            Bind::Int(self.now.as_micros()),
-            Bind::Text(&dead),
-            Bind::MaybeInt(scope),
-            Bind::Int(i64::from(limit)),
-        ];
-        let rows = Statement::<(BigInt, BigInt)>::new(OVER, &binds).load::<(i64, i64)>(self.connection)?;
-        Ok(rows
-            .into_iter()
-            .map(|(task, step)| (task, u32::try_from(step).unwrap_or(u32::MAX)))
-            .collect())
+        let mut over = self.held_under(OVER, &[Bind::Int(self.now.as_micros()), Bind::Text(&dead)])?;
+        over.retain(|key| scope.is_none_or(|task| task == key.0));
+        over.truncate(limit as usize);
+        Ok(over)
     }
 
     fn keys(&mut self, sql: &'static str, scope: Option<i64>, limit: u32) -> QueryResult<Vec<i64>> {

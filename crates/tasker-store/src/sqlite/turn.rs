@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
-use diesel::sql_types::Text;
 use tasker_engine::{
     Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Progress, Receipt, Renewal,
     StepEvent, Turn, TurnReply,
 };
 use tasker_types::{StepState, TaskId};
 
-use super::rows::{StepKey, key_of};
-use super::statement::{Bind, Statement};
-use super::unit::{Entry, Note, Trouble, Unit};
+use super::history::{self, Entry};
+use super::rows::{Kind, StepKey, key_of};
+use super::unit::{Note, Trouble, Unit};
 
 impl Unit<'_> {
     /// Records outcomes, tells children, ends tasks, and hands out what is ready.
@@ -123,7 +121,6 @@ impl Unit<'_> {
         let ran_us = outcome
             .ran_for
             .map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
-        let (task, step) = (place.0, i64::from(place.1));
         if let Some(progress) = &outcome.progress {
             self.keep_progress(place, progress);
         }
@@ -135,9 +132,9 @@ impl Unit<'_> {
         // Every end is legal for a step that is held, since such a step is in progress.
         let legal = match outcome.end {
             End::Succeed { result } => {
-                self.payloads.insert((task, step, "result"), Some(result));
+                self.put(place, Kind::Result, Some(result));
                 if self.step(place).run > 1 {
-                    self.payloads.insert((task, step, "failure"), None);
+                    self.put(place, Kind::Failure, None);
                 }
                 done.push(place);
                 self.apply(place, StepEvent::Succeed, actor, note(Created::note(created)))
@@ -154,7 +151,7 @@ impl Unit<'_> {
                 self.apply(place, StepEvent::Interrupt, actor, note(Json::of(&failure).ok()))
             }
             End::Suspend { wake_in, checkpoint } => {
-                self.payloads.insert((task, step, "checkpoint"), Some(checkpoint));
+                self.put(place, Kind::Checkpoint, Some(checkpoint));
                 let due = self.now.plus(wake_in);
                 self.step_mut(place).next_retry_at = Some(due);
                 self.apply(place, StepEvent::Suspend, actor, note(None))
@@ -165,17 +162,13 @@ impl Unit<'_> {
 
     /// Deals with an outcome whose lease is over.
     fn record_late(&mut self, actor: i64, place: StepKey, outcome: &Outcome) -> QueryResult<Receipt> {
-        const ENTRIES: &str =
-            "SELECT event FROM transitions WHERE task = ?1 AND step = ?2 AND run = ?3 AND actor = ?4";
         let run = outcome.lease.run.0;
-        let binds = [
-            Bind::Int(place.0),
-            Bind::Int(i64::from(place.1)),
-            Bind::Int(i64::from(run)),
-            Bind::Int(actor),
-        ];
-        let rows = Statement::<(Text,)>::new(ENTRIES, &binds).load::<(String,)>(self.connection)?;
-        let mut events: Vec<String> = rows.into_iter().map(|row| row.0).collect();
+        let mut events: Vec<String> = Vec::new();
+        history::each_of_task(self.connection, place.0, |entry| {
+            if entry.step == Some(place.1) && entry.run == Some(run) && entry.actor == actor {
+                events.push(entry.event.to_owned());
+            }
+        })?;
         let own = self.entries.iter().filter(|entry| {
             entry.task == place.0
                 && entry.step == Some(place.1)
@@ -213,8 +206,7 @@ impl Unit<'_> {
 
     /// Keeps what the handler of a step says.
     fn keep_progress(&mut self, place: StepKey, progress: &Progress) {
-        self.payloads
-            .insert((place.0, i64::from(place.1), "progress"), Json::of(progress).ok());
+        self.put(place, Kind::Progress, Json::of(progress).ok());
     }
 
     /// Extends leases, keeps what handlers say, and tells which of them are over.

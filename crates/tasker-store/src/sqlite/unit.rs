@@ -18,7 +18,9 @@ use tasker_types::{
 
 use super::cache::Cache;
 use super::flush::Counts;
-use super::rows::{StepKey, StepRow, TaskRow, load_all_steps, load_steps, load_tasks};
+use super::history::Entry;
+use super::kept::Carried;
+use super::rows::{Kind, StepKey, StepRow, TaskRow, load_all_steps, load_steps, load_tasks, payload};
 
 /// A row with what the database has.
 #[derive(Debug)]
@@ -27,31 +29,13 @@ pub(super) struct Tracked<T> {
     pub(super) now: T,
 }
 
-/// An entry for the history.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) task: i64,
-    pub(super) step: Option<u32>,
-    pub(super) event: &'static str,
-    pub(super) from: Option<&'static str>,
-    pub(super) to: Option<&'static str>,
-    pub(super) actor: i64,
-    pub(super) run: Option<u32>,
-    pub(super) attempt: Option<u32>,
-    pub(super) handler_version: Option<String>,
-    pub(super) ran_us: Option<u64>,
-    pub(super) metadata: Option<Json>,
-}
-
-impl Entry {
-    /// Tells whether two entries differ only in numbers that are their own.
-    pub(super) fn is_alike(&self, other: &Self) -> bool {
-        self.event == other.event
-            && self.from == other.from
-            && self.to == other.to
-            && self.actor == other.actor
-            && self.handler_version == other.handler_version
-            && self.metadata == other.metadata
+impl<T: Clone> Tracked<T> {
+    /// Returns a row as the database has it.
+    pub(super) fn loaded(row: T) -> Self {
+        Self {
+            before: Some(row.clone()),
+            now: row,
+        }
     }
 }
 
@@ -82,9 +66,11 @@ pub(super) struct Unit<'c> {
     pub(super) tasks: BTreeMap<i64, Tracked<TaskRow>>,
     pub(super) created: BTreeMap<i64, NewRow>,
     pub(super) steps: BTreeMap<StepKey, Tracked<StepRow>>,
-    /// Payloads to write; `None` to remove.
-    pub(super) payloads: BTreeMap<(i64, i64, &'static str), Option<Json>>,
-    pub(super) entries: Vec<Entry>,
+    /// Payloads to write, by their key; `None` to remove.
+    pub(super) payloads: BTreeMap<i64, Option<Json>>,
+    pub(super) entries: Vec<Entry<'static>>,
+    /// What claims carry, by the key of the task.
+    pub(super) carried: BTreeMap<i64, Arc<Carried>>,
     /// Tasks whose end is to be checked.
     pub(super) touched: BTreeSet<i64>,
     /// Whether listeners are to be told, whatever the queue says.
@@ -111,6 +97,7 @@ impl<'c> Unit<'c> {
             steps: BTreeMap::new(),
             payloads: BTreeMap::new(),
             entries: Vec::new(),
+            carried: BTreeMap::new(),
             touched: BTreeSet::new(),
             woken: false,
             added: Vec::new(),
@@ -121,53 +108,101 @@ impl<'c> Unit<'c> {
 impl Unit<'_> {
     /// Loads tasks that are not loaded yet.
     pub(super) fn load_tasks(&mut self, keys: impl IntoIterator<Item = i64>) -> QueryResult<()> {
-        let missing: BTreeSet<i64> = keys
-            .into_iter()
-            .filter(|key| !self.tasks.contains_key(key))
-            .collect();
+        let mut missing = BTreeSet::new();
+        for key in keys {
+            if self.tasks.contains_key(&key) {
+                continue;
+            }
+            match self.cache.kept.get(key) {
+                Some(kept) => {
+                    self.tasks.insert(key, Tracked::loaded(kept.row.clone()));
+                }
+                None => {
+                    missing.insert(key);
+                }
+            }
+        }
         let missing: Vec<i64> = missing.into_iter().collect();
         let cache = &mut *self.cache;
         let rows = load_tasks(self.connection, &missing, &mut |connection, id| {
             cache.graph(connection, id)
         })?;
         for (key, row) in rows {
-            self.tasks.insert(
-                key,
-                Tracked {
-                    before: Some(row.clone()),
-                    now: row,
-                },
-            );
+            if row.state.is_active() {
+                self.cache.kept.put_task(key, &row);
+            }
+            self.tasks.insert(key, Tracked::loaded(row));
         }
         Ok(())
     }
 
-    /// Loads steps that are not loaded yet.
+    /// Loads steps that are not loaded yet, of tasks that are.
     pub(super) fn load_steps(&mut self, keys: impl IntoIterator<Item = StepKey>) -> QueryResult<()> {
-        let missing: BTreeSet<StepKey> = keys
-            .into_iter()
-            .filter(|key| !self.steps.contains_key(key))
-            .collect();
+        let mut missing = BTreeSet::new();
+        let mut wanted = Vec::new();
+        let mut wholes = BTreeSet::new();
+        for key in keys {
+            if self.steps.contains_key(&key) {
+                continue;
+            }
+            let Some(kept) = self.cache.kept.get(key.0) else {
+                missing.insert(key);
+                continue;
+            };
+            if let Some(row) = kept.steps.get(&key.1) {
+                self.steps.insert(key, Tracked::loaded(row.clone()));
+            } else if !kept.whole && kept.is_small() {
+                wholes.insert(key.0);
+                wanted.push(key);
+            } else if !kept.whole {
+                missing.insert(key);
+            }
+        }
+        self.keep_whole(&wholes.into_iter().collect::<Vec<_>>())?;
+        for key in wanted {
+            if let Some(row) = self.cache.kept.get(key.0).and_then(|kept| kept.steps.get(&key.1)) {
+                self.steps.insert(key, Tracked::loaded(row.clone()));
+            }
+        }
         let missing: Vec<StepKey> = missing.into_iter().collect();
         for (key, row) in load_steps(self.connection, &missing)? {
-            self.steps.insert(
-                key,
-                Tracked {
-                    before: Some(row.clone()),
-                    now: row,
-                },
-            );
+            self.steps.insert(key, Tracked::loaded(row));
         }
         Ok(())
     }
 
-    /// Loads all steps of a task.
+    /// Loads and keeps all steps of tasks that are kept.
+    fn keep_whole(&mut self, tasks: &[i64]) -> QueryResult<()> {
+        let mut rows = load_all_steps(self.connection, tasks)?.into_iter().peekable();
+        for task in tasks {
+            let mut steps = BTreeMap::new();
+            while let Some((key, row)) = rows.next_if(|(key, _)| key.0 == *task) {
+                steps.insert(key.1, row);
+            }
+            self.cache.kept.put_whole(*task, steps);
+        }
+        Ok(())
+    }
+
+    /// Loads all steps of a task that is loaded.
     pub(super) fn load_all_steps(&mut self, task: i64) -> QueryResult<()> {
-        for (key, row) in load_all_steps(self.connection, task)? {
-            self.steps.entry(key).or_insert_with(|| Tracked {
-                before: Some(row.clone()),
-                now: row,
-            });
+        if self
+            .cache
+            .kept
+            .get(task)
+            .is_some_and(|kept| !kept.whole && kept.is_small())
+        {
+            self.keep_whole(&[task])?;
+        }
+        let rows: Vec<(StepKey, StepRow)> = match self.cache.kept.get(task) {
+            Some(kept) if kept.whole => {
+                let rows = kept.steps.iter();
+                rows.map(|(step, row)| ((task, *step), row.clone())).collect()
+            }
+            _ => load_all_steps(self.connection, &[task])?,
+        };
+        for (key, row) in rows {
+            self.steps.entry(key).or_insert_with(|| Tracked::loaded(row));
         }
         Ok(())
     }
@@ -188,6 +223,11 @@ impl Unit<'_> {
     #[expect(clippy::expect_used, reason = "every caller has loaded the step")]
     pub(super) fn step_mut(&mut self, key: StepKey) -> &mut StepRow {
         &mut self.steps.get_mut(&key).expect("the step is loaded").now
+    }
+
+    /// Has a payload written, or removed.
+    pub(super) fn put(&mut self, key: StepKey, kind: Kind, body: Option<Json>) {
+        self.payloads.insert(payload(key, kind), body);
     }
 
     /// Returns the loaded steps of a task.
@@ -258,12 +298,11 @@ impl Unit<'_> {
         }
         let (run, attempt) = (row.run, row.attempts);
         if event == StepEvent::Start && run > 1 {
-            self.payloads.insert((key.0, i64::from(key.1), "progress"), None);
+            self.put(key, Kind::Progress, None);
         }
         if event == StepEvent::Reset {
-            self.payloads.insert((key.0, i64::from(key.1), "failure"), None);
-            self.payloads
-                .insert((key.0, i64::from(key.1), "checkpoint"), None);
+            self.put(key, Kind::Failure, None);
+            self.put(key, Kind::Checkpoint, None);
         }
         self.entries.push(Entry {
             task: key.0,
@@ -435,8 +474,7 @@ impl Unit<'_> {
     /// Records a failure.
     pub(super) fn keep_failure(&mut self, key: StepKey, failure: &Failure) {
         let json = Json::of(failure).unwrap_or_else(|_| Json::null());
-        self.payloads
-            .insert((key.0, i64::from(key.1), "failure"), Some(json));
+        self.put(key, Kind::Failure, Some(json));
     }
 
     /// Returns the template of a task's step.

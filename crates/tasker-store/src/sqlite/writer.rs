@@ -174,7 +174,10 @@ impl Core {
         } else {
             Share::InSavepoints
         };
-        let begun = self.connection.batch_execute("BEGIN IMMEDIATE");
+        let begun = self
+            .connection
+            .batch_execute("BEGIN IMMEDIATE")
+            .and_then(|()| self.cache.meet(&mut self.connection));
         let verdict = match begun {
             Ok(()) => {
                 for job in jobs {
@@ -204,6 +207,8 @@ impl Core {
             }
             Err(error) => {
                 let error = Arc::new(classify(&self.path, error));
+                // If it had begun after all, it is over now.
+                let _ = self.connection.batch_execute("ROLLBACK");
                 self.refuse(jobs, &mut answers, &error);
                 Err(error)
             }

@@ -253,19 +253,20 @@ mod tests {
         crate::migrate::up(&path).unwrap();
         let tables = describe(&path).unwrap();
         let named = |name: &str| tables.iter().find(|table| table.name == name).unwrap();
-        let columns = &named("steps").columns;
+        let edges = &named("graph_edges").columns;
         assert_eq!(
-            (columns[0].name.as_str(), columns[0].key_position),
-            ("task", Some(1))
+            (edges[0].name.as_str(), edges[0].key_position),
+            ("graph", Some(1))
         );
         assert_eq!(
-            (columns[1].name.as_str(), columns[1].key_position),
-            ("step", Some(2))
+            (edges[1].name.as_str(), edges[1].key_position),
+            ("from_step", Some(2))
         );
         assert_eq!(
-            (columns[1].sql_type.as_str(), columns[1].nullable),
+            (edges[1].sql_type.as_str(), edges[1].nullable),
             ("INTEGER", false)
         );
+        let columns = &named("steps").columns;
         let waits = columns.iter().find(|column| column.name == "waits").unwrap();
         assert_eq!((waits.default.as_deref(), waits.key_position), (Some("0"), None));
         let identity = named("tasks")
