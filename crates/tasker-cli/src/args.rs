@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
+use serde_json::Value;
 use tasker_types::TaskState;
 
 use crate::complete;
+use crate::when::When;
 
 /// Runs task templates: DAGs of steps, in order, with retries, surviving crashes.
 #[derive(Debug, Parser)]
@@ -98,7 +100,9 @@ pub(crate) enum Command {
 Examples:
   tasker run pipeline.yaml
   tasker run pipeline.yaml --context '{\"day\": \"2026-01-31\"}' --key 2026-01-31
-  tasker run refund --set engine.task_config_directory=templates   a template by its name
+  tasker run refund --version ^2 --set engine.task_config_directory=templates   a template by its name
+  tasker run pipeline.yaml --start-at 2026-02-01T06:00:00Z --deadline 2026-02-01T09:00:00Z
+  tasker run pipeline.yaml --priority 5 --tag nightly --annotation ticket=4711
   tasker run pipeline.yaml --json | jq .steps
 
 With --key a repeated command finds the same task again: it goes on with it, or reports it if it has ended.")]
@@ -118,6 +122,24 @@ pub(crate) struct Run {
     /// Higher runs first
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = priority)]
     pub(crate) priority: i16,
+    /// Which version of the template, such as 2.1.0 or ^2 [default: the latest]
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub(crate) version: Option<String>,
+    /// Start no step before: a time such as 2026-01-31T12:00:00Z, or a wait such as 90s or 2h30m
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) start_at: Option<When>,
+    /// Fail the task when it has not ended by then; a time or a wait
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) deadline: Option<When>,
+    /// Label the task; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Note something with the task; what is no JSON is a text; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = annotation)]
+    pub(crate) annotation: Vec<(String, Value)>,
+    /// Why the task is run
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// Go on with unfinished tasks
@@ -144,6 +166,7 @@ pub(crate) enum Task {
     Retry(Retry),
     Resolve(Resolve),
     Cancel(Cancel),
+    Change(Change),
 }
 
 /// List tasks, the newest first
@@ -152,6 +175,7 @@ pub(crate) enum Task {
 Examples:
   tasker task list
   tasker task list --state error --namespace payments
+  tasker task list --tag nightly --annotation ticket=4711
   tasker task list --quiet | head -1      the id of the newest task")]
 pub(crate) struct List {
     /// Only tasks in this state; may be repeated
@@ -163,6 +187,21 @@ pub(crate) struct List {
     /// Only tasks of the template of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<tasker_types::TemplateName>,
+    /// Only tasks of the templates of this version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<tasker_types::Version>,
+    /// Only tasks with this tag; may be repeated, and then they have all of them
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Only tasks with this annotation, and with this value if there is one; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = wanted_annotation)]
+    pub(crate) annotation: Vec<(String, Option<Value>)>,
+    /// Only tasks that this user or program asked for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) initiator: Option<String>,
+    /// Only tasks whose request came from this system
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source_system: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = count)]
     pub(crate) limit: u32,
@@ -242,6 +281,44 @@ Examples:
 pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+/// Change a task's priority, its tags and its annotations
+///
+/// A new priority moves the steps that are queued, too. Tags replace those that the task has; annotations that are not
+/// named stay.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task change 0198c2 --priority 10 --reason 'the customer waits'
+  tasker task change 0198c2 --tag nightly --tag eu --annotation ticket=4711
+  tasker task change 0198c2 --no-tags --without ticket")]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct Change {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID")]
+    pub(crate) task: String,
+    /// Higher runs first
+    #[arg(long, value_name = "N", allow_negative_numbers = true, group = "change")]
+    pub(crate) priority: Option<i16>,
+    /// A label of the task; may be repeated
+    #[arg(long, value_name = "TAG", group = "change")]
+    pub(crate) tag: Vec<String>,
+    /// Take all labels away
+    #[arg(long, conflicts_with = "tag", group = "change")]
+    pub(crate) no_tags: bool,
+    /// Note something with the task; what is no JSON is a text; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = annotation, group = "change")]
+    pub(crate) annotation: Vec<(String, Value)>,
+    /// Take an annotation away; may be repeated
+    #[arg(long, value_name = "NAME", group = "change")]
+    pub(crate) without: Vec<String>,
+    /// Say anew why the task is run
+    #[arg(long, value_name = "TEXT", group = "change")]
+    pub(crate) task_reason: Option<String>,
+    /// Why it is changed; kept in the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// A task or one of its steps, and why it is changed.
@@ -496,6 +573,23 @@ impl Manner {
             }
         }
         manner
+    }
+}
+
+/// Splits `name=value`; a value that is no JSON is a text.
+fn annotation(text: &str) -> Result<(String, Value), String> {
+    match wanted_annotation(text)? {
+        (name, Some(value)) => Ok((name, value)),
+        _ => Err("write NAME=VALUE, such as ticket=4711".to_owned()),
+    }
+}
+
+/// Splits `name=value`, or takes a name alone.
+fn wanted_annotation(text: &str) -> Result<(String, Option<Value>), String> {
+    let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
+    match text.split_once('=') {
+        Some((name, text)) => Ok((name.trim().to_owned(), Some(value(text)))),
+        None => Ok((text.trim().to_owned(), None)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What other crates report, as problems of a command.
 
-use tasker::{RequestError, StoreError, TemplateFault, TemplateFaults};
+use tasker::{Refusal, RequestError, StoreError, TemplateFault, TemplateFaults};
 
 use crate::exit::{Fault, Problem};
 
@@ -70,6 +70,18 @@ impl From<RequestError> for Problem {
                 Self::refused("step_not_skippable", error.to_string())
             }
             error => Self::refused("request", error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::refused(refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::KeyReused { .. } => {
+                problem.with_help("repeat the command exactly as it was, or take another key")
+            }
+            refusal => problem.with_help(format!("`tasker task show {}` shows it", refusal.task())),
         }
     }
 }

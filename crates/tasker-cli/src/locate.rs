@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tasker::{Loaded, Tasker, TemplateFaults, UnknownHandlers};
+use tasker::{Loaded, Tasker, Template, TemplateFaults, UnknownHandlers};
 use tasker_types::{Version, VersionReq, nearest};
 
 use crate::exit::{Fault, Problem};
@@ -12,8 +12,8 @@ use crate::exit::{Fault, Problem};
 const DEEPEST: usize = 8;
 
 /// Returns the file that is meant: a path, or `[namespace.]name[@requirement]` of a template in
-/// `engine.task_config_directory`, whose latest version counts.
-pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Problem> {
+/// `engine.task_config_directory`, whose latest version counts. The requirement may also stand apart.
+pub(crate) fn template(tasker: &Tasker, argument: &str, version: Option<&str>) -> Result<PathBuf, Problem> {
     let path = Path::new(argument);
     if path.is_file() {
         return Ok(path.to_owned());
@@ -26,6 +26,22 @@ pub(crate) fn template(tasker: &Tasker, argument: &str) -> Result<PathBuf, Probl
             Err(no_file(argument))
         };
     }
+    let named;
+    let argument = match version {
+        Some(_) if argument.contains('@') => {
+            let message = format!(
+                "`{}` names a version, and so does `--version`",
+                argument.escape_debug()
+            );
+            return Err(Problem::refused("version_given_twice", message).with_help("leave one of them out"));
+        }
+        Some(version) => {
+            requirement(version)?;
+            named = format!("{argument}@{version}");
+            &*named
+        }
+        None => argument,
+    };
     let shown = argument.escape_debug();
     let Some(directory) = directory(tasker) else {
         if path.is_dir() {
@@ -79,6 +95,28 @@ fn no_file(argument: &str) -> Problem {
         Some(near) => problem.with_help(format!("did you mean `{}`?", path.with_file_name(near).display())),
         None => problem.with_help("name a template's file; `tasker new template NAME` writes one"),
     }
+}
+
+/// Checks that a template has the version that was asked for.
+pub(crate) fn check_version(template: &Template, version: &str) -> Result<(), Problem> {
+    if requirement(version)?.matches(template.version()) {
+        return Ok(());
+    }
+    let message = format!("`{}` is not the version `{version}`", template.full_name());
+    Err(Problem::refused("template_not_found", message))
+}
+
+/// Reads a version, which means that one and no later one, or a requirement such as `^2`.
+fn requirement(text: &str) -> Result<VersionReq, Problem> {
+    let exact = text.parse::<Version>().ok().map(|version| format!("={version}"));
+    let read = exact.as_deref().unwrap_or(text).parse();
+    read.map_err(|_| {
+        let message = format!(
+            "`{}` is no version and no requirement of one",
+            text.escape_debug()
+        );
+        Problem::refused("bad_version", message).with_help("write one such as 2.1.0, ^2 or >=1.4")
+    })
 }
 
 /// Every template file of a directory, with what is in it.
@@ -149,11 +187,7 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (path, requirement) = match text.split_once('@') {
-            // A bare version means that version and no later one.
-            Some((path, version)) if version.parse::<Version>().is_ok() => {
-                (path, Some(format!("={version}").parse().ok()?))
-            }
-            Some((path, requirement)) => (path, Some(requirement.parse().ok()?)),
+            Some((path, version)) => (path, Some(requirement(version).ok()?)),
             None => (text, None),
         };
         let (namespace, name) = match path.split_once('.') {

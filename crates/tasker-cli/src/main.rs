@@ -15,6 +15,7 @@ mod settings;
 mod signals;
 mod summary;
 mod view;
+mod when;
 mod work;
 
 use std::ffi::OsString;

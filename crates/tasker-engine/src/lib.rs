@@ -10,6 +10,7 @@ mod finalizer;
 mod handler;
 mod json;
 mod memory;
+mod origin;
 mod record;
 mod request;
 mod retry_after;
@@ -31,14 +32,13 @@ pub use handler::{
 };
 pub use json::Json;
 pub use memory::MemoryStore;
-pub use record::{
-    Actor, Change, HeldLease, Origin, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor,
-};
+pub use origin::{Description, Origin, OriginFault};
+pub use record::{Actor, Change, HeldLease, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor};
 pub use request::{HashIdentity, Identity, RequestError, TaskRequest, UniqueIdentity};
 pub use retry_after::{InvalidRetryAfter, parse_retry_after};
 pub use store::{
     Accepts, BoxError, Create, CreateReply, Created, Demand, Idempotency, Intervened, Intervention,
-    LeaseStatus, NewTask, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
+    LeaseStatus, NewTask, Refusal, Renewal, Scope, Store, StoreError, Sweep, Swept, Turn, TurnReply, Want,
 };
 pub use template::{
     CheckHandler, CheckedStep, ContextFaults, HandlerProblem, LoadOptions, Loaded, StepBuilder, StepTemplate,

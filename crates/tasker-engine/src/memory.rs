@@ -126,6 +126,7 @@ impl Store for MemoryStore {
         state.fail_overdue(&sweep, &mut swept.finished);
         swept.finished.extend(state.finalize_touched());
         swept.due = state.due_checks(&sweep, CHECK_AGAIN);
+        swept.next_deadline_in = state.next_deadline_in(sweep.scope);
         state.wake_for_queued();
         self.hint(&mut state);
         Ok(swept)

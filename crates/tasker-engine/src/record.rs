@@ -14,6 +14,7 @@ use crate::claim::Progress;
 use crate::failure::Failure;
 use crate::finalizer::FailureReason;
 use crate::json::Json;
+use crate::origin::Origin;
 use crate::template::Template;
 use crate::transition::{StepEvent, TaskEvent};
 
@@ -74,24 +75,6 @@ impl TryFrom<String> for Actor {
     fn try_from(text: String) -> Result<Self, UnknownActor> {
         text.parse()
     }
-}
-
-/// What a request may say about a task beside its template and context; none of it decides how steps run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Origin {
-    /// Who asked for the task.
-    pub initiator: Option<String>,
-    /// The system that the request came from.
-    pub source_system: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// Labels.
-    pub tags: Vec<String>,
-    /// The correlation id that the request brought along.
-    pub correlation_id: Option<String>,
-    /// When the task was asked for, by the one who asked.
-    pub requested_at: Option<Timestamp>,
 }
 
 /// A task as the store has it.

@@ -13,12 +13,14 @@ use thiserror::Error;
 
 use crate::claim::Claim;
 use crate::json::Json;
-use crate::record::Origin;
+use crate::origin::{Origin, OriginFault};
 use crate::store::{Idempotency, NewTask};
 use crate::template::{ContextFaults, Template, canonical_json, check_form};
 
 /// Why a task was asked for when the request does not say.
 const DEFAULT_REASON: &str = "unknown";
+/// The longest idempotency key, in characters.
+const LONGEST_KEY: usize = 255;
 
 /// A request for one run of a template.
 #[derive(Clone, Debug)]
@@ -55,6 +57,23 @@ pub enum RequestError {
     NotSkippable {
         /// The step.
         step: StepName,
+    },
+    /// A tag or an annotation cannot be kept.
+    #[error(transparent)]
+    Origin(#[from] OriginFault),
+    /// The idempotency key is empty or too long.
+    #[error("the idempotency key has {length} characters, but it must have 1 to 255")]
+    Key {
+        /// The characters that it has.
+        length: usize,
+    },
+    /// The task would fail before its first step may start.
+    #[error("the deadline {deadline} is not after the start {start}")]
+    DeadlineBeforeStart {
+        /// When the first step may start.
+        start: Timestamp,
+        /// When the task fails.
+        deadline: Timestamp,
     },
     /// The task has more steps than the limit.
     #[error(
@@ -134,6 +153,24 @@ impl TaskRequest {
         self
     }
 
+    /// Says why; `unknown` without.
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.origin.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds labels.
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.origin.tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a note.
+    pub fn annotate(mut self, name: impl Into<String>, value: Value) -> Self {
+        self.origin.annotations.insert(name.into(), value);
+        self
+    }
+
     /// Names steps that are to be resolved from the start.
     pub fn bypass(mut self, steps: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.bypass.extend(steps.into_iter().map(Into::into));
@@ -183,6 +220,16 @@ impl TaskRequest {
         &self.template
     }
 
+    /// Returns the context; what an [`Identity`] is asked about has the defaults of the template's schema, too.
+    pub fn context_value(&self) -> &Value {
+        &self.context
+    }
+
+    /// Returns who asks, from where, why and when.
+    pub fn origin_value(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Checks the request and returns the task to create.
     ///
     /// # Errors
@@ -202,6 +249,8 @@ impl TaskRequest {
                 limit: limits.steps_per_task,
             });
         }
+        self.origin.check()?;
+        self.check_names_and_times()?;
         // Before anything walks through the context: it may be too deep for that.
         check_form(&self.context, limits)?;
         let bypass = self.bypassed_steps()?;
@@ -228,6 +277,21 @@ impl TaskRequest {
         task.deadline_at = self.deadline_at;
         task.parent = self.parent;
         Ok(task)
+    }
+
+    fn check_names_and_times(&self) -> Result<(), RequestError> {
+        if let Some(key) = &self.idempotency_key {
+            let length = key.chars().count();
+            if !(1..=LONGEST_KEY).contains(&length) {
+                return Err(RequestError::Key { length });
+            }
+        }
+        match (self.start_at, self.deadline_at) {
+            (Some(start), Some(deadline)) if deadline <= start => {
+                Err(RequestError::DeadlineBeforeStart { start, deadline })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn bypassed_steps(&self) -> Result<Vec<StepNo>, RequestError> {
@@ -276,6 +340,7 @@ impl TaskRequest {
         json!([
             self.said(),
             self.origin.tags,
+            self.origin.annotations,
             self.priority,
             self.start_at,
             self.deadline_at

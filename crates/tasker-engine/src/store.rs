@@ -22,7 +22,8 @@ use tokio::sync::watch;
 
 use crate::claim::{Claim, Lease, Outcome, Progress, Receipt};
 use crate::json::Json;
-use crate::record::{Actor, Origin, Snapshot, Transition};
+use crate::origin::{Description, Origin, OriginFault};
+use crate::record::{Actor, Snapshot, Transition};
 use crate::template::Template;
 use crate::transition::{IllegalStepTransition, IllegalTaskTransition};
 
@@ -259,6 +260,54 @@ impl Created {
             Self::New(task) | Self::Repeated(task) | Self::KeyReused(task) | Self::Duplicate(task) => task,
         }
     }
+
+    /// Returns the task that the request now has: the new one, or the first one of its key.
+    ///
+    /// # Errors
+    ///
+    /// Why the request was refused, with the task that stands in its way.
+    pub fn accepted(self) -> Result<TaskId, Refusal> {
+        match self {
+            Self::New(task) | Self::Repeated(task) => Ok(task),
+            Self::KeyReused(task) => Err(Refusal::KeyReused { task }),
+            Self::Duplicate(task) => Err(Refusal::Duplicate { task }),
+        }
+    }
+}
+
+/// Why a request that is right in itself made no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The idempotency key was used for a request that said something else.
+    #[error("the idempotency key was used for another request, whose task is `{task}`")]
+    KeyReused {
+        /// The task of the other request.
+        task: TaskId,
+    },
+    /// A task has the identity already.
+    #[error("the same was asked for before; its task is `{task}`")]
+    Duplicate {
+        /// The task of the first request.
+        task: TaskId,
+    },
+}
+
+impl Refusal {
+    /// Returns the stable code by which programs tell refusals apart.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::KeyReused { .. } => "idempotency_key_reused",
+            Self::Duplicate { .. } => "duplicate_task",
+        }
+    }
+
+    /// Returns the task that stands in the way.
+    pub const fn task(&self) -> TaskId {
+        match self {
+            Self::KeyReused { task } | Self::Duplicate { task } => *task,
+        }
+    }
 }
 
 /// The answer to [`Create`].
@@ -399,6 +448,8 @@ pub struct Swept {
     pub finished: Vec<(TaskId, TaskState)>,
     /// Tasks to look at.
     pub due: Vec<TaskId>,
+    /// How long until the next deadline of a task in scope.
+    pub next_deadline_in: Option<Duration>,
 }
 
 /// Something that an operator demands of a task.
@@ -432,6 +483,14 @@ impl Intervention {
         self.reason = reason;
         self
     }
+
+    /// Returns what the history keeps of a change of settings: what was set, and why.
+    pub fn metadata(&self, mut set: serde_json::Value) -> Json {
+        if let (Some(reason), Some(fields)) = (&self.reason, set.as_object_mut()) {
+            fields.insert("reason".to_owned(), reason.as_str().into());
+        }
+        Json::from(&set)
+    }
 }
 
 /// What an operator can demand.
@@ -460,6 +519,8 @@ pub enum Demand {
     SetConfig(StepNo, Json),
     /// Give a task and its queued steps another priority.
     SetPriority(i16),
+    /// Say something else about a task: its reason, its tags, its annotations.
+    Describe(Description),
 }
 
 /// What an intervention did.
@@ -575,6 +636,13 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<OriginFault> for StoreError {
+    fn from(fault: OriginFault) -> Self {
+        let OriginFault { what, value, must } = fault;
+        Self::Rejected { what, value, must }
+    }
 }
 
 impl StoreError {

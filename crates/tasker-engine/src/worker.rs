@@ -165,6 +165,8 @@ enum Answer {
     Created {
         wanted: u32,
         token: LeaseToken,
+        /// Whether one of the tasks has a deadline.
+        deadlines: bool,
         reply: Reply,
         result: Result<CreateReply, StoreError>,
     },
@@ -360,6 +362,7 @@ impl Worker {
         if let Some(Request { actor, tasks, reply }) = shift.requests.pop_front() {
             let want = self.want(free);
             let (wanted, token) = (want.limit, want.token);
+            let deadlines = tasks.iter().any(|task| task.deadline_at.is_some());
             let create = Create {
                 check_in: self.check_in(),
                 ..Create::new(self.id, actor, tasks).wanting(want)
@@ -369,6 +372,7 @@ impl Worker {
                 Answer::Created {
                     wanted,
                     token,
+                    deadlines,
                     reply,
                     result: store.create(create).await,
                 }
@@ -400,9 +404,14 @@ impl Worker {
             Answer::Created {
                 wanted,
                 token,
+                deadlines,
                 reply,
                 result,
             } => {
+                if deadlines {
+                    // Only a sweep tells how far off they are, by the store's clock.
+                    shift.pace.sweep_within(Duration::ZERO);
+                }
                 if result.as_ref().is_err_and(StoreError::is_transient) {
                     shift.unheard = Some(token);
                 }
@@ -520,6 +529,9 @@ impl Worker {
                     shift.pace.hurry();
                 }
                 self.announce(&swept.finished);
+                if let Some(wait) = swept.next_deadline_in {
+                    shift.pace.sweep_within(wait);
+                }
             }
             Err(error) => tracing::warn!(%error, "the store did not take a sweep, trying again later"),
         }

@@ -5,10 +5,11 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
-use tasker_engine::FailureReason;
-use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp};
+use serde_json::{Value, json};
+use tasker_engine::{FailureReason, Origin};
+use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp, Version};
 
-use crate::sqlite::rows::{json, key_of, task_id, time};
+use crate::sqlite::rows::{json as list_of, key_of, task_id, time};
 use crate::sqlite::statement::{Bind, Statement};
 
 /// Which tasks a list has.
@@ -20,6 +21,16 @@ pub struct TaskFilter {
     pub namespace: Option<Namespace>,
     /// Only tasks of templates of this name.
     pub name: Option<TemplateName>,
+    /// Only tasks of templates of this version.
+    pub version: Option<Version>,
+    /// Only tasks that this one asked for.
+    pub initiator: Option<String>,
+    /// Only tasks whose request came from this system.
+    pub source_system: Option<String>,
+    /// Only tasks that have all these tags.
+    pub tags: Vec<String>,
+    /// Only tasks that have all these annotations, with these values where there are any.
+    pub annotations: Vec<(String, Option<Value>)>,
     /// Only tasks whose id begins with this text.
     pub id_prefix: Option<String>,
     /// Only tasks that were created before this one.
@@ -35,10 +46,29 @@ impl Default for TaskFilter {
             states: Vec::new(),
             namespace: None,
             name: None,
+            version: None,
+            initiator: None,
+            source_system: None,
+            tags: Vec::new(),
+            annotations: Vec::new(),
             id_prefix: None,
             after: None,
             limit: 100,
         }
+    }
+}
+
+impl TaskFilter {
+    /// Tells whether what is said about a task passes.
+    pub fn passes(&self, origin: &Origin) -> bool {
+        let is = |wanted: &Option<String>, value: &Option<String>| wanted.is_none() || wanted == value;
+        is(&self.initiator, &origin.initiator)
+            && is(&self.source_system, &origin.source_system)
+            && self.tags.iter().all(|tag| origin.tags.contains(tag))
+            && self.annotations.iter().all(|(name, wanted)| {
+                let value = origin.annotations.get(name);
+                value.is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
+            })
     }
 }
 
@@ -55,6 +85,8 @@ pub struct TaskSummary {
     pub failure: Option<FailureReason>,
     /// Higher first.
     pub priority: i16,
+    /// Its labels.
+    pub tags: Vec<String>,
     /// How many of its steps are done.
     pub completed_steps: u64,
     /// How many steps it has.
@@ -74,6 +106,7 @@ type Row = (
     String,
     Option<String>,
     i64,
+    Option<String>,
     i64,
     i64,
     i64,
@@ -88,6 +121,7 @@ type RowSql = (
     Text,
     Nullable<Text>,
     BigInt,
+    Nullable<Text>,
     BigInt,
     BigInt,
     BigInt,
@@ -97,6 +131,7 @@ type RowSql = (
 
 const LIST: &str = "\
 SELECT t.key, t.id, g.namespace || '.' || g.name || '@' || g.version, t.state, t.failure, t.priority, \
+    t.origin ->> '$.tags', \
     (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24 \
         AND s.state IN ('complete', 'resolved_manually')), \
     (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24), \
@@ -105,18 +140,43 @@ FROM tasks AS t JOIN graphs AS g ON g.id = t.graph \
 WHERE (?1 = '[]' OR t.state IN (SELECT value FROM json_each(?1))) \
     AND (?2 = '' OR g.namespace = ?2) AND (?3 = '' OR g.name = ?3) \
     AND substr(lower(hex(t.id)), 1, length(?4)) = ?4 \
-    AND (?5 IS NULL OR t.key < ?5) \
+    AND (?5 IS NULL OR t.key < ?5) AND (?7 = '' OR g.version = ?7) \
+    AND (?8 = '[]' OR t.origin ->> '$.initiator' IN (SELECT value FROM json_each(?8))) \
+    AND (?9 = '[]' OR t.origin ->> '$.source_system' IN (SELECT value FROM json_each(?9))) \
+    AND NOT EXISTS (SELECT 1 FROM json_each(?10) AS w \
+        WHERE w.value NOT IN (SELECT value FROM json_each(t.origin, '$.tags'))) \
+    AND NOT EXISTS (SELECT 1 FROM json_each(?11) AS w WHERE NOT EXISTS (\
+        SELECT 1 FROM json_each(t.origin, '$.annotations') AS a WHERE a.key = w.value ->> 0 \
+            AND (w.value -> 1 IS NULL OR (a.value IS w.value ->> 1 AND a.type = json_type(w.value, '$[1]'))))) \
 ORDER BY t.key DESC LIMIT ?6";
 
 /// Returns the tasks that pass a filter, the newest first.
 pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
-    let states = json(&filter.states);
+    let states = list_of(&filter.states);
     let namespace = filter
         .namespace
         .as_ref()
         .map(ToString::to_string)
         .unwrap_or_default();
     let name = filter.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let version = filter
+        .version
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let initiator = list_of(filter.initiator.as_slice());
+    let source_system = list_of(filter.source_system.as_slice());
+    let tags = list_of(&filter.tags);
+    // A list of one element is an annotation of any value.
+    let annotations = filter.annotations.iter().map(|(name, value)| match value {
+        Some(value) => {
+            let mut value = value.clone();
+            value.sort_all_objects();
+            json!([name, value])
+        }
+        None => json!([name]),
+    });
+    let annotations = list_of(&annotations.collect::<Vec<_>>());
     let prefix = filter
         .id_prefix
         .as_deref()
@@ -138,6 +198,11 @@ pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> Qu
         Bind::Text(&prefix),
         Bind::MaybeInt(before),
         Bind::Int(i64::from(filter.limit)),
+        Bind::Text(&version),
+        Bind::Text(&initiator),
+        Bind::Text(&source_system),
+        Bind::Text(&tags),
+        Bind::Text(&annotations),
     ];
     let rows = Statement::<RowSql>::new(LIST, &binds).load::<Row>(connection)?;
     Ok(rows.into_iter().map(summary).collect())
@@ -150,10 +215,14 @@ fn summary(row: Row) -> TaskSummary {
         state: row.3.parse().unwrap_or(TaskState::Pending),
         failure: row.4.and_then(|reason| reason.parse().ok()),
         priority: i16::try_from(row.5).unwrap_or_default(),
-        completed_steps: u64::try_from(row.6).unwrap_or_default(),
-        total_steps: u64::try_from(row.7).unwrap_or_default(),
-        created_at: Timestamp::from_micros(row.8),
-        started_at: time(row.9),
-        finished_at: time(row.10),
+        tags: row
+            .6
+            .and_then(|tags| serde_json::from_str(&tags).ok())
+            .unwrap_or_default(),
+        completed_steps: u64::try_from(row.7).unwrap_or_default(),
+        total_steps: u64::try_from(row.8).unwrap_or_default(),
+        created_at: Timestamp::from_micros(row.9),
+        started_at: time(row.10),
+        finished_at: time(row.11),
     }
 }

@@ -173,6 +173,7 @@ cases! { $
         a_low_priority_in_another_namespace_is_not_starved
         a_chain_does_not_starve_another_namespace
         a_namespace_without_work_takes_no_turn
+        a_namespace_with_work_waits_no_longer_than_twice_their_number
     }
     requesting {
         a_result_creates_tasks_in_its_commit
@@ -296,6 +297,9 @@ cases! { $
         a_retry_limit_of_zero_is_refused
         settings_of_a_running_step_are_refused
         a_new_time_limit_and_configuration_come_with_the_next_claim
+        a_task_is_described_anew
+        a_label_that_cannot_be_kept_is_refused
+        a_change_of_a_setting_keeps_its_reason
     }
     times {
         no_step_starts_before_the_time_of_its_task
@@ -304,6 +308,7 @@ cases! { $
         a_step_that_runs_past_the_deadline_is_still_recorded
         a_task_resumed_after_its_deadline_has_none
         a_task_that_ended_in_time_has_met_its_deadline
+        a_sweep_tells_of_the_next_deadline
         a_sweep_names_a_task_whose_check_is_due_once
         a_check_is_put_off
         a_task_that_is_over_is_not_looked_at

@@ -24,9 +24,9 @@ pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
     Backoff, BackoffValues, Bounds, Database, DatabaseValues, DependencyGraphValues, DurationEstimates,
-    Engine, EngineValues, Execution, ExecutionValues, GraphWeights, ImpactScoring, Key, Limits, LimitsValues,
-    LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, Section, SettingFault, SettingFaults,
-    SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
+    Engine, EngineValues, Execution, ExecutionValues, GraphWeights, IdentityStrategy, ImpactScoring, Key,
+    Limits, LimitsValues, LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, Section, SettingFault,
+    SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

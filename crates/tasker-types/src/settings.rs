@@ -22,7 +22,7 @@ use bounds::Bounded;
 pub use backoff::{Backoff, BackoffValues, ReenqueueDelays};
 pub use bounds::Bounds;
 pub use database::{Database, DatabaseValues, Synchronous};
-pub use engine::{Engine, EngineValues};
+pub use engine::{Engine, EngineValues, IdentityStrategy};
 pub use execution::{Execution, ExecutionValues};
 pub use graph::{
     DependencyGraphValues, DurationEstimates, GraphWeights, ImpactScoring, PenaltyCalculation,

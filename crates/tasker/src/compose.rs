@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tasker_config::{Config, Environment};
-use tasker_engine::{CheckIn, Clock, Handlers, MemoryStore, StoreError, UniqueIdentity};
+use tasker_engine::{
+    CheckIn, Clock, Handlers, HashIdentity, Identity, MemoryStore, StoreError, UniqueIdentity,
+};
 use tasker_registry::{BatchError, EventDefinition};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteOptions, SqliteStore};
-use tasker_types::{Database, Execution, ExecutionValues};
+use tasker_types::{Database, Execution, ExecutionValues, IdentityStrategy};
 
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
@@ -48,13 +50,17 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let kept = open(keep, &config, &clock)?;
+    let configured: Arc<dyn Identity> = match config.engine().identity_strategy {
+        IdentityStrategy::Unique => Arc::new(UniqueIdentity),
+        IdentityStrategy::Hash => Arc::new(HashIdentity),
+    };
     Ok(Tasker::new(Parts {
         execution: execution(&config),
         config,
         kept,
         clock,
         entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
-        identity: identity.unwrap_or_else(|| Arc::new(UniqueIdentity)),
+        identity: identity.unwrap_or(configured),
         enqueuing: enqueuing.unwrap_or_else(|| Arc::new(CheckIn)),
         actor,
         handlers: Handlers::new(resolver),

@@ -1,8 +1,8 @@
 //! What keeps a Tasker from being put together, and a task from being run.
 
-use tasker_engine::{RequestError, StoreError};
+use tasker_engine::{Refusal, RequestError, StoreError};
 use tasker_registry::{BatchError, EventError};
-use tasker_types::{StepName, TaskId};
+use tasker_types::StepName;
 use thiserror::Error;
 
 use crate::location::UnknownDatabase;
@@ -48,18 +48,9 @@ pub enum RunError {
     /// A custom event of the template is described otherwise by someone else.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The idempotency key was used for another request.
-    #[error("the idempotency key was used for another request, whose task is `{task}`")]
-    KeyReused {
-        /// The task of the other request.
-        task: TaskId,
-    },
-    /// The same was asked for before.
-    #[error("the same was asked for before; its task is `{task}`")]
-    Duplicate {
-        /// The task of the first request.
-        task: TaskId,
-    },
+    /// The request was made before, or its idempotency key was.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

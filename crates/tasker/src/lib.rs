@@ -30,14 +30,14 @@ pub use crate::tasker::Tasker;
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
     Actor, Change, CheckHandler, CheckIn, CheckedStep, Claim, Clock, Config, Context, ContextFaults, Create,
-    Created, Demand, Done, Enqueuing, Entropy, Failure, FailureReason, Fault, Forward, FromStep, Handlers,
-    HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition, Immediate, Intervened,
-    Intervention, Json, LoadOptions, Loaded, MemoryStore, NewTask, Origin, Parents, Progress, Report,
-    RequestError, Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder, StepContext, StepError,
-    StepEvent, StepHandler, StepRecord, StepTemplate, StopPolicy, Store, StoreError, TaskEvent, TaskRecord,
-    TaskRequest, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Transition,
-    UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking,
-    handler, look_at, parse_retry_after, verify_all, verify_store,
+    Created, Demand, Description, Done, Enqueuing, Entropy, Failure, FailureReason, Fault, Forward, FromStep,
+    Handlers, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition, Immediate,
+    Intervened, Intervention, Json, LoadOptions, Loaded, MemoryStore, NewTask, Origin, OriginFault, Parents,
+    Progress, Refusal, Report, RequestError, Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder,
+    StepContext, StepError, StepEvent, StepHandler, StepRecord, StepTemplate, StopPolicy, Store, StoreError,
+    TaskEvent, TaskRecord, TaskRequest, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock,
+    Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup,
+    blocking, handler, look_at, parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,

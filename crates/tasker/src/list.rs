@@ -57,6 +57,11 @@ fn wanted(filter: &TaskFilter, snapshot: &Snapshot) -> bool {
             .name
             .as_ref()
             .is_none_or(|name| name == task.template.name())
+        && filter
+            .version
+            .as_ref()
+            .is_none_or(|version| version == task.template.version())
+        && filter.passes(&task.origin)
 }
 
 fn summary(snapshot: &Snapshot) -> TaskSummary {
@@ -67,6 +72,7 @@ fn summary(snapshot: &Snapshot) -> TaskSummary {
         state: task.state,
         failure: task.failure,
         priority: task.priority,
+        tags: task.origin.tags.clone(),
         completed_steps: snapshot
             .steps
             .iter()

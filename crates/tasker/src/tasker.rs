@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tasker_config::Config;
 use tasker_engine::{
-    Actor, Clock, Created, Demand, Enqueuing, Entropy, HandlerProblem, Handlers, Identity, Intervened,
-    Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store, StoreError,
-    TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
+    Actor, Clock, Created, Demand, Description, Enqueuing, Entropy, HandlerProblem, Handlers, Identity,
+    Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store,
+    StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker, WorkerHandle,
+    WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "sqlite")]
@@ -209,11 +210,11 @@ impl Tasker {
         let worker = self.worker(Scope::Task(new.id));
         let handle = worker.handle();
         let created = self.working(worker, self.created_and_ended(&handle, new));
-        match created.await? {
-            Created::New(task) => self.told(task).await,
-            Created::Repeated(task) => self.resume(task).await,
-            Created::KeyReused(task) => Err(RunError::KeyReused { task }),
-            Created::Duplicate(task) => Err(RunError::Duplicate { task }),
+        let created = created.await?;
+        let task = created.accepted()?;
+        match created {
+            Created::New(_) => self.told(task).await,
+            _ => self.resume(task).await,
         }
     }
 
@@ -293,6 +294,24 @@ impl Tasker {
         self.store()
             .intervene(Intervention::new(task, demand, self.0.actor.clone()))
             .await
+    }
+
+    /// Gives a task and its queued steps another priority.
+    ///
+    /// # Errors
+    ///
+    /// As [`intervene`](Self::intervene).
+    pub async fn set_priority(&self, task: TaskId, priority: i16) -> Result<Intervened, StoreError> {
+        self.intervene(task, Demand::SetPriority(priority)).await
+    }
+
+    /// Changes what is said about a task: its reason, its tags, its annotations.
+    ///
+    /// # Errors
+    ///
+    /// As [`intervene`](Self::intervene); [`StoreError::Rejected`] for a tag or an annotation that cannot be kept.
+    pub async fn describe(&self, task: TaskId, description: Description) -> Result<Intervened, StoreError> {
+        self.intervene(task, Demand::Describe(description)).await
     }
 
     /// Gives the failed steps of a task in error their attempts back. [`resume`](Self::resume) or a worker goes on.

@@ -46,7 +46,7 @@ struct Node<'a> {
 }
 
 fn show(session: &Session, tasker: &Tasker, argument: &str, format: Format) -> Result<Exit, Problem> {
-    let path = locate::template(tasker, argument)?;
+    let path = locate::template(tasker, argument, None)?;
     let loaded = tasker.load(&path, UnknownHandlers::Warn)?;
     session.warn_all(&loaded.warnings);
     let template = &loaded.template;
@@ -124,7 +124,7 @@ fn check(session: &Session, tasker: &Tasker, arguments: &[String]) -> Result<Exi
         warnings: Vec::new(),
     };
     for argument in arguments {
-        match locate::template(tasker, argument) {
+        match locate::template(tasker, argument, None) {
             Ok(path) => check_file(tasker, &path, &mut checked),
             Err(problem) => {
                 checked.templates.push(CheckedTemplate {

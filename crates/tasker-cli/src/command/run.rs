@@ -15,6 +15,7 @@ use crate::signals::Signals;
 use crate::summary;
 use crate::view::follow::Follower;
 use crate::view::text::Colours;
+use crate::when::When;
 use crate::work::{Job, refresh_and_tell, watch_task};
 
 /// Runs the template to its end, or goes on with the task that the key names.
@@ -30,13 +31,30 @@ pub(super) fn run(session: &Session, arguments: &Run) -> Result<Exit, Problem> {
 
 /// Reads template and context.
 fn request(session: &Session, tasker: &Tasker, arguments: &Run) -> Result<TaskRequest, Problem> {
-    let path = locate::template(tasker, &arguments.template)?;
+    let path = locate::template(tasker, &arguments.template, arguments.version.as_deref())?;
     let loaded = tasker.load(&path, UnknownHandlers::Refuse)?;
     session.warn_all(&loaded.warnings);
+    if let Some(version) = &arguments.version {
+        locate::check_version(&loaded.template, version)?;
+    }
     let mut request = TaskRequest::new(Arc::clone(&loaded.template))
         .origin(session.origin())
         .bypass(arguments.bypass.iter().cloned())
+        .tags(arguments.tag.iter().cloned())
         .priority(arguments.priority);
+    for (name, value) in &arguments.annotation {
+        request = request.annotate(name, value.clone());
+    }
+    if let Some(reason) = &arguments.reason {
+        request = request.reason(reason);
+    }
+    let now = tasker.clock().now();
+    if let Some(when) = arguments.start_at {
+        request = request.start_at(when.from(now));
+    }
+    if let Some(when) = arguments.deadline {
+        request = request.deadline_at(when.from(now));
+    }
     if let Some(context) = &arguments.context {
         let limit = tasker.config().limits().context;
         request = request.context(input::json(
@@ -49,6 +67,15 @@ fn request(session: &Session, tasker: &Tasker, arguments: &Run) -> Result<TaskRe
         )?);
     }
     if let Some(key) = &arguments.key {
+        if [arguments.start_at, arguments.deadline]
+            .iter()
+            .any(|when| matches!(when, Some(When::In(_))))
+        {
+            let message =
+                "with `--key` the repeated command must say the same, but a wait from now never does";
+            return Err(Problem::refused("wait_with_key", message)
+                .with_help("give `--start-at` and `--deadline` times such as 2026-01-31T12:00:00Z"));
+        }
         request = request.idempotency_key(key);
     }
     Ok(request)
@@ -62,10 +89,6 @@ async fn create(
     signals: &Signals,
 ) -> Result<TaskId, Problem> {
     let new = tasker.prepare(request)?;
-    let key = new
-        .idempotency
-        .as_ref()
-        .map(|idempotency| idempotency.key.clone());
     let worker = tasker.worker(Scope::Task(new.id));
     let handle = worker.handle();
     let finished = handle.finished();
@@ -97,20 +120,9 @@ async fn create(
             go_on(session, tasker, *task, signals).await?;
             Ok(*task)
         }
-        Some(Created::KeyReused(task)) => {
+        Some(refused) => {
             job.stop().await?;
-            let key = key.unwrap_or_default();
-            let message = format!("the key `{key}` was used for another request, whose task is `{task}`");
-            Err(Problem::refused("idempotency_key_reused", message)
-                .with_help("repeat the command exactly as it was, or take another key"))
-        }
-        Some(Created::Duplicate(task)) => {
-            job.stop().await?;
-            Err(Problem::refused(
-                "duplicate_task",
-                format!("the same was asked for before; its task is `{task}`"),
-            )
-            .with_help(format!("`tasker task show {task}` shows it")))
+            Ok(refused.accepted()?)
         }
         None => {
             job.stop().await?;

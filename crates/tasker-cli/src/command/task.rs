@@ -1,5 +1,6 @@
 //! `tasker task`: looks at tasks and changes what happens to them.
 
+mod change;
 mod intervene;
 mod list;
 mod show;
@@ -21,6 +22,7 @@ pub(super) fn run(session: &Session, arguments: Task) -> Result<Exit, Problem> {
             Task::Resolve(arguments) => {
                 intervene::resolve(session, &tasker, &arguments.target, arguments.result.as_deref()).await
             }
+            Task::Change(arguments) => change::run(session, &tasker, &arguments).await,
             Task::Cancel(arguments) => intervene::cancel(session, &tasker, &arguments.target).await,
         }
     })

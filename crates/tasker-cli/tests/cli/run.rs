@@ -176,7 +176,7 @@ fn the_same_key_finds_the_same_task() {
     let task = first["task_id"].as_str().unwrap();
     assert_eq!(
         message,
-        format!("the key `monday` was used for another request, whose task is `{task}`")
+        format!("the idempotency key was used for another request, whose task is `{task}`")
     );
 }
 

@@ -380,6 +380,13 @@ impl State {
         due
     }
 
+    /// Returns how long until the next task in scope fails.
+    pub(super) fn next_deadline_in(&self, scope: Scope) -> Option<Duration> {
+        let deadlines = self.times[DEADLINE].iter();
+        let mut ours = deadlines.filter(|(_, key)| self.in_scope(*key, scope));
+        ours.next().map(|(time, _)| time.since(self.now))
+    }
+
     /// Returns the tasks whose time has come, oldest tasks first.
     fn timed_out(&self, index: usize, sweep: &Sweep) -> Vec<i64> {
         let over = self.times[index]

@@ -61,27 +61,49 @@ impl State {
                         must: "at least 1",
                     });
                 }
-                self.setting(key, *step, actor, json!({ "retry_limit": limit }))?;
+                self.setting(
+                    key,
+                    *step,
+                    actor,
+                    intervention.metadata(json!({ "retry_limit": limit })),
+                )?;
                 self.step_mut(key, *step).record.retry_limit = *limit;
                 self.sync(key, *step);
                 self.resume_if_possible(key, actor)
             }
             Demand::SetTimeout(step, timeout) => {
                 let seconds = timeout.map(|timeout| timeout.as_secs_f64());
-                self.setting(key, *step, actor, json!({ "timeout_seconds": seconds }))?;
+                self.setting(
+                    key,
+                    *step,
+                    actor,
+                    intervention.metadata(json!({ "timeout_seconds": seconds })),
+                )?;
                 self.step_mut(key, *step).timeout = *timeout;
                 Ok(())
             }
             Demand::SetConfig(step, config) => {
-                self.setting(key, *step, actor, json!({ "config": config }))?;
+                self.setting(
+                    key,
+                    *step,
+                    actor,
+                    intervention.metadata(json!({ "config": config })),
+                )?;
                 self.step_mut(key, *step).config = Some(config.clone());
                 Ok(())
             }
             Demand::SetPriority(priority) => {
                 self.task_mut(key).record.priority = *priority;
                 self.sync_all(key);
-                let metadata = Some(Json::from(&json!({ "priority": priority })));
-                self.log(key, Change::Setting { step: None }, actor, metadata);
+                let metadata = intervention.metadata(json!({ "priority": priority }));
+                self.log(key, Change::Setting { step: None }, actor, Some(metadata));
+                Ok(())
+            }
+            Demand::Describe(description) => {
+                let record = &mut self.task_mut(key).record;
+                record.origin = description.applied_to(&record.origin)?;
+                let metadata = intervention.metadata(description.metadata());
+                self.log(key, Change::Setting { step: None }, actor, Some(metadata));
                 Ok(())
             }
         }
@@ -114,24 +136,13 @@ impl State {
     }
 
     /// Notes a change of a setting in the history, unless the step is in progress.
-    fn setting(
-        &mut self,
-        key: i64,
-        step: StepNo,
-        actor: &Actor,
-        what: serde_json::Value,
-    ) -> Result<(), StoreError> {
+    fn setting(&mut self, key: i64, step: StepNo, actor: &Actor, what: Json) -> Result<(), StoreError> {
         let task = self.task(key).record.id;
         self.find(task, step)?;
         if self.step(key, step).record.state == StepState::InProgress {
             return Err(StoreError::StepInProgress { task, step });
         }
-        self.log(
-            key,
-            Change::Setting { step: Some(step) },
-            actor,
-            Some(Json::from(&what)),
-        );
+        self.log(key, Change::Setting { step: Some(step) }, actor, Some(what));
         Ok(())
     }
 

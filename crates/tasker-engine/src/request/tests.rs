@@ -73,7 +73,12 @@ fn requests_that_say_the_same_have_the_same_hash() {
     same(request().context(json!({"a": [2], "b": 1, "currency": "EUR"})));
     same(request().origin(origin(|origin| origin.reason = Some("unknown".to_owned()))));
     same(request().origin(origin(|origin| origin.tags = vec!["a".to_owned()])));
+    same(request().tags(["a"]));
+    same(request().annotate("ticket", json!(7)));
     same(request().priority(3));
+    same(request().start_at(Timestamp::from_micros(1)));
+    same(request().deadline_at(Timestamp::from_micros(1)));
+    same(request().idempotency_key("k"));
 }
 
 #[test]
@@ -133,7 +138,9 @@ fn the_digest_of_a_key_is_of_everything_that_the_caller_said() {
         request().deadline_at(Timestamp::from_micros(1)),
         request().bypass(["mail"]),
         request().context(json!({"a": [2], "b": 1, "currency": "EUR"})),
-        request().origin(origin(|origin| origin.tags = vec!["a".to_owned()])),
+        request().tags(["a"]),
+        request().annotate("ticket", json!(7)),
+        request().reason("because"),
     ] {
         assert_ne!(digest(other), first);
     }
@@ -152,6 +159,9 @@ fn everything_that_was_asked_for_is_in_the_task() {
         .start_at(start)
         .deadline_at(end)
         .parent(id(3), StepNo(1))
+        .reason("a claim")
+        .tags(["vip", "vip"])
+        .annotate("ticket", json!({ "id": 7 }))
         .bypass(["mail"]);
     let task = prepared(asked);
     assert_eq!(
@@ -163,6 +173,11 @@ fn everything_that_was_asked_for_is_in_the_task() {
         (Some((id(3), StepNo(1))), vec![StepNo(2)])
     );
     assert_eq!(task.context.as_str(), r#"{"b":1,"a":[2],"currency":"EUR"}"#);
+    assert_eq!(
+        (task.origin.reason.as_deref(), task.origin.tags),
+        (Some("a claim"), vec!["vip".to_owned()])
+    );
+    assert_eq!(json!(task.origin.annotations), json!({ "ticket": { "id": 7 } }));
 }
 
 #[test]
@@ -191,6 +206,32 @@ fn a_task_has_no_more_steps_than_the_limit() {
         request(),
         &limits,
         "`payments.refund@2.1.0` has 3 steps, but the limit is 2; split it, or raise `limits.steps_per_task`",
+    );
+}
+
+#[test]
+fn labels_keys_and_times_are_checked() {
+    let limits = Limits::default();
+    refused(
+        request().tags([""]),
+        &limits,
+        "a tag is \"\", but it must be 1 to 128 characters, none of them a control character",
+    );
+    refused(
+        request().idempotency_key(""),
+        &limits,
+        "the idempotency key has 0 characters, but it must have 1 to 255",
+    );
+    refused(
+        request().idempotency_key("k".repeat(256)),
+        &limits,
+        "the idempotency key has 256 characters, but it must have 1 to 255",
+    );
+    let noon = Timestamp::from_micros(1_767_268_800_000_000);
+    refused(
+        request().start_at(noon).deadline_at(noon),
+        &limits,
+        "the deadline 2026-01-01T12:00:00.000000Z is not after the start 2026-01-01T12:00:00.000000Z",
     );
 }
 

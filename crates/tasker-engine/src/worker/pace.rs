@@ -98,6 +98,11 @@ impl Pace {
         self.sweep_at
     }
 
+    /// Sweeps no later than this: something is due then.
+    pub(super) fn sweep_within(&mut self, wait: Duration) {
+        self.sweep_at = self.sweep_at.min(Instant::now() + wait.max(BREATH));
+    }
+
     /// Plans the next sweep: twice in a heartbeat, so that a lost lease is noticed soon after its end.
     pub(super) fn swept(&mut self) {
         self.sweep_at = Instant::now() + self.heartbeat / 2;

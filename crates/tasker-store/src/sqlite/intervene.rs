@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use diesel::query_dsl::RunQueryDsl;
+use diesel::sql_types::{Nullable, Text};
 use serde_json::json;
 use tasker_engine::{
-    Demand, IllegalTaskTransition, Intervened, Intervention, Json, StepEvent, StoreError, TaskEvent,
+    Demand, Description, IllegalTaskTransition, Intervened, Intervention, Json, Origin, StepEvent,
+    StoreError, TaskEvent,
 };
 use tasker_types::{StepNo, StepState, TaskState};
 
 use super::history::Entry;
-use super::rows::{Kind, StepKey, key_of};
+use super::rows::{Kind, StepKey, json as list_of, key_of};
+use super::statement::{Bind, Statement};
 use super::sweep::CHECK_AGAIN;
 use super::unit::{Note, Trouble, Unit};
 
@@ -66,25 +70,47 @@ impl Unit<'_> {
                     };
                     return Err(refused.into());
                 }
-                self.setting((key, step.0), actor, json!({ "retry_limit": limit }))?;
+                self.setting(
+                    (key, step.0),
+                    actor,
+                    intervention.metadata(json!({ "retry_limit": limit })),
+                )?;
                 self.step_mut((key, step.0)).retry_limit = *limit;
                 self.resume_if_possible(key, actor)
             }
             Demand::SetTimeout(step, timeout) => {
                 let seconds = timeout.map(|timeout| timeout.as_secs_f64());
-                self.setting((key, step.0), actor, json!({ "timeout_seconds": seconds }))?;
+                self.setting(
+                    (key, step.0),
+                    actor,
+                    intervention.metadata(json!({ "timeout_seconds": seconds })),
+                )?;
                 let micros = timeout.map(|timeout| i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX));
                 self.step_mut((key, step.0)).timeout_us = micros;
                 Ok(())
             }
             Demand::SetConfig(step, config) => {
-                self.setting((key, step.0), actor, json!({ "config": config }))?;
+                self.setting(
+                    (key, step.0),
+                    actor,
+                    intervention.metadata(json!({ "config": config })),
+                )?;
                 self.put((key, step.0), Kind::Config, Some(config.clone()));
                 Ok(())
             }
             Demand::SetPriority(priority) => {
                 self.task_mut(key).priority = *priority;
-                self.note_setting(key, None, actor, &json!({ "priority": priority }));
+                self.note_setting(
+                    key,
+                    None,
+                    actor,
+                    intervention.metadata(json!({ "priority": priority })),
+                );
+                Ok(())
+            }
+            Demand::Describe(description) => {
+                self.describe(key, description)?;
+                self.note_setting(key, None, actor, intervention.metadata(description.metadata()));
                 Ok(())
             }
             other => Err(StoreError::Rejected {
@@ -131,7 +157,7 @@ impl Unit<'_> {
     }
 
     /// Notes a change of a setting in the history, unless the step is in progress.
-    fn setting(&mut self, key: StepKey, actor: i64, what: serde_json::Value) -> Result<(), Trouble> {
+    fn setting(&mut self, key: StepKey, actor: i64, what: Json) -> Result<(), Trouble> {
         self.known(key)?;
         if self.step(key).state == StepState::InProgress {
             let task = self.task(key.0).id;
@@ -141,11 +167,11 @@ impl Unit<'_> {
             }
             .into());
         }
-        self.note_setting(key.0, Some(key.1), actor, &what);
+        self.note_setting(key.0, Some(key.1), actor, what);
         Ok(())
     }
 
-    fn note_setting(&mut self, task: i64, step: Option<u32>, actor: i64, what: &serde_json::Value) {
+    fn note_setting(&mut self, task: i64, step: Option<u32>, actor: i64, what: Json) {
         self.entries.push(Entry {
             task,
             step,
@@ -157,8 +183,24 @@ impl Unit<'_> {
             attempt: None,
             handler_version: None,
             ran_us: None,
-            metadata: Some(Json::from(what)),
+            metadata: Some(what),
         });
+    }
+
+    /// Says something else about a task.
+    fn describe(&mut self, key: i64, description: &Description) -> Result<(), Trouble> {
+        const READ: &str = "SELECT origin FROM tasks WHERE key = ?1";
+        const WRITE: &str = "UPDATE tasks SET origin = ?2 WHERE key = ?1";
+        let kept: (Option<String>,) =
+            Statement::<(Nullable<Text>,)>::new(READ, &[Bind::Int(key)]).get_result(self.connection)?;
+        let origin: Origin = kept
+            .0
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let origin = description.applied_to(&origin).map_err(StoreError::from)?;
+        let origin = list_of(&origin);
+        Statement::<()>::new(WRITE, &[Bind::Int(key), Bind::Text(&origin)]).execute(self.connection)?;
+        Ok(())
     }
 
     /// Cancels or resolves a task, and cancels its unfinished steps.

@@ -9,7 +9,7 @@ use tasker_engine::{
     Actor, Entropy, Failure, FailureReason, Json, Scope, SeededEntropy, StepEvent, Sweep, Swept, TaskEvent,
     retry_delay,
 };
-use tasker_types::{StepNo, TaskContext, TaskId};
+use tasker_types::{StepNo, TaskContext, TaskId, Timestamp};
 
 use super::rows::{StepKey, json, key_of};
 use super::statement::{Bind, Statement};
@@ -27,6 +27,10 @@ const OVERDUE: &str = "SELECT key FROM tasks INDEXED BY tasks_deadline_at_index 
 
 const DUE: &str = "SELECT key FROM tasks INDEXED BY tasks_next_check_at_index WHERE next_check_at <= ?1 \
      AND (?2 IS NULL OR key = ?2) ORDER BY key LIMIT ?3";
+
+const NEXT_DEADLINE: &str = "SELECT deadline_at FROM tasks INDEXED BY tasks_deadline_at_index \
+     WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL AND (?1 IS NULL OR key = ?1) \
+     ORDER BY deadline_at LIMIT 1";
 
 impl Unit<'_> {
     /// Ends leases that are over or whose process is dead, fails tasks past their deadline, names tasks to look at.
@@ -82,7 +86,16 @@ impl Unit<'_> {
             }
         }
         self.flush()?;
+        swept.next_deadline_in = self.next_deadline_in(scope)?;
         Ok(swept)
+    }
+
+    fn next_deadline_in(&mut self, scope: Option<i64>) -> QueryResult<Option<Duration>> {
+        let rows = Statement::<(BigInt,)>::new(NEXT_DEADLINE, &[Bind::MaybeInt(scope)])
+            .load::<(i64,)>(self.connection)?;
+        Ok(rows
+            .first()
+            .map(|row| Timestamp::from_micros(row.0).since(self.now)))
     }
 
     fn over(&mut self, dead: &[i64], scope: Option<i64>, limit: u32) -> QueryResult<Vec<StepKey>> {

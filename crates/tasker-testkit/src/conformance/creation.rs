@@ -46,6 +46,7 @@ pub(super) async fn a_task_keeps_what_the_request_says(h: &Harness) {
         source_system: Some("orders".to_owned()),
         reason: Some("a test".to_owned()),
         tags: vec!["one".to_owned(), "two".to_owned()],
+        annotations: [("ticket".to_owned(), json!({ "id": 7 }))].into(),
         correlation_id: Some("c-1".to_owned()),
         requested_at: Some(now),
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tasker_engine::{Change, Demand, Json, StoreError};
+use tasker_engine::{Actor, Change, Demand, Description, Intervention, Json, StoreError};
 use tasker_types::TaskState;
 
 use super::{A, B, limited, pair};
@@ -98,4 +98,74 @@ pub(super) async fn a_new_time_limit_and_configuration_come_with_the_next_claim(
     h.demand(task, Demand::SetTimeout(A, None)).await;
     let claim = h.claim_one().await;
     assert_eq!((claim.timeout, claim.config), (None, Some(config)));
+}
+
+pub(super) async fn a_task_is_described_anew(h: &Harness) {
+    let mut task = h.new_task(pair());
+    task.origin.initiator = Some("shop".to_owned());
+    task.origin.tags = vec!["b2b".to_owned()];
+    task.origin.annotations.insert("ticket".to_owned(), json!(7));
+    let id = task.id;
+    h.create_all(vec![task]).await;
+    let change = Description::new()
+        .reason("the customer asked")
+        .tags(["vip", "eu", "vip"])
+        .annotate("agent", json!({ "name": "Ann", "desk": 4 }))
+        .without("ticket");
+    let done = h.demand(id, Demand::Describe(change.clone())).await;
+    assert_eq!((done.task_state, done.steps), (TaskState::Pending, Vec::new()));
+    let origin = h.snapshot(id).await.task.origin;
+    assert_eq!(origin.initiator.as_deref(), Some("shop"));
+    assert_eq!(origin.reason.as_deref(), Some("the customer asked"));
+    assert_eq!(origin.tags, ["vip", "eu"]);
+    assert_eq!(
+        json!(origin.annotations),
+        json!({ "agent": { "name": "Ann", "desk": 4 } })
+    );
+    let entry = h.history(id).await.pop().unwrap();
+    assert_eq!(entry.change, Change::Setting { step: None });
+    assert_eq!(entry.metadata.unwrap().to_value(), change.metadata());
+    // A task that is over can be described, too; one of which nothing was said has nothing to lose.
+    let bare = h.create(shapes::single()).await;
+    h.run_ready().await;
+    h.demand(bare, Demand::Describe(Description::new().tags(["late"])))
+        .await;
+    assert_eq!(h.snapshot(bare).await.task.origin.tags, ["late"]);
+}
+
+pub(super) async fn a_label_that_cannot_be_kept_is_refused(h: &Harness) {
+    let task = h.create(pair()).await;
+    let before = canonical_task(&*h.store, task).await.unwrap();
+    let change = Description::new().reason("why not").tags([""]);
+    let error = h.intervene(task, Demand::Describe(change)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a tag is \"\", but it must be 1 to 128 characters, none of them a control character"
+    );
+    assert_eq!(canonical_task(&*h.store, task).await.unwrap(), before);
+}
+
+pub(super) async fn a_change_of_a_setting_keeps_its_reason(h: &Harness) {
+    let task = h.create(pair()).await;
+    let demands = [
+        (
+            Demand::SetPriority(3),
+            json!({ "priority": 3, "reason": "urgent" }),
+        ),
+        (
+            Demand::SetRetryLimit(A, 5),
+            json!({ "retry_limit": 5, "reason": "urgent" }),
+        ),
+        (
+            Demand::Describe(Description::new().tags(["vip"])),
+            json!({ "description": { "tags": ["vip"] }, "reason": "urgent" }),
+        ),
+    ];
+    for (demand, expected) in demands {
+        let actor = Actor::User("ann".to_owned());
+        let intervention = Intervention::new(task, demand, actor).because(Some("urgent".to_owned()));
+        h.store.intervene(intervention).await.unwrap();
+        let entry = h.history(task).await.pop().unwrap();
+        assert_eq!(entry.metadata.unwrap().to_value(), expected);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tasker_engine::{Clock, Demand, FailureReason, LeaseStatus, Receipt};
+use tasker_engine::{Clock, Demand, FailureReason, LeaseStatus, Receipt, Scope, Sweep};
 use tasker_types::{ExecutionStatus, StepState, TaskId, TaskState};
 
 use super::{A, B, pair};
@@ -111,6 +111,26 @@ pub(super) async fn a_task_that_ended_in_time_has_met_its_deadline(h: &Harness) 
         h.snapshot(failed).await.task.failure,
         Some(FailureReason::StepsInErrorState)
     );
+}
+
+pub(super) async fn a_sweep_tells_of_the_next_deadline(h: &Harness) {
+    assert_eq!(h.sweep().await.next_deadline_in, None);
+    let first = create_with_deadline(h, shapes::single()).await;
+    h.pass(4);
+    let second = create_with_deadline(h, shapes::single()).await;
+    assert_eq!(h.sweep().await.next_deadline_in, Some(seconds(6)));
+    let sweep = Sweep::new(9, Harness::backoff(), 1).within(Scope::Task(second));
+    assert_eq!(
+        h.store.sweep(sweep).await.unwrap().next_deadline_in,
+        Some(seconds(10))
+    );
+    h.pass(6);
+    let swept = h.sweep().await;
+    assert_eq!(swept.finished, [(first, TaskState::Error)]);
+    assert_eq!(swept.next_deadline_in, Some(seconds(4)));
+    h.run_ready().await;
+    assert_eq!(h.state(second).await, TaskState::Complete);
+    assert_eq!(h.sweep().await.next_deadline_in, None);
 }
 
 pub(super) async fn a_sweep_names_a_task_whose_check_is_due_once(h: &Harness) {

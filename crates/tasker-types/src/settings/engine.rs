@@ -1,7 +1,20 @@
 //! What the engine as a whole works on.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Bounds, Check, section, table};
 use crate::{NAME_PATTERN, Namespace};
+
+/// What gives a task its identity, which no other task of its store may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityStrategy {
+    /// Every task is its own.
+    #[default]
+    Unique,
+    /// Requests that say the same are the same task.
+    Hash,
+}
 
 table! {
     /// The values of [`Engine`].
@@ -10,6 +23,9 @@ table! {
         task_config_directory: Option<String> = None; in Bounds::not_empty(),
         /// The namespace of templates that name none.
         default_namespace: Namespace = Namespace::default(); in Bounds::matching(NAME_PATTERN),
+        /// Whether the same request may be made twice: `unique` makes every task its own, `hash` refuses a request that
+        /// says the same as an earlier one. A program that uses Tasker as a library may bring its own strategy.
+        identity_strategy: IdentityStrategy = IdentityStrategy::Unique,
         /// The environment variables that the configuration of steps may read, as `{{ env.NAME }}`.
         template_environment: Vec<String> = Vec::new(),
     }

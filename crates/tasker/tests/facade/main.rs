@@ -4,6 +4,7 @@
 
 mod build;
 mod events;
+mod features;
 mod place;
 mod run;
 mod sleep;

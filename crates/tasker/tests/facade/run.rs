@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tasker::{
-    Demand, HashIdentity, RunError, Scope, StepNo, TaskFilter, TaskRequest, TaskState, Tasker, handler,
+    Demand, HashIdentity, Refusal, RunError, Scope, StepNo, TaskFilter, TaskRequest, TaskState, Tasker,
+    handler,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,7 @@ async fn a_key_finds_the_same_task_again() {
     assert_eq!(tasker.run(request("monday")).await.unwrap().task_id, first);
     let error = tasker.run(request("tuesday")).await.unwrap_err();
     assert!(
-        matches!(error, RunError::KeyReused { task } if task == first),
+        matches!(error, RunError::Refused(Refusal::KeyReused { task }) if task == first),
         "{error:?}"
     );
 }
@@ -122,7 +123,7 @@ async fn an_identity_strategy_refuses_what_was_asked_before() {
     let first = tasker.run(chain("one", &["ok"])).await.unwrap().task_id;
     let error = tasker.run(chain("one", &["ok"])).await.unwrap_err();
     assert!(
-        matches!(error, RunError::Duplicate { task } if task == first),
+        matches!(error, RunError::Refused(Refusal::Duplicate { task }) if task == first),
         "{error:?}"
     );
     tasker.run(chain("other", &["ok"])).await.unwrap();

@@ -25,6 +25,11 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
         states: arguments.state.clone(),
         namespace: arguments.namespace.clone(),
         name: arguments.name.clone(),
+        version: arguments.version.clone(),
+        initiator: arguments.initiator.clone(),
+        source_system: arguments.source_system.clone(),
+        tags: arguments.tag.clone(),
+        annotations: arguments.annotation.clone(),
         limit: arguments.limit.saturating_add(1),
         ..TaskFilter::default()
     };
@@ -47,8 +52,11 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
             .collect();
     }
     if listed.tasks.is_empty() {
-        let unfiltered = filter.states.is_empty() && filter.namespace.is_none() && filter.name.is_none();
-        if !unfiltered {
+        let unfiltered = TaskFilter {
+            limit: filter.limit,
+            ..TaskFilter::default()
+        };
+        if *filter != unfiltered {
             return "no tasks like that\n".to_owned();
         }
         let file = session.database().map(|file| format!(" in `{}`", file.display()));

@@ -294,11 +294,16 @@ fn head(
         ("key", &task.idempotency_key),
         ("initiator", &task.origin.initiator),
         ("source", &task.origin.source_system),
-        ("reason", &task.origin.reason),
     ] {
         if let Some(value) = value {
             row(name, value.clone());
         }
+    }
+    if let Some(asked) = task.origin.requested_at {
+        row("asked for", time(asked, 0));
+    }
+    for (name, value) in super::change::said(&task.origin) {
+        row(name, value);
     }
     if context.as_str() != "{}" {
         row(
