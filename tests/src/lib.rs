@@ -13,6 +13,9 @@ mod book {
     #[doc = include_str!("../../docs/guide/testing.md")]
     mod testing {}
 
+    #[doc = include_str!("../../docs/events.md")]
+    mod events {}
+
     #[doc = include_str!("../../docs/handlers.md")]
     mod handlers {}
 }

@@ -3,15 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
-use tasker_types::{Limits, TaskId, Timestamp};
+use tasker_types::{EventDefinition, Limits, TaskId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, Lease, Progress};
+use crate::events::Published;
 use crate::failure::Failure;
 use crate::handler::StepError;
+use crate::json::Json;
 use crate::request::{Identity, TaskRequest};
 use crate::store::NewTask;
+
+/// How many events one attempt may publish.
+const MOST_EVENTS: usize = 100;
 
 /// What requests of handlers for tasks are checked with.
 #[derive(Debug)]
@@ -86,17 +91,28 @@ pub(crate) struct Attempt {
     pub(crate) stop: CancellationToken,
     pub(crate) said: Said,
     requests: Arc<Requests>,
+    /// The events that the handler declares; the template declares others.
+    declared: Vec<EventDefinition>,
+    /// Events to record with the end, whatever it is; `None` when the attempt has ended.
+    events: Mutex<Option<Vec<Published>>>,
     /// Tasks to create with the result; `None` when the attempt has ended.
     tasks: Mutex<Option<Vec<NewTask>>>,
 }
 
 impl Attempt {
-    pub(crate) fn new(claim: Claim, stop: CancellationToken, requests: Arc<Requests>, said: Said) -> Self {
+    pub(crate) fn new(
+        claim: Claim,
+        declared: Vec<EventDefinition>,
+        requests: Arc<Requests>,
+        said: Said,
+    ) -> Self {
         Self {
             claim,
-            stop,
+            stop: CancellationToken::new(),
             said,
             requests,
+            declared,
+            events: Mutex::new(Some(Vec::new())),
             tasks: Mutex::new(Some(Vec::new())),
         }
     }
@@ -118,10 +134,56 @@ impl Attempt {
         Ok(id)
     }
 
-    /// Ends the attempt, and returns the tasks that were asked for.
-    pub(crate) fn end(&self) -> Vec<NewTask> {
+    /// Checks an event, and keeps it until the attempt ends.
+    pub(crate) fn publish(&self, name: &str, data: Json) -> Result<(), StepError> {
+        let rejected = |message: String| Err(StepError::permanent(Failure::EVENT_REJECTED, message));
+        let step = self.claim.template();
+        let templates = step.events().iter().map(|event| event.name.as_str());
+        let declared: Vec<&str> = templates
+            .chain(self.declared.iter().map(|event| event.name.as_str()))
+            .collect();
+        if !declared.contains(&name) {
+            let declares = match &*declared {
+                [] => "it declares none".to_owned(),
+                declared => format!("it declares `{}`", declared.join("`, `")),
+            };
+            return rejected(format!(
+                "neither the step `{}` nor its handler declares the event `{name}` (`events`); {declares}",
+                step.name()
+            ));
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(events) = &mut *events else {
+            return rejected(
+                "the step has ended, and an event is recorded with its end or not at all".to_owned(),
+            );
+        };
+        let size = |event: &Published| event.data.as_str().len() as u64;
+        let total = events.iter().map(size).sum::<u64>() + data.as_str().len() as u64;
+        let limit = self.requests.limits.result;
+        if total > limit {
+            return rejected(format!(
+                "the events of the attempt have {total} bytes, but the limit is {limit} (`limits.result`)"
+            ));
+        }
+        if events.len() == MOST_EVENTS {
+            return rejected(format!("an attempt publishes at most {MOST_EVENTS} events"));
+        }
+        events.push(Published {
+            name: name.to_owned(),
+            data,
+        });
+        Ok(())
+    }
+
+    /// Ends the attempt, and returns the tasks that were asked for and the events that were published.
+    pub(crate) fn end(&self) -> (Vec<NewTask>, Vec<Published>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.take().unwrap_or_default()
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        (
+            tasks.take().unwrap_or_default(),
+            events.take().unwrap_or_default(),
+        )
     }
 }
 

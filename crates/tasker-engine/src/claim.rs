@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tasker_types::{LeaseToken, RunNo, StepNo, TaskId, Timestamp, Version};
 
+use crate::events::Published;
 use crate::failure::Failure;
 use crate::json::Json;
 use crate::store::NewTask;
@@ -133,6 +134,9 @@ pub struct Outcome {
     /// Tasks to create in the commit that records the step's result. No other end creates any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<NewTask>,
+    /// Events that the handler published; they are recorded with the end, whatever it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Published>,
 }
 
 /// How a claim ended.

@@ -41,6 +41,8 @@ impl Failure {
     pub const PANIC: &str = "panic";
     /// The result is no JSON, or over its limit.
     pub const RESULT_REJECTED: &str = "result_rejected";
+    /// A handler published an event that it does not declare, or that is too much.
+    pub const EVENT_REJECTED: &str = "event_rejected";
     /// A handler asked for a task that cannot be created.
     pub const REQUEST_REJECTED: &str = "request_rejected";
     /// Context, parents or configuration do not have the types that the handler declares.

@@ -300,6 +300,24 @@ impl StepContext {
         self.0.said.change(|progress| progress.note = Some(note));
     }
 
+    /// Publishes a custom event that the step or its handler declares (`events`).
+    ///
+    /// It is recorded in the commit that records the end of this attempt, be that a result or a failure, and told to
+    /// subscribers after that. An attempt whose end nobody records, because its worker died or its end came too late,
+    /// has published nothing.
+    ///
+    /// # Errors
+    ///
+    /// A permanent error with the code `event_rejected`: the event is not declared, cannot be written as JSON, or is
+    /// too much.
+    pub fn publish(&self, name: &str, data: &(impl Serialize + ?Sized)) -> Result<(), StepError> {
+        let data = Json::of(data).map_err(|error| {
+            let message = format!("the event `{name}` cannot be written as JSON: {error}");
+            StepError::permanent(Failure::EVENT_REJECTED, message)
+        })?;
+        self.0.publish(name, data)
+    }
+
     pub(crate) fn read<T: DeserializeOwned>(&self, what: &str, json: &Json) -> Result<T, StepError> {
         json.to().map_err(|error| {
             StepError::permanent(

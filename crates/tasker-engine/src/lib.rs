@@ -5,6 +5,7 @@ mod backoff;
 mod claim;
 mod clock;
 mod enqueuing;
+mod events;
 mod failure;
 mod finalizer;
 mod handler;
@@ -25,6 +26,11 @@ pub use backoff::{delay, delay_seconds, retry_delay};
 pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Progress, Receipt};
 pub use clock::{Clock, Entropy, SeededEntropy, TokioClock};
 pub use enqueuing::{CheckIn, Enqueuing, Forward, Immediate};
+pub use events::{
+    BatchPayload, ChangePayload, CustomPayload, Durability, Emit, Emitter, ErrorPayload, Event, Feed,
+    HandlerPayload, HandlingPayload, InvalidPattern, LookPayload, Pattern, PayloadType, Published,
+    StepPayload, Subject, SystemEvent, TaskPayload, derive,
+};
 pub use failure::{Failure, Severity};
 pub use finalizer::{Decision, FailureReason, LookAgainReason, UnknownReason, decide};
 pub use handler::{

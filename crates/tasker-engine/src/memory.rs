@@ -208,6 +208,10 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn position(&self) -> Result<Position, StoreError> {
+        Ok(self.state().position())
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
     }

@@ -98,6 +98,22 @@ pub trait Store: Send + Sync + Debug {
     /// `limit`.
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError>;
 
+    /// Returns the position of the last entry of all histories; 0 when there is none.
+    ///
+    /// Without an implementation of its own a store is read from the beginning.
+    async fn position(&self) -> Result<Position, StoreError> {
+        const PAGE: u32 = 1_000;
+        let mut last = Position(0);
+        loop {
+            let page = self.events(last, PAGE).await?;
+            let full = page.len() == PAGE as usize;
+            last = page.last().map_or(last, |entry| entry.position);
+            if !full {
+                return Ok(last);
+            }
+        }
+    }
+
     /// Returns a number that changes when there may be work that no worker was handed, or a cancellation to learn
     /// of. It is a hint: nothing is lost without it.
     fn wake(&self) -> watch::Receiver<u64>;

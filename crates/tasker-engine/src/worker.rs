@@ -7,6 +7,7 @@
 
 mod execute;
 mod pace;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::attempt::{Requests, Said};
 use crate::claim::{Claim, End, Lease, Outcome, Receipt};
 use crate::clock::{Clock, Entropy};
 use crate::enqueuing::{CheckIn, Enqueuing};
+use crate::events::{Emitter, SystemEvent};
 use crate::finalizer::{Decision, decide};
 use crate::handler::Handlers;
 use crate::record::Actor;
@@ -54,6 +56,7 @@ pub struct Worker {
     backoff: Arc<Backoff>,
     entropy: Arc<dyn Entropy>,
     enqueuing: Arc<dyn Enqueuing>,
+    events: Emitter,
     scope: Scope,
     /// Notified when a handler says how far it is.
     said: Arc<Notify>,
@@ -83,6 +86,8 @@ pub struct WorkerSetup {
     pub identity: Arc<dyn Identity>,
     /// What happens when a task must be looked at again.
     pub enqueuing: Arc<dyn Enqueuing>,
+    /// Who is told of what happens here and is in no history.
+    pub events: Emitter,
     /// Which tasks to work on.
     pub scope: Scope,
 }
@@ -105,6 +110,7 @@ impl WorkerSetup {
             limits: Arc::default(),
             identity: Arc::new(UniqueIdentity),
             enqueuing: Arc::new(CheckIn),
+            events: Emitter::default(),
             scope: Scope::All,
         }
     }
@@ -189,6 +195,8 @@ struct Shift {
     /// The token of a creation that was not answered: what it may have handed out is asked for before anything else.
     unheard: Option<LeaseToken>,
     pace: Pace,
+    /// The last look for work found none.
+    idle: bool,
     stopping: bool,
 }
 
@@ -211,7 +219,9 @@ impl Worker {
                     identity: setup.identity,
                 }),
                 entropy: Arc::clone(&setup.entropy),
+                events: setup.events.clone(),
             }),
+            events: setup.events,
             execution: setup.execution,
             backoff: setup.backoff,
             entropy: setup.entropy,
@@ -258,6 +268,7 @@ impl Worker {
             requests: VecDeque::new(),
             unheard: None,
             pace: Pace::new(&self.execution),
+            idle: true,
             stopping: false,
         };
         let mut wake = self.store.wake();
@@ -417,9 +428,15 @@ impl Worker {
                 }
                 // A caller that has gone away does not need its answer.
                 let _ = reply.send(result.map(|created| {
+                    for task in &created.tasks {
+                        if let Created::New(task) = task {
+                            self.events
+                                .look(SystemEvent::ObservabilityTaskEnqueue, *task, |_| {});
+                        }
+                    }
                     shift.pace.turned(count(&created.claims), wanted, None);
                     shift.pace.hurry();
-                    self.begin(shift, created.claims);
+                    self.begin(shift, wanted, created.claims);
                     self.announce(&created.finished);
                     created.tasks
                 }));
@@ -440,7 +457,7 @@ impl Worker {
                 shift
                     .pace
                     .turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
-                self.begin(shift, reply.claims);
+                self.begin(shift, turn.want.limit, reply.claims);
                 self.announce(&reply.finished);
             }
             Answer::Turned(mut turn, Err(error)) if error.is_transient() => {
@@ -455,7 +472,14 @@ impl Worker {
     }
 
     /// Starts the handlers of claims; hands the claims back when the worker is stopping.
-    fn begin(&self, shift: &mut Shift, claims: Vec<Claim>) {
+    fn begin(&self, shift: &mut Shift, wanted: u32, claims: Vec<Claim>) {
+        if wanted > 0 {
+            let idle = claims.is_empty();
+            if !idle || !shift.idle {
+                self.events.batch(self.id, count(&claims));
+            }
+            shift.idle = idle;
+        }
         for claim in claims {
             let lease = claim.lease;
             let (stop, said) = (Stop::default(), Said::new(Arc::clone(&self.said)));
@@ -471,6 +495,7 @@ impl Worker {
                     ran_for: None,
                     progress: None,
                     tasks: Vec::new(),
+                    events: Vec::new(),
                 });
                 continue;
             }
@@ -510,10 +535,11 @@ impl Worker {
         let store = Arc::clone(&self.store);
         let enqueuing = Arc::clone(&self.enqueuing);
         let backoff = Arc::clone(&self.backoff);
+        let events = self.events.clone();
         Box::pin(async move {
             let swept = store.sweep(sweep).await?;
             for task in &swept.due {
-                look_at(&*store, &*enqueuing, &backoff, *task).await?;
+                look_at(&*store, &*enqueuing, &backoff, &events, *task).await?;
             }
             Ok(swept)
         })
@@ -550,15 +576,40 @@ pub async fn look_at(
     store: &dyn Store,
     enqueuing: &dyn Enqueuing,
     backoff: &Backoff,
+    events: &Emitter,
     task: TaskId,
 ) -> Result<(), StoreError> {
+    events.look(SystemEvent::WorkflowTaskFinalizationStarted, task, |_| {});
     let Some(context) = store.examine(task).await? else {
         return Ok(());
     };
-    match decide(Some(&context), backoff) {
-        Decision::LookAgain { after, reason } => enqueuing.look_again(store, task, after, reason).await,
-        Decision::Complete | Decision::Fail { .. } => Ok(()),
+    let decision = decide(Some(&context), backoff);
+    events.look(SystemEvent::WorkflowTaskFinalizationCompleted, task, |told| {
+        let word = match decision {
+            Decision::Complete => "complete",
+            Decision::Fail { .. } => "fail",
+            Decision::LookAgain { .. } => "look_again",
+        };
+        told.decision = Some(word.to_owned());
+    });
+    let Decision::LookAgain { after, reason } = decision else {
+        return Ok(());
+    };
+    let told = |error: Option<&StoreError>, event| {
+        events.look(event, task, |told| {
+            told.reason = Some(reason.to_string());
+            told.after_seconds = Some(after.as_secs_f64());
+            told.error = error.map(ToString::to_string);
+        });
+    };
+    told(None, SystemEvent::WorkflowTaskReenqueueRequested);
+    let noted = enqueuing.look_again(store, task, after, reason).await;
+    match &noted {
+        Ok(()) if after.is_zero() => {}
+        Ok(()) => told(None, SystemEvent::WorkflowTaskReenqueueDelayed),
+        Err(error) => told(Some(error), SystemEvent::WorkflowTaskReenqueueFailed),
     }
+    noted
 }
 
 impl Shift {

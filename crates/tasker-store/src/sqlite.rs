@@ -360,6 +360,10 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.read(read::position).await
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         let mut wake = self.wake.clone();
         wake.mark_unchanged();

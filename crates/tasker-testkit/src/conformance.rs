@@ -319,6 +319,8 @@ cases! { $
         a_history_is_read_in_pages
         the_events_of_all_tasks_are_their_histories
         the_events_are_read_in_pages
+        the_last_position_is_told
+        what_a_handler_published_is_recorded_with_its_end
         entries_name_who_did_it
         a_snapshot_names_the_position_it_includes
         queued_work_wakes_listeners

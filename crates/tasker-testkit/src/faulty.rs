@@ -341,6 +341,10 @@ impl Store for FaultyStore {
         self.inner.events(after, limit).await
     }
 
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.inner.position().await
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         let (sender, receiver) = watch::channel(0);
         self.state().listeners.push(sender);

@@ -13,6 +13,7 @@ fn ended(claim: &Claim, end: End) -> Outcome {
         ran_for,
         progress: None,
         tasks: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -35,6 +36,7 @@ pub fn succeed_with(claim: &Claim, result: &Value) -> Outcome {
 pub fn succeed_creating(claim: &Claim, tasks: Vec<NewTask>) -> Outcome {
     Outcome {
         tasks,
+        events: Vec::new(),
         ..succeed(claim)
     }
 }

@@ -18,6 +18,7 @@ use tasker_types::{Database, Execution, ExecutionValues, IdentityStrategy};
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
 use crate::error::BuildError;
+use crate::events::{Hub, Watched};
 use crate::location::sqlite_file;
 use crate::resolve::{BuiltIns, Resolver};
 use crate::system::{SystemClock, SystemEntropy};
@@ -50,6 +51,8 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let kept = open(keep, &config, &clock)?;
+    let hub = Arc::new(Hub::new(Arc::clone(&clock), Arc::clone(config.telemetry())));
+    let store = Arc::new(Watched::new(Arc::clone(kept.port()), Arc::clone(&hub)));
     let configured: Arc<dyn Identity> = match config.engine().identity_strategy {
         IdentityStrategy::Unique => Arc::new(UniqueIdentity),
         IdentityStrategy::Hash => Arc::new(HashIdentity),
@@ -58,6 +61,8 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         execution: execution(&config),
         config,
         kept,
+        store,
+        hub,
         clock,
         entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
         identity: identity.unwrap_or(configured),

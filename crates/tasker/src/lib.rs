@@ -4,6 +4,7 @@ mod builder;
 mod builtin;
 mod compose;
 mod error;
+mod events;
 #[cfg(feature = "sqlite")]
 mod list;
 mod location;
@@ -20,6 +21,7 @@ pub use tasker_config as config;
 pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::builtin::template_schema;
 pub use crate::error::{BuildError, RunError};
+pub use crate::events::{Delivered, EventSubscription, SubscribeError};
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::mask::{masked, masked_field};
 pub use crate::report::{StepReport, TaskReport};
@@ -29,15 +31,18 @@ pub use crate::tasker::Tasker;
 
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
-    Actor, Change, CheckHandler, CheckIn, CheckedStep, Claim, Clock, Config, Context, ContextFaults, Create,
-    Created, Demand, Description, Done, Enqueuing, Entropy, Failure, FailureReason, Fault, Forward, FromStep,
-    Handlers, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition, Immediate,
-    Intervened, Intervention, Json, LoadOptions, Loaded, MemoryStore, NewTask, Origin, OriginFault, Parents,
-    Progress, Refusal, Report, RequestError, Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder,
-    StepContext, StepError, StepEvent, StepHandler, StepRecord, StepTemplate, StopPolicy, Store, StoreError,
-    TaskEvent, TaskRecord, TaskRequest, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock,
-    Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup,
-    blocking, handler, look_at, parse_retry_after, verify_all, verify_store,
+    Actor, BatchPayload, BoxError, Change, ChangePayload, CheckHandler, CheckIn, CheckedStep, Claim, Clock,
+    Config, Context, ContextFaults, Create, Created, CustomPayload, Demand, Description, Done, Durability,
+    Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure, FailureReason, Fault, Feed, Forward,
+    FromStep, HandlerPayload, Handlers, HandlingPayload, HashIdentity, HeldLease, Identity,
+    IllegalStepTransition, IllegalTaskTransition, Immediate, Intervened, Intervention, InvalidPattern, Json,
+    LoadOptions, Loaded, LookPayload, MemoryStore, NewTask, Origin, OriginFault, Parents, Pattern,
+    PayloadType, Progress, Refusal, Report, RequestError, Resolved, Scope, SeededEntropy, Severity, Snapshot,
+    StepBuilder, StepContext, StepError, StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate,
+    StopPolicy, Store, StoreError, SystemEvent, TaskEvent, TaskPayload, TaskRecord, TaskRequest, Template,
+    TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Transition, UniqueIdentity, UnknownHandlers,
+    Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at, parse_retry_after,
+    verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,

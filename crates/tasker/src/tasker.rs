@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tasker_config::Config;
 use tasker_engine::{
-    Actor, Clock, Created, Demand, Description, Enqueuing, Entropy, HandlerProblem, Handlers, Identity,
-    Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler, Store,
-    StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker, WorkerHandle,
-    WorkerSetup,
+    Actor, Clock, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem, Handlers,
+    Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler,
+    Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker,
+    WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "sqlite")]
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::TaskerBuilder;
 use crate::error::RunError;
+use crate::events::Hub;
 #[cfg(feature = "sqlite")]
 use crate::list::scan;
 use crate::report::TaskReport;
@@ -40,6 +41,9 @@ pub struct Tasker(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) kept: Kept,
+    /// The store as everyone uses it: with news of its commits.
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) execution: Arc<Execution>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -67,7 +71,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    fn port(&self) -> &Arc<dyn Store> {
+    pub(crate) fn port(&self) -> &Arc<dyn Store> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite { port, .. } => port,
@@ -93,7 +97,11 @@ impl Tasker {
 
     /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
-        self.0.kept.port()
+        &self.0.store
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
     }
 
     /// Returns what finds handlers: in the registry, then among the built-in ones.
@@ -188,6 +196,7 @@ impl Tasker {
             limits: Arc::clone(parts.config.limits()),
             identity: Arc::clone(&parts.identity),
             enqueuing: Arc::clone(&parts.enqueuing),
+            events: Emitter::new(Arc::<Hub>::clone(&parts.hub)),
             scope,
             ..setup
         })

@@ -6,6 +6,7 @@ use serde_json::json;
 use tasker_types::{Backoff, Timestamp, WorkerId};
 
 use super::*;
+use crate::Emitter;
 use crate::memory::MemoryStore;
 use crate::record::Actor;
 use crate::store::{Create, NewTask, Sweep};
@@ -86,15 +87,21 @@ async fn an_applications_queue_is_asked_and_the_safety_net_stays() {
 async fn a_look_at_a_task_asks_for_the_next_one() {
     let (store, task) = store_with_a_task().await;
     let immediate = Immediate::default();
-    look_at(&store, &immediate, &Backoff::default(), task)
+    look_at(&store, &immediate, &Backoff::default(), &Emitter::default(), task)
         .await
         .unwrap();
     assert_eq!(
         immediate.take(),
         [(task, Duration::ZERO, LookAgainReason::ReadyStepsAvailable)]
     );
-    look_at(&store, &immediate, &Backoff::default(), TaskId::new(START, 9))
-        .await
-        .unwrap();
+    look_at(
+        &store,
+        &immediate,
+        &Backoff::default(),
+        &Emitter::default(),
+        TaskId::new(START, 9),
+    )
+    .await
+    .unwrap();
     assert_eq!(immediate.take(), []);
 }

@@ -12,6 +12,7 @@ use super::{Actor, Change, Claim, Json, LeaseStatus, Outcome, Receipt, Sweep};
 use crate::backoff::retry_delay;
 use crate::claim::{ClaimedTask, End, Lease, Progress};
 use crate::clock::{Entropy, SeededEntropy};
+use crate::events::Published;
 use crate::failure::Failure;
 use crate::finalizer::FailureReason;
 use crate::record::HeldLease;
@@ -243,10 +244,11 @@ impl State {
             self.step_mut(key, lease.step).record.progress = Some(progress);
         }
         let ran_us = outcome.ran_for.map(micros);
+        let published = outcome.events;
         let note = |metadata| Note {
             handler_version: None,
             ran_us,
-            metadata,
+            metadata: Published::noted(&published, metadata),
         };
         let event = match &outcome.end {
             End::Succeed { .. } => StepEvent::Succeed,

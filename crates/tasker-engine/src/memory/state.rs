@@ -413,12 +413,17 @@ impl State {
         finished
     }
 
+    /// Returns the position of the last entry of the history.
+    pub(super) fn position(&self) -> Position {
+        self.history.last().map_or(Position(0), |entry| entry.position)
+    }
+
     pub(super) fn snapshot(&self, key: i64) -> Snapshot {
         let task = self.task(key);
         Snapshot {
             task: task.record.clone(),
             steps: task.steps.iter().map(|row| row.record.clone()).collect(),
-            position: self.history.last().map_or(Position(0), |entry| entry.position),
+            position: self.position(),
             taken_at: self.now,
         }
     }

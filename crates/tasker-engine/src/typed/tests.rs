@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tasker_types::{LeaseToken, Limits, RunNo, StepNo, TaskId, Timestamp, Version};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::attempt::{Attempt, Requests, Said};
@@ -84,12 +83,7 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
         limits: Arc::default(),
         identity: Arc::new(UniqueIdentity),
     };
-    let attempt = Attempt::new(
-        claim,
-        CancellationToken::new(),
-        Arc::new(requests),
-        Said::default(),
-    );
+    let attempt = Attempt::new(claim, Vec::new(), Arc::new(requests), Said::default());
     StepContext::new(Arc::new(attempt))
 }
 

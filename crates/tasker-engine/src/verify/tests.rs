@@ -132,6 +132,7 @@ impl Play {
                 ran_for: None,
                 progress: None,
                 tasks: Vec::new(),
+                events: Vec::new(),
             })
         });
         self.0
@@ -252,6 +253,7 @@ async fn cancelled() -> Told {
         ran_for: None,
         progress: None,
         tasks: Vec::new(),
+        events: Vec::new(),
     };
     play.0
         .turn(Turn::new(worker(), vec![late], want(0)))

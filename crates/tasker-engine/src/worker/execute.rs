@@ -14,6 +14,7 @@ use crate::attempt::{Attempt, Requests, Said};
 use crate::backoff::retry_delay;
 use crate::claim::{Claim, End, Lease, Outcome};
 use crate::clock::Entropy;
+use crate::events::Emitter;
 use crate::failure::{Failure, Severity};
 use crate::handler::{Done, Handlers, StepContext, StepError, StepHandler, StopPolicy};
 use crate::json::{DEEPEST, Json};
@@ -59,6 +60,7 @@ pub(super) struct Environment {
     pub(super) limits: Arc<Limits>,
     pub(super) requests: Arc<Requests>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) events: Emitter,
 }
 
 /// What a claim came to: an outcome to record, or nothing because the lease is over.
@@ -74,21 +76,27 @@ impl Environment {
     /// Runs the handler of a claim until it ends or is stopped.
     pub(super) async fn execute(&self, claim: Claim, stop: Stop, said: Said) -> Ended {
         let lease = claim.lease;
-        let attempt = Attempt::new(claim, CancellationToken::new(), Arc::clone(&self.requests), said);
-        let attempt = Arc::new(attempt);
-        let claim = &attempt.claim;
         let template = claim.template();
         let namespace = claim.task.template.namespace();
-        let handler = match self.handlers.resolve(namespace, template.handler()) {
+        let resolved = self.handlers.resolve(namespace, template.handler());
+        let declared = resolved
+            .as_ref()
+            .map(|resolved| resolved.handler.events())
+            .unwrap_or_default();
+        let attempt = Arc::new(Attempt::new(claim, declared, Arc::clone(&self.requests), said));
+        let claim = &attempt.claim;
+        let handler = match resolved {
             Ok(resolved) => resolved.handler,
             Err(unresolved) => {
                 let failure = Failure::retryable(Failure::HANDLER_MISSING, unresolved.message);
                 return self.ended(&attempt, self.failed(claim, failure, None), None);
             }
         };
+        self.events.before_handle(claim);
         let started = Instant::now();
         let end = self.handle(&attempt, &*handler, stop).await;
         let ran_for = started.elapsed();
+        self.events.handled(claim, end.as_ref(), ran_for);
         match end {
             Some(end) => self.ended(&attempt, end, Some(ran_for)),
             None => Ended { lease, outcome: None },
@@ -97,7 +105,7 @@ impl Environment {
 
     fn ended(&self, attempt: &Attempt, end: End, ran_for: Option<Duration>) -> Ended {
         let lease = attempt.claim.lease;
-        let mut tasks = attempt.end();
+        let (mut tasks, events) = attempt.end();
         if !matches!(end, End::Succeed { .. }) {
             tasks.clear();
         }
@@ -107,6 +115,7 @@ impl Environment {
             ran_for,
             progress: attempt.said.take(),
             tasks,
+            events,
         };
         Ended {
             lease,

@@ -110,6 +110,11 @@ pub(super) fn snapshot(
     }))
 }
 
+/// Returns the position of the last entry of all histories.
+pub(super) fn position(connection: &mut SqliteConnection) -> QueryResult<Position> {
+    Ok(Position(history::last(connection)?))
+}
+
 /// Returns the workers that hold leases on a task's steps, by their key.
 fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN leases AS l ON l.id = s.lease JOIN actors AS a ON a.id = l.actor \

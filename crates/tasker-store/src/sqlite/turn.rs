@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use diesel::result::QueryResult;
 use tasker_engine::{
-    Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Progress, Receipt, Renewal,
-    StepEvent, Turn, TurnReply,
+    Actor, Created, End, Failure, Json, Lease, LeaseStatus, NewTask, Outcome, Progress, Published, Receipt,
+    Renewal, StepEvent, Turn, TurnReply,
 };
 use tasker_types::{StepState, TaskId};
 
@@ -124,10 +124,11 @@ impl Unit<'_> {
         if let Some(progress) = &outcome.progress {
             self.keep_progress(place, progress);
         }
+        let published = outcome.events;
         let note = |metadata| Note {
             handler_version: None,
             ran_us,
-            metadata,
+            metadata: Published::noted(&published, metadata),
         };
         // Every end is legal for a step that is held, since such a step is in progress.
         let legal = match outcome.end {

@@ -1,10 +1,16 @@
 //! Histories, events, and the hint that wakes workers.
 
-use tasker_engine::{Actor, Change, Demand, StepEvent, TaskEvent, Transition};
+use std::time::Duration;
+
+use serde_json::json;
+use tasker_engine::{
+    Actor, Change, Demand, Failure, Json, Outcome, Published, StepEvent, TaskEvent, Transition,
+};
 use tasker_types::Position;
 
-use super::{A, fork, pair};
+use super::{A, fork, limited, pair};
 use crate::harness::Harness;
+use crate::outcome::{fail, succeed, suspend};
 use crate::shapes;
 
 /// Runs two forks to their end and cancels a third.
@@ -120,4 +126,56 @@ pub(super) async fn a_cancelled_lease_wakes_listeners(h: &Harness) {
     wake.borrow_and_update();
     h.demand(task, Demand::CancelStep(A)).await;
     assert!(wake.has_changed().unwrap());
+}
+
+pub(super) async fn the_last_position_is_told(h: &Harness) {
+    assert_eq!(h.store.position().await.unwrap(), Position(0));
+    let task = h.create(pair()).await;
+    h.run_ready().await;
+    let events = h.store.events(Position(0), u32::MAX).await.unwrap();
+    let last = events.last().unwrap().position;
+    assert_eq!(h.store.position().await.unwrap(), last);
+    assert_eq!(h.snapshot(task).await.position, last);
+    assert!(h.store.events(last, 9).await.unwrap().is_empty());
+}
+
+pub(super) async fn what_a_handler_published_is_recorded_with_its_end(h: &Harness) {
+    let published = |outcome: Outcome, name: &str| Outcome {
+        events: vec![Published {
+            name: name.to_owned(),
+            data: Json::from(&json!({ "n": 1 })),
+        }],
+        ..outcome
+    };
+    let task = h.create(limited(9)).await;
+    let claim = h.claim_one().await;
+    h.end(published(suspend(&claim, Duration::ZERO, &json!(1)), "a.waited"))
+        .await;
+    let claim = h.claim_one().await;
+    h.end(published(fail(&claim, Duration::ZERO), "a.failed")).await;
+    let claim = h.claim_one().await;
+    let last = published(succeed(&claim), "a.done");
+    h.end(last.clone()).await;
+    // Sent once more, it is recorded no more.
+    h.end(last).await;
+    let history = h.history(task).await;
+    let said: Vec<_> = history
+        .iter()
+        .filter_map(|entry| Some(entry.metadata.as_ref()?.to_value()))
+        .collect();
+    let events = |name: &str| json!([{ "name": name, "data": { "n": 1 } }]);
+    let mut failure = json!(Failure::retryable("flaky", "it failed, and may not fail again"));
+    failure["events"] = events("a.failed");
+    assert_eq!(
+        said,
+        [
+            json!({ "events": events("a.waited") }),
+            failure,
+            json!({ "events": events("a.done") })
+        ]
+    );
+    let failed = history
+        .iter()
+        .find_map(|entry| entry.metadata.as_ref()?.to::<Failure>().ok());
+    assert_eq!(failed.unwrap().code, "flaky");
 }

@@ -8,3 +8,4 @@ mod features;
 mod place;
 mod run;
 mod sleep;
+mod subscriptions;

@@ -1,5 +1,6 @@
 //! `cargo xtask codegen [--check]`: writes the files that are generated, or checks that they are as they would be.
 
+mod events;
 mod schema;
 
 use std::fmt::Write as _;
@@ -56,12 +57,16 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generated() -> anyhow::Result<[Generated; 6]> {
+fn generated() -> anyhow::Result<[Generated; 7]> {
     let reference = tasker_config::reference();
     Ok([
         Generated {
             path: "docs/configuration.md",
             text: configuration(&reference)?,
+        },
+        Generated {
+            path: "docs/events.md",
+            text: events::page()?,
         },
         Generated {
             path: "docs/schema.md",

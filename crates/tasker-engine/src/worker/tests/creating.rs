@@ -1,7 +1,7 @@
 //! Handlers that create tasks.
 
 use super::*;
-use crate::record::Origin;
+use crate::Origin;
 use crate::request::TaskRequest;
 use crate::{Failure, HashIdentity};
 
