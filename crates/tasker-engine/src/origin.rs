@@ -236,11 +236,11 @@ mod tests {
             tagged(&many),
             "the number of tags is 65, but it must be at most 64",
         );
-        let mut origin = Origin::default();
-        origin.annotations = many
-            .iter()
-            .map(|name| ((*name).to_owned(), json!(null)))
-            .collect();
+        let annotations = many.iter().map(|name| ((*name).to_owned(), json!(null)));
+        let origin = Origin {
+            annotations: annotations.collect(),
+            ..Origin::default()
+        };
         refused(
             origin,
             "the number of annotations is 65, but it must be at most 64",
