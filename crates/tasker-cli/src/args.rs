@@ -163,6 +163,7 @@ pub(crate) enum Task {
     List(List),
     Show(Show),
     Watch(Watch),
+    Explain(Explain),
     Retry(Retry),
     Resolve(Resolve),
     Cancel(Cancel),
@@ -237,6 +238,25 @@ pub(crate) struct Watch {
     /// The task, or the beginning of its id
     #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: String,
+}
+
+/// Say why a task, or a step, is not running, and when that clears
+///
+/// Without a step: every root cause, with how many steps wait for it. With one: what it waits for, down to the root
+/// cause.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker task explain 0198c2
+  tasker task explain 0198c2 send_mail
+  tasker task explain 0198c2 --json | jq '.explanation.roots[0]'")]
+pub(crate) struct Explain {
+    /// The task, or the beginning of its id
+    #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
+    pub(crate) task: String,
+    /// The step
+    #[arg(value_name = "STEP", add = ArgValueCompleter::new(complete::steps))]
+    pub(crate) step: Option<String>,
 }
 
 /// Give failed steps their attempts back
@@ -350,6 +370,23 @@ Examples:
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Say what holds a task up: critical paths, bottlenecks, errors, and when it will be done
+    ///
+    /// The task is one of the data directory, or a JSON file with `steps`, `edges` and optionally `task_state` and
+    /// `config` (see docs/analysis.md).
+    #[command(after_help = "\
+Examples:
+  tasker graph analyze 0198c2
+  tasker graph analyze 0198c2 --format html > task.html
+  tasker graph analyze steps.json --format json | jq .bottlenecks")]
+    Analyze {
+        /// A file, or a task or the beginning of its id
+        #[arg(value_name = "FILE.json|TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
+        subject: String,
+        /// How to say it
+        #[arg(long, value_enum, default_value_t = Report::Text)]
+        format: Report,
+    },
     /// Check templates and name every fault
     ///
     /// An unknown handler is a warning here, since the steps may run elsewhere.
@@ -373,6 +410,21 @@ pub(crate) enum Format {
     Mermaid,
     /// Graphviz
     Dot,
+}
+
+/// How an analysis is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    /// Tables for a person
+    Text,
+    /// One JSON object, as with --json
+    Json,
+    /// A Mermaid flow chart
+    Mermaid,
+    /// Graphviz
+    Dot,
+    /// A page with a drawing, which needs nothing beside it
+    Html,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! What other crates report, as problems of a command.
 
-use tasker::{Refusal, RequestError, StoreError, TemplateFault, TemplateFaults};
+use tasker::{InsightError, Refusal, RequestError, StoreError, TemplateFault, TemplateFaults};
 
 use crate::exit::{Fault, Problem};
 
@@ -35,6 +35,15 @@ impl From<&TemplateFault> for Fault {
             file: fault.file.clone(),
             line: fault.line,
             message: fault.message.clone(),
+        }
+    }
+}
+
+impl From<InsightError> for Problem {
+    fn from(error: InsightError) -> Self {
+        match error {
+            InsightError::Store(error) => error.into(),
+            error => Self::refused("dependency_graph", error.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tasker::config::{Config, Environment};
 use tasker::{Actor, Origin, Tasker, TaskerBuilder, TemplateFault};
-use tasker_types::{LogLevel, TaskId};
+use tasker_types::{Limits, LogLevel, TaskId};
 
 use crate::args::Common;
 use crate::database;
@@ -102,6 +102,11 @@ impl Session {
     /// Returns a view that shows nothing.
     pub(crate) fn no_view(&self) -> View {
         View::silent(&self.terminal)
+    }
+
+    /// Returns how large things may be.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.config.limits()
     }
 
     /// Returns who the command is recorded as.

@@ -3,7 +3,6 @@
 use tasker::{StepReport, TaskReport};
 use tasker_types::{StepState, TaskState};
 
-use crate::view::plain::failure_text;
 use crate::view::render::{task_style, task_word};
 use crate::view::text::{Colours, Line, Style, counted, duration};
 
@@ -122,7 +121,7 @@ fn failure(step: &StepReport) -> Line {
     let error = step
         .error
         .as_ref()
-        .map(failure_text)
+        .map(tasker::Failure::in_one_line)
         .unwrap_or_else(|| "it may not be tried again".to_owned());
     let text = format!(
         "  {} failed (attempt {} of {}): {error}",

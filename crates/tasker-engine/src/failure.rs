@@ -50,6 +50,26 @@ impl Failure {
     /// The handler that the claim was for is no longer registered.
     pub const HANDLER_MISSING: &str = "handler_missing";
 
+    /// Returns the failure as `code: message` in one line; without the code where it says nothing beside the message.
+    pub fn in_one_line(&self) -> String {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let lines = self.message.lines().map(str::trim);
+        let message: String = lines
+            .filter(|line| !line.is_empty())
+            .take(1)
+            .flat_map(str::chars)
+            .map(printable)
+            .collect();
+        // The message of a command names how it ended.
+        let says_nothing =
+            self.code == Self::ERROR || self.code.starts_with("exit_") || self.code.starts_with("signal_");
+        match (message.is_empty(), says_nothing) {
+            (true, _) => self.code.clone(),
+            (false, true) => message,
+            (false, false) => format!("{}: {message}", self.code),
+        }
+    }
+
     /// Returns a failure that may be tried again.
     pub fn retryable(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {

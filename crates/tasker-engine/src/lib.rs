@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod analysis;
 mod attempt;
 mod backoff;
 mod claim;
@@ -22,6 +23,7 @@ mod typed;
 mod verify;
 mod worker;
 
+pub use analysis::Surroundings;
 pub use backoff::{delay, delay_seconds, retry_delay};
 pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Progress, Receipt};
 pub use clock::{Clock, Entropy, SeededEntropy, TokioClock};

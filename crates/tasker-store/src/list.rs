@@ -208,6 +208,18 @@ pub(crate) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> Qu
     Ok(rows.into_iter().map(summary).collect())
 }
 
+const FEWEST_HELD: &str = "SELECT min(held) FROM (SELECT sum(held) AS held FROM leases GROUP BY actor)";
+
+/// Returns how many steps the worker holds that holds fewest of those that hold any.
+pub(crate) fn fewest_held(connection: &mut SqliteConnection) -> QueryResult<Option<u32>> {
+    let held = Statement::<Nullable<BigInt>>::new(FEWEST_HELD, &[]).load::<Option<i64>>(connection)?;
+    Ok(held
+        .into_iter()
+        .flatten()
+        .next()
+        .and_then(|held| u32::try_from(held).ok()))
+}
+
 fn summary(row: Row) -> TaskSummary {
     TaskSummary {
         task_id: task_id(&row.1),

@@ -202,6 +202,15 @@ impl SqliteStore {
         self.read(move |connection| list::list(connection, &filter)).await
     }
 
+    /// Returns how many steps the worker holds that holds fewest, of those that hold any; `None` when nothing runs.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn fewest_held(&self) -> Result<Option<u32>, StoreError> {
+        self.read(list::fewest_held).await
+    }
+
     /// Carries out what was asked for, leaves the file in good order, and refuses further changes.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What keeps a Tasker from being put together, and a task from being run.
 
 use tasker_engine::{Refusal, RequestError, StoreError};
+use tasker_graph::AnalysisError;
 use tasker_registry::{BatchError, EventError};
 use tasker_types::StepName;
 use thiserror::Error;
@@ -51,6 +52,18 @@ pub enum RunError {
     /// The request was made before, or its idempotency key was.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why nothing can be said about what holds a task up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InsightError {
+    /// The weights of the configuration do not fit the task.
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,6 +5,7 @@ mod builtin;
 mod compose;
 mod error;
 mod events;
+mod insight;
 #[cfg(feature = "sqlite")]
 mod list;
 mod location;
@@ -20,8 +21,9 @@ pub use tasker_config as config;
 
 pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::builtin::template_schema;
-pub use crate::error::{BuildError, RunError};
+pub use crate::error::{BuildError, InsightError, RunError};
 pub use crate::events::{Delivered, EventSubscription, SubscribeError};
+pub use crate::insight::Insight;
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
 pub use crate::mask::{masked, masked_field};
 pub use crate::report::{StepReport, TaskReport};

@@ -1,5 +1,6 @@
 //! A Tasker: a store, handlers, and what is needed to run tasks with them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,14 +9,14 @@ use std::time::Duration;
 use tasker_config::Config;
 use tasker_engine::{
     Actor, Clock, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem, Handlers,
-    Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, StepHandler,
-    Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers, Worker,
-    WorkerHandle, WorkerSetup,
+    Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, Snapshot,
+    StepHandler, Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers,
+    Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteStore, TaskFilter, TaskSummary};
-use tasker_types::{Execution, TaskId, TaskState, Version};
+use tasker_types::{Execution, TaskId, TaskState, Version, WorkerId};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -276,6 +277,27 @@ impl Tasker {
         match &self.0.kept {
             Kept::Sqlite { store, .. } => store.list(filter).await,
             Kept::Elsewhere(store) => scan(&**store, filter).await,
+        }
+    }
+
+    /// Returns how many steps a worker runs at once.
+    pub(crate) fn max_concurrent_steps(&self) -> Option<u32> {
+        self.0.execution.max_concurrent_steps
+    }
+
+    /// Returns how many steps the worker holds that holds fewest of those that hold any. A store that cannot tell is
+    /// asked about one task only.
+    pub(crate) async fn fewest_held(&self, snapshot: &Snapshot) -> Result<Option<u32>, StoreError> {
+        match &self.0.kept {
+            #[cfg(feature = "sqlite")]
+            Kept::Sqlite { store, .. } => store.fewest_held().await,
+            Kept::Elsewhere(_) => {
+                let mut held: BTreeMap<WorkerId, u32> = BTreeMap::new();
+                for lease in snapshot.steps.iter().filter_map(|step| step.lease) {
+                    *held.entry(lease.worker).or_default() += 1;
+                }
+                Ok(held.into_values().min())
+            }
         }
     }
 

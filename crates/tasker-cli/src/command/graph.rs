@@ -1,4 +1,7 @@
-//! `tasker graph`: draws and checks templates.
+//! `tasker graph`: draws and checks templates, and says what holds tasks up.
+
+mod analyze;
+mod report;
 
 use std::path::Path;
 
@@ -18,6 +21,7 @@ pub(super) fn run(session: &Session, arguments: Graph) -> Result<Exit, Problem> 
     let tasker = session.without_store()?;
     match arguments {
         Graph::Show { template, format } => show(session, &tasker, &template, format),
+        Graph::Analyze { subject, format } => analyze::run(session, &subject, format),
         Graph::Check { templates } => check(session, &tasker, &templates),
     }
 }

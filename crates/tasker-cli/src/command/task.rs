@@ -1,6 +1,7 @@
 //! `tasker task`: looks at tasks and changes what happens to them.
 
 mod change;
+mod explain;
 mod intervene;
 mod list;
 mod show;
@@ -18,6 +19,7 @@ pub(super) fn run(session: &Session, arguments: Task) -> Result<Exit, Problem> {
             Task::List(arguments) => list::run(session, &tasker, &arguments).await,
             Task::Show(arguments) => show::run(session, &tasker, &arguments).await,
             Task::Watch(arguments) => watch::run(session, &tasker, &arguments).await,
+            Task::Explain(arguments) => explain::run(session, &tasker, &arguments).await,
             Task::Retry(arguments) => intervene::retry(session, &tasker, &arguments.target).await,
             Task::Resolve(arguments) => {
                 intervene::resolve(session, &tasker, &arguments.target, arguments.result.as_deref()).await

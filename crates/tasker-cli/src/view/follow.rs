@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker::{Change, Severity, Snapshot, StepEvent, Store, StoreError, Template, Transition};
+use tasker::{Change, Failure, Severity, Snapshot, StepEvent, Store, StoreError, Template, Transition};
 use tasker_types::{Position, StepState, TaskId, Timestamp};
 use tokio::time::Instant;
 
 use super::model::{Model, Step};
-use super::plain::{failure, failure_text};
+use super::plain::failure;
 
 /// How many transitions are read at once.
 const PAGE: u32 = 1_000;
@@ -177,7 +177,7 @@ pub(crate) fn model_of(snapshot: &Snapshot) -> Model {
             started_at: record.started_at,
             finished_at: record.finished_at,
             progress: record.progress.as_ref().map(ToString::to_string),
-            error: record.failure.as_ref().map(failure_text),
+            error: record.failure.as_ref().map(Failure::in_one_line),
         }
     });
     Model {
@@ -227,7 +227,7 @@ fn apply(model: &mut Model, transition: &Transition) -> bool {
             }
             if let Some(failure) = failure(transition) {
                 step.permanent = failure.severity == Severity::Permanent;
-                step.error = Some(failure_text(&failure));
+                step.error = Some(failure.in_one_line());
             }
             !matches!(event, StepEvent::Start | StepEvent::Succeed | StepEvent::Cancel)
         }

@@ -138,7 +138,7 @@ fn step_event(
         .map(|ran| format!(" after {}", duration(ran)))
         .unwrap_or_default();
     let failure = failure(transition)
-        .map(|failure| format!(": {}", failure_text(&failure)))
+        .map(|failure| format!(": {}", failure.in_one_line()))
         .unwrap_or_default();
     let reason = reason(transition);
     match event {
@@ -159,22 +159,6 @@ fn step_event(
 /// Returns the failure that a transition carries.
 pub(crate) fn failure(transition: &Transition) -> Option<Failure> {
     transition.metadata.as_ref()?.to().ok()
-}
-
-/// Writes a failure as `code: message`, in one line; one whose code says nothing beside the message as its message.
-pub(crate) fn failure_text(failure: &Failure) -> String {
-    let message = first_line(&failure.message);
-    let code = &failure.code;
-    if message.is_empty() {
-        return code.clone();
-    }
-    // The message of a command names how it ended.
-    let says_nothing = code == Failure::ERROR || code.starts_with("exit_") || code.starts_with("signal_");
-    if says_nothing {
-        message
-    } else {
-        format!("{code}: {message}")
-    }
 }
 
 fn reason(transition: &Transition) -> String {

@@ -60,7 +60,6 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Lines of any width without colours.
-    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self {
         columns: None,
         colours: Colours::Off,

@@ -149,6 +149,13 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Returns lines of text without control characters in any of them.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("{}\n", printable(line)))
+        .collect()
+}
+
 /// Returns the first line of a message that says anything, without control characters.
 pub(crate) fn first_line(text: &str) -> String {
     let line = text

@@ -185,3 +185,186 @@ steps:
         })
     );
 }
+
+/// `parse` has used up its attempts, and `report` waits for it.
+const STEPS: &str = r#"{
+  "steps": [
+    { "id": 1, "name": "fetch", "state": "complete", "attempts": 1 },
+    { "id": 2, "name": "parse", "state": "error", "attempts": 3 },
+    { "id": 3, "name": "check", "state": "pending" },
+    { "id": 4, "name": "report", "state": "pending" }
+  ],
+  "edges": [[1, 2], [1, 3], [2, 4], [3, 4]],
+  "config": { "severity_thresholds": { "critical": 60, "high": 50, "medium": 20 } }
+}"#;
+
+#[test]
+fn a_file_of_steps_is_analysed() {
+    let place = Place::with("steps.json", STEPS);
+    place
+        .run("graph analyze steps.json")
+        .exits(0)
+        .says("parse       Critical  89")
+        .says("Manual intervention required")
+        .says("2 paths in all");
+    let found = place
+        .run("graph analyze steps.json --format json")
+        .exits(0)
+        .json();
+    assert_eq!(found["bottlenecks"]["bottlenecks"][0]["impact_score"], 89);
+    assert_eq!(
+        found["critical_paths"]["paths"][0]["step_names"],
+        serde_json::json!(["fetch", "parse", "report"])
+    );
+    assert_eq!(found["task_execution_summary"]["overall_health"], "critical");
+    assert_eq!(
+        place.run("graph analyze steps.json --json").exits(0).json(),
+        found
+    );
+    place
+        .run("graph analyze steps.json --format mermaid")
+        .exits(0)
+        .says("flowchart TD")
+        .says("n1[\"parse<br/>error, attempt 3 of 3, Critical 89\"]:::failed");
+    place
+        .run("graph analyze steps.json --format dot")
+        .exits(0)
+        .says("digraph {")
+        .says("n1 -> n3;");
+    let page = place.run("graph analyze steps.json --format html").exits(0);
+    page.says("<!DOCTYPE html>").says("<svg").says(">parse</text>");
+    assert!(!place.path("data").exists(), "a file needs no database");
+}
+
+#[test]
+fn what_cannot_be_analysed_says_why() {
+    let place = Place::with(
+        "cycle.json",
+        r#"{"steps": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], "edges": [[1, 2], [2, 1]]}"#,
+    );
+    place.write(
+        "unknown.json",
+        r#"{"steps": [{"id": 1, "name": "a"}], "edges": [[1, 9]]}"#,
+    );
+    place.write(
+        "weights.json",
+        r#"{"steps": [], "config": {"impact_scoring": {"error_penalty": -1}}}"#,
+    );
+    place.write("other.json", r#"{"steps": [{"id": "one"}]}"#);
+    let refused = |file: &str, message: &str| {
+        let (code, found) = place
+            .run(&format!("graph analyze {file} --json"))
+            .exits(2)
+            .error();
+        assert_eq!((code.as_str(), found.as_str()), ("task_document", message));
+    };
+    refused(
+        "cycle.json",
+        "`cycle.json` cannot be analysed: a cycle: a -> b -> a",
+    );
+    refused(
+        "unknown.json",
+        "`unknown.json` cannot be analysed: the edge from 1 to 9 names a step that does not exist: 9",
+    );
+    refused(
+        "weights.json",
+        "the `config` of `weights.json`: `dependency_graph.impact_scoring.error_penalty` is -1.0, but it must be at \
+         least 0",
+    );
+    refused(
+        "other.json",
+        "`other.json` describes no task: invalid type: string \"one\", expected u64",
+    );
+    place
+        .run("graph analyze nowhere.json")
+        .exits(2)
+        .complains("`nowhere.json`");
+    place
+        .run("graph analyze 0198")
+        .exits(2)
+        .complains("there is no task whose id begins with `0198`");
+}
+
+#[test]
+fn every_cycle_of_a_template_is_named() {
+    let step = |name: &str, parents: &str| {
+        format!("  - {{ name: {name}, handler: sleep, config: {{ seconds: 1 }}, depends_on: [{parents}] }}\n")
+    };
+    let text = format!(
+        "name: cycles\nsteps:\n{}{}{}",
+        step("a", "b, c"),
+        step("b", "a"),
+        step("c", "b")
+    );
+    let place = Place::with("cycles.yaml", &text);
+    let checked = place.run("graph check cycles.yaml --json").exits(2).json();
+    let messages: Vec<_> = checked["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["message"].as_str().unwrap())
+        .collect();
+    let says =
+        |cycle: &str| format!("the steps wait for one another: {cycle}; remove one of these dependencies");
+    assert_eq!(messages, [says("a -> b -> a"), says("a -> b -> c -> a")]);
+}
+
+#[test]
+fn a_task_that_is_stuck_is_analysed_and_explained() {
+    let place = Place::with("failing.yaml", FAILING);
+    place.run("run failing.yaml").exits(1);
+    let task = place.newest_task();
+    place
+        .run(&format!("graph analyze {task}"))
+        .exits(0)
+        .says("default_system.failing@0.1.0")
+        .says("bad")
+        .says("nobody can say: these stand still until a person acts: bad\n");
+    let found = place.run(&format!("graph analyze {task} --json")).exits(0).json();
+    assert_eq!(found["task_id"], task.as_str());
+    assert_eq!(found["forecast"]["status"], "stuck");
+    assert_eq!(found["forecast"]["steps"][0]["samples"], 1);
+
+    let text = "bad: has failed for good: no such account (`sh` ended with code 65), until a person acts: mend what is wrong and retry the step, \
+                or resolve it";
+    place
+        .run(&format!("task explain {task}"))
+        .exits(0)
+        .says(&format!("{text} (1 step waits for it)\n"));
+    place
+        .run(&format!("task explain {task} after"))
+        .exits(0)
+        .says(&format!("after: waits for bad\n  {text}\n"));
+    let explained = place
+        .run(&format!("task explain {task} after --json"))
+        .exits(0)
+        .json();
+    assert_eq!(explained["explanation"]["chain"][1]["cause"], "permanent");
+    assert_eq!(explained["explanation"]["roots"][0]["name"], "bad");
+    let all = place.run(&format!("task explain {task} --json")).exits(0).json();
+    assert_eq!(all["explanation"]["steps"][1]["root"], "bad");
+    place
+        .run(&format!("task explain {task} afer"))
+        .exits(2)
+        .complains("has no step `afer`")
+        .complains("did you mean `after`?");
+}
+
+#[test]
+fn nothing_blocks_a_task_that_is_complete() {
+    let place = Place::with("greeting.yaml", GREETING);
+    place.run("run greeting.yaml").exits(0);
+    let task = place.newest_task();
+    place
+        .run(&format!("task explain {task}"))
+        .exits(0)
+        .says("the task is complete: nothing blocks it\n");
+    place
+        .run(&format!("graph analyze {task}"))
+        .exits(0)
+        .says("it has ended\n");
+    place
+        .run(&format!("task explain {task} shout"))
+        .exits(0)
+        .says("shout: is done (complete)\n");
+}

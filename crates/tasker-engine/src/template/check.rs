@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tasker_graph::{Dag, DagError};
+use tasker_graph::{Dag, DagError, TemplateAnalysis, TemplateStep};
 use tasker_types::{
     CustomEvent, EventDefinition, HandlerRef, InvalidName, Namespace, ParameterName, StepName, StepNo,
     TemplateName, Version,
@@ -352,9 +352,15 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
                     format!("step `{name}` depends on itself; remove that"),
                 );
             }
-            DagError::Cycles { cycles } => {
-                for cycle in cycles {
+            DagError::Cycles { .. } => {
+                let graph = TemplateAnalysis::new(draft.steps.iter().map(written), CYCLES);
+                // Steps that depend on themselves have been told of.
+                for cycle in graph.cycles.iter().filter(|cycle| cycle.len() > 1) {
                     findings.fault(place(&cycle[0]), "cycle", describe_cycle(cycle));
+                }
+                if !graph.cycles_are_all {
+                    let message = "there are more cycles than these; they show when these are gone";
+                    findings.fault(draft.steps_line, "cycle", message.to_owned());
                 }
             }
             // Reported where the steps were numbered.
@@ -363,6 +369,17 @@ fn check_edges(draft: &Draft, numbers: &BTreeMap<&str, StepNo>, findings: &mut F
         }
     }
     None
+}
+
+/// How many cycles a report names.
+const CYCLES: usize = 20;
+
+/// Returns a step with the names of what it depends on.
+fn written(step: &DraftStep) -> TemplateStep {
+    TemplateStep::new(
+        step.name.value.as_str(),
+        step.depends_on.iter().map(|parent| parent.value.as_str()),
+    )
 }
 
 /// How many steps of a cycle a message names.

@@ -1,6 +1,7 @@
 //! `cargo xtask codegen [--check]`: writes the files that are generated, or checks that they are as they would be.
 
 mod events;
+mod picture;
 mod schema;
 
 use std::fmt::Write as _;
@@ -57,9 +58,13 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generated() -> anyhow::Result<[Generated; 7]> {
+fn generated() -> anyhow::Result<[Generated; 8]> {
     let reference = tasker_config::reference();
     Ok([
+        Generated {
+            path: "docs/analysis-mixed.svg",
+            text: picture::mixed()?,
+        },
         Generated {
             path: "docs/configuration.md",
             text: configuration(&reference)?,

@@ -102,7 +102,8 @@ async fn intervene(
     Ok(Exit::Done)
 }
 
-fn step_named(snapshot: &Snapshot, name: &str) -> Result<StepNo, Problem> {
+/// Returns the step of this name, or says which one may be meant.
+pub(super) fn step_named(snapshot: &Snapshot, name: &str) -> Result<StepNo, Problem> {
     let template = &snapshot.task.template;
     if let Some((step, _)) = template.step_named(name) {
         return Ok(step);

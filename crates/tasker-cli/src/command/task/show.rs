@@ -8,14 +8,12 @@ use crate::args::Show;
 use crate::exit::{Exit, Problem};
 use crate::output::{Output, Table};
 use crate::session::Session;
-use crate::view::follow::{BEGINNING, model_of};
+use crate::view::follow::model_of;
 use crate::view::plain::{Detail, line, time};
 use crate::view::render::{detail, state_word, style, task_style};
 use crate::view::terminal::Layout;
 use crate::view::text::{Line, Style, counted, cut, duration};
 
-/// How many transitions are read at once.
-const PAGE: u32 = 1_000;
 /// Where there is no terminal to fit, a context is cut to so many columns.
 const CONTEXT_COLUMNS: usize = 100;
 
@@ -63,7 +61,7 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
     let results = tasker.store().results(task).await?;
     let report = TaskReport::new(&snapshot, &results);
     let history = if arguments.history {
-        Some(history(tasker, task).await?)
+        Some(tasker.history(task).await?)
     } else {
         None
     };
@@ -107,19 +105,6 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Show) ->
         ),
     })?;
     Ok(Exit::Done)
-}
-
-async fn history(tasker: &Tasker, task: TaskId) -> Result<Vec<Transition>, StoreError> {
-    let mut history: Vec<Transition> = Vec::new();
-    loop {
-        let after = history.last().map_or(BEGINNING, |last| last.position);
-        let page = tasker.store().history(task, after, PAGE).await?;
-        let last = page.len() < PAGE as usize;
-        history.extend(page);
-        if last {
-            return Ok(history);
-        }
-    }
 }
 
 /// Returns what `--json` shows of a transition.

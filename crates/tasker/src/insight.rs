@@ -1,0 +1,160 @@
+//! What holds a task up: its analysis, explanations and forecast, from what the store knows.
+
+use tasker_engine::{Snapshot, StoreError, Surroundings, Transition};
+use tasker_graph::{Analysis, Explanation, Forecast, StepTimes, TaskExplanation, forecast};
+use tasker_types::{Position, StepName, StepNo, TaskId};
+
+use crate::error::InsightError;
+use crate::tasker::Tasker;
+
+/// How many transitions are read at once.
+const PAGE: u32 = 1_000;
+#[cfg(feature = "sqlite")]
+/// How many tasks of the same template are looked at for the times of their steps.
+const TASKS: usize = 20;
+/// How many steps they may have in all.
+const STEPS: usize = 50_000;
+
+/// A task, and what holds it up, at one moment.
+#[derive(Debug)]
+pub struct Insight {
+    snapshot: Snapshot,
+    analysis: Analysis,
+    times: Vec<StepTimes>,
+    slots_in_use: Option<u32>,
+    tasker: Tasker,
+}
+
+impl Tasker {
+    /// Looks at what holds a task up; `None` when there is no such task.
+    ///
+    /// Times are those of the latest tasks of the same template and version, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// What the store says, and weights that do not fit.
+    pub async fn insight(&self, task: TaskId) -> Result<Option<Insight>, InsightError> {
+        let Some(snapshot) = self.store().snapshot(task).await? else {
+            return Ok(None);
+        };
+        let analysis = snapshot.analyze(self.config().dependency_graph())?;
+        let histories = self.histories_like(&snapshot).await?;
+        Ok(Some(Insight {
+            times: snapshot.step_times(&histories),
+            slots_in_use: self.slots_in_use(&snapshot).await?,
+            snapshot,
+            analysis,
+            tasker: self.clone(),
+        }))
+    }
+
+    /// Returns everything that happened to a task, in order.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn history(&self, task: TaskId) -> Result<Vec<Transition>, StoreError> {
+        let mut history: Vec<Transition> = Vec::new();
+        loop {
+            let after = history.last().map_or(Position(0), |last| last.position);
+            let page = self.store().history(task, after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            history.extend(page);
+            if is_last {
+                return Ok(history);
+            }
+        }
+    }
+
+    /// Returns the histories of a task and of the latest ones with the same steps.
+    async fn histories_like(&self, snapshot: &Snapshot) -> Result<Vec<Transition>, StoreError> {
+        let mut histories = self.history(snapshot.task.id).await?;
+        let mut steps = snapshot.steps.len();
+        for task in self.tasks_like(snapshot).await? {
+            // A template may have been edited without another version, and then its numbers mean other steps.
+            let Some(other) = self.store().snapshot(task).await? else {
+                continue;
+            };
+            steps += other.steps.len();
+            if steps > STEPS {
+                break;
+            }
+            let names = |snapshot: &Snapshot| -> Vec<StepName> {
+                let steps = snapshot.task.template.steps();
+                steps.iter().map(|step| step.name().clone()).collect()
+            };
+            if names(&other) == names(snapshot) {
+                histories.extend(self.history(task).await?);
+            }
+        }
+        Ok(histories)
+    }
+
+    /// Returns the latest other tasks of the same template and version.
+    #[cfg(feature = "sqlite")]
+    async fn tasks_like(&self, snapshot: &Snapshot) -> Result<Vec<TaskId>, StoreError> {
+        let template = &snapshot.task.template;
+        let filter = tasker_store::TaskFilter {
+            namespace: Some(template.namespace().clone()),
+            name: Some(template.name().clone()),
+            limit: TASKS as u32 * 2,
+            ..tasker_store::TaskFilter::default()
+        };
+        let full_name = template.full_name();
+        let tasks = self.list(&filter).await?.into_iter();
+        let like = tasks.filter(|task| task.name == full_name && task.task_id != snapshot.task.id);
+        Ok(like.map(|task| task.task_id).take(TASKS).collect())
+    }
+
+    /// Without a store that has lists there is only the task itself.
+    #[cfg(not(feature = "sqlite"))]
+    async fn tasks_like(&self, _: &Snapshot) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns how many steps each worker runs at once, if all that run any run as many as they may.
+    async fn slots_in_use(&self, snapshot: &Snapshot) -> Result<Option<u32>, StoreError> {
+        let limit = self.max_concurrent_steps();
+        let fewest = self.fewest_held(snapshot).await?;
+        Ok(limit.filter(|limit| fewest.is_some_and(|held| held >= *limit)))
+    }
+}
+
+impl Insight {
+    /// Returns the task as it was looked at.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Returns its analysis.
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
+    /// Explains why the task is not done.
+    pub fn explain(&self) -> TaskExplanation {
+        self.snapshot.explain(&self.analysis, self.surroundings())
+    }
+
+    /// Explains why a step is not running.
+    ///
+    /// # Panics
+    ///
+    /// If the task has no such step.
+    pub fn explain_step(&self, step: StepNo) -> Explanation {
+        self.snapshot
+            .explain_step(&self.analysis, step, self.surroundings())
+    }
+
+    /// Predicts when the task will be done, from what its steps have lasted.
+    pub fn forecast(&self) -> Forecast<'_> {
+        forecast(&self.analysis, &self.times)
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            accepts: Some(self.tasker.handlers()),
+            slots_in_use: self.slots_in_use,
+        }
+    }
+}
