@@ -12,19 +12,23 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tasker_engine::{Clock, StepHandler};
-use tasker_types::Limits;
+use tasker_types::{Limits, TelemetryValues};
+
+#[cfg(feature = "http")]
+use crate::secrets::SecretNames;
 
 /// Returns the built-in handlers by name.
 ///
 /// `environment` has the variables that configurations may name as `{{ env.NAME }}`; the clock is the one that answers
-/// with a date are measured by.
+/// with a date are measured by; `telemetry` names secrets besides the usual ones.
 pub(crate) fn handlers(
     limits: &Arc<Limits>,
     environment: BTreeMap<String, String>,
     clock: &Arc<dyn Clock>,
+    telemetry: &TelemetryValues,
 ) -> Vec<(&'static str, Arc<dyn StepHandler>)> {
     #[cfg(not(feature = "http"))]
-    let _ = clock;
+    let _ = (clock, telemetry);
     vec![
         (
             "command",
@@ -37,6 +41,7 @@ pub(crate) fn handlers(
                 Arc::clone(limits),
                 environment,
                 Arc::clone(clock),
+                SecretNames::of(telemetry),
             )),
         ),
         ("sleep", Arc::new(sleep::Sleep)),

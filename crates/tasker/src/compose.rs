@@ -48,6 +48,7 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         config.limits(),
         variables,
         &clock,
+        config.telemetry(),
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let kept = open(keep, &config, &clock)?;

@@ -113,11 +113,11 @@ fn events(tasker: &Tasker) -> Vec<ListedEvent> {
 }
 
 fn template(file: &str, template: &Template, telemetry: &Telemetry) -> ListedTemplate {
-    let secrets = SecretNames::default();
+    let secrets = SecretNames::of(telemetry);
     let steps = template.steps().iter().map(|step| ListedStep {
         name: step.name().to_string(),
         handler: step.handler().to_string(),
-        config: secrets.masked(&tasker::masked(step.config().clone(), telemetry)),
+        config: secrets.masked(step.config()),
     });
     ListedTemplate {
         namespace: template.namespace().to_string(),

@@ -57,12 +57,13 @@ impl Http {
         limits: Arc<Limits>,
         environment: BTreeMap<String, String>,
         clock: Arc<dyn Clock>,
+        secrets: SecretNames,
     ) -> Self {
         Self {
             limits,
             environment,
             clock,
-            secrets: SecretNames::default(),
+            secrets,
             client: OnceLock::new(),
         }
     }

@@ -8,7 +8,7 @@ mod server;
 
 use serde_json::{Value, json};
 use tasker_engine::{Severity, StepBuilder, TaskRequest, Template as TaskTemplate};
-use tasker_types::{LimitsValues, StepState, Timestamp};
+use tasker_types::{LimitsValues, StepState, TelemetryValues, Timestamp};
 
 use super::*;
 use crate::{StepReport, Tasker, TaskerBuilder};
@@ -35,10 +35,15 @@ fn http() -> Http {
     };
     let environment = [("REGION", "eu west"), ("KEY", "s3cret"), ("BREAK", "a\nb")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let telemetry = TelemetryValues {
+        filter_parameters: vec!["trace_id".to_owned()],
+        ..TelemetryValues::default()
+    };
     Http::new(
         Arc::new(values.try_into().unwrap()),
         BTreeMap::from(environment),
         Arc::new(Standing),
+        SecretNames::of(&telemetry),
     )
 }
 

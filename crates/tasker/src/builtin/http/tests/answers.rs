@@ -123,7 +123,11 @@ async fn the_configuration_says_what_a_status_means() {
 
 #[tokio::test]
 async fn a_failure_tells_what_the_server_said() {
-    let headers = [("content-type", "application/json"), ("set-cookie", "a=b")];
+    let headers = [
+        ("content-type", "application/json"),
+        ("set-cookie", "a=b"),
+        ("X-Trace-Id", "7"),
+    ];
     let step = exchange(answer(
         "422 Unprocessable Entity",
         &headers,
@@ -135,6 +139,11 @@ async fn a_failure_tells_what_the_server_said() {
     assert_eq!(context["body"], json!({ "field": "amount" }));
     assert_eq!(context["headers"]["content-type"], "application/json");
     assert_eq!(context["headers"].get("set-cookie"), None);
+    assert_eq!(
+        context["headers"].get("x-trace-id"),
+        None,
+        "the configuration names it"
+    );
 }
 
 #[tokio::test]
