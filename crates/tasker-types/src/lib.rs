@@ -6,6 +6,7 @@ mod facts;
 mod ids;
 mod names;
 mod nearest;
+mod secret;
 mod settings;
 mod state;
 mod time;
