@@ -1,6 +1,7 @@
 //! Compares what is written with what there is.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use figment::value::Value;
 use tasker_types::{Key, nearest};
@@ -242,11 +243,20 @@ fn elsewhere(name: &str) -> Option<String> {
 
 /// Makes the paths of a file independent of where the program runs.
 fn relative_to_file(key: &str, value: Value, origin: &Origin) -> Value {
-    let directory = origin.file().and_then(|file| file.parent());
-    match (directory, value.as_str()) {
-        (Some(directory), Some(path)) if PATHS.contains(&key) => {
-            Value::from(directory.join(path).to_string_lossy().into_owned())
-        }
+    match origin.file().and_then(|file| file.parent()) {
+        Some(directory) if PATHS.contains(&key) => in_directory(directory, value),
         _ => value,
+    }
+}
+
+/// Returns a path as it is seen from a directory, and each path of a list.
+fn in_directory(directory: &Path, value: Value) -> Value {
+    match value {
+        Value::String(_, path) => Value::from(directory.join(path).to_string_lossy().into_owned()),
+        Value::Array(_, paths) => {
+            let paths = paths.into_iter().map(|path| in_directory(directory, path));
+            Value::from(paths.collect::<Vec<_>>())
+        }
+        value => value,
     }
 }

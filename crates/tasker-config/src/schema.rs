@@ -24,7 +24,7 @@ pub(crate) const SECTIONS: &[Schema] = &[
 ];
 
 /// Keys whose values are paths, relative to the file that has them.
-pub(crate) const PATHS: &[&str] = &["engine.task_config_directory"];
+pub(crate) const PATHS: &[&str] = &["engine.task_config_directory", "engine.custom_events_directories"];
 
 /// A section without its type.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use tasker_types::{Database, Execution, ExecutionValues, IdentityStrategy};
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
 use crate::error::BuildError;
+use crate::events::files::{self, EventFile};
 use crate::events::{Hub, Watched};
 use crate::location::sqlite_file;
 use crate::resolve::{BuiltIns, Resolver};
@@ -42,7 +43,8 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         events,
     } = builder;
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
-    register(&registry, handlers, events)?;
+    let files = files::read(&config.engine().custom_events_directories)?;
+    register(&registry, handlers, events, files)?;
     let variables = environment.unwrap_or_else(|| Environment::of_process().template_variables(&config));
     let built_ins = Arc::new(BuiltIns::new(builtin::handlers(
         config.limits(),
@@ -79,8 +81,12 @@ fn register(
     registry: &tasker_registry::Registry<dyn tasker_engine::StepHandler>,
     handlers: Vec<Registration>,
     events: Vec<EventDefinition>,
+    files: Vec<EventFile>,
 ) -> Result<(), BatchError> {
     registry.batch(|batch| {
+        for EventFile { path, events } in files {
+            batch.declare(format!("the file `{}`", path.display()), events);
+        }
         if !events.is_empty() {
             batch.declare("the program", events);
         }

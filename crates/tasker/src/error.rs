@@ -6,6 +6,7 @@ use tasker_registry::{BatchError, EventError};
 use tasker_types::StepName;
 use thiserror::Error;
 
+use crate::events::files::EventFileFaults;
 use crate::location::UnknownDatabase;
 
 /// Why a Tasker could not be put together.
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Files of custom events cannot be read.
+    #[error(transparent)]
+    EventFiles(#[from] EventFileFaults),
     /// Handlers cannot be registered.
     #[error(transparent)]
     Handlers(#[from] BatchError),

@@ -4,6 +4,7 @@
 //! holds up neither the work nor another one. Local events come through a channel of bounded length; what does not fit
 //! is counted as missed.
 
+pub(crate) mod files;
 mod handlers;
 mod hub;
 mod pump;

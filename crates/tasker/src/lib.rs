@@ -22,6 +22,7 @@ pub use tasker_config as config;
 pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::builtin::template_schema;
 pub use crate::error::{BuildError, InsightError, RunError};
+pub use crate::events::files::EventFileFaults;
 pub use crate::events::{Delivered, EventSubscription, SubscribeError};
 pub use crate::insight::Insight;
 pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};

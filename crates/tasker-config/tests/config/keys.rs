@@ -125,6 +125,12 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("dependency_graph.severity_thresholds.medium", "true", SCORE),
     ("engine.task_config_directory", "5", "a string that is not empty"),
     ("engine.default_namespace", "5", "a string"),
+    ("engine.identity_strategy", "\"random\"", "`unique` or `hash`"),
+    (
+        "engine.custom_events_directories",
+        "\"events\"",
+        "a list of strings",
+    ),
     ("engine.template_environment", "[5]", "a list of strings"),
     (
         "execution.max_concurrent_steps",
@@ -430,6 +436,15 @@ fn a_filter_that_hides_everything_is_refused() {
     refuses(
         "telemetry.filter_parameters",
         "[\"iban\", \"\"]",
+        "a list of texts that are not empty",
+    );
+}
+
+#[test]
+fn a_directory_of_events_has_a_name() {
+    refuses(
+        "engine.custom_events_directories",
+        "[\"\"]",
         "a list of texts that are not empty",
     );
 }

@@ -147,6 +147,14 @@ fn paths_of_a_file_are_relative_to_it() {
         config.engine().task_config_directory.as_deref(),
         directory.to_str()
     );
+    let place = Place::with("[engine]\ncustom_events_directories = ['events', '/srv/events']\n");
+    let config = place.load(&place.loader());
+    let directory = place.path().join("events").display().to_string();
+    assert_eq!(
+        config.engine().custom_events_directories,
+        [directory.as_str(), "/srv/events"]
+    );
+    let place = Place::with("");
     let config = place.load(&place.loader().argument("engine.task_config_directory", "here"));
     assert_eq!(config.engine().task_config_directory.as_deref(), Some("here"));
     let place = Place::with("[engine]\ntask_config_directory = '/srv/templates'\n");

@@ -26,6 +26,8 @@ table! {
         /// Whether the same request may be made twice: `unique` makes every task its own, `hash` refuses a request that
         /// says the same as an earlier one. A program that uses Tasker as a library may bring its own strategy.
         identity_strategy: IdentityStrategy = IdentityStrategy::Unique,
+        /// Directories whose YAML files define custom events, relative to the configuration file.
+        custom_events_directories: Vec<String> = Vec::new(); in Bounds::matching("^.+$"),
         /// The environment variables that the configuration of steps may read, as `{{ env.NAME }}`.
         template_environment: Vec<String> = Vec::new(),
     }
@@ -37,5 +39,12 @@ section! {
 }
 
 impl EngineValues {
-    fn check(&self, _: &mut Check) {}
+    fn check(&self, check: &mut Check) {
+        check.require(
+            self.custom_events_directories.iter().all(|path| !path.is_empty()),
+            "custom_events_directories",
+            &self.custom_events_directories,
+            "a list of texts that are not empty",
+        );
+    }
 }

@@ -155,3 +155,71 @@ fn a_handler_whose_event_cannot_be_is_refused() {
          order\", but the test as \"otherwise\"; give both the same description, or one of them another name"
     );
 }
+
+fn with_files(files: &[(&str, &str)]) -> Result<Tasker, String> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let path = directory.path().display().to_string();
+    let config = tasker_config::Loader::new()
+        .argument("engine.custom_events_directories", format!("[\"{path}\"]"))
+        .load()
+        .unwrap();
+    let built = Tasker::builder().config(config).memory().build();
+    built.map_err(|error| error.to_string().replace(&path, "DIRECTORY"))
+}
+
+#[test]
+fn events_of_files_are_known() {
+    let shop = "- name: shop.opened\n  description: the shop is open\n- name: shop.closed\n";
+    let tasker = with_files(&[("shop.yaml", shop), ("notes.txt", "not events")]).unwrap();
+    let names: Vec<_> = tasker
+        .registry()
+        .events()
+        .iter()
+        .map(|entry| entry.event.name.to_string())
+        .collect();
+    assert_eq!(names, ["shop.closed", "shop.opened"]);
+}
+
+#[track_caller]
+fn refused(files: &[(&str, &str)], message: &str) {
+    assert_eq!(with_files(files).unwrap_err(), message);
+}
+
+#[test]
+fn every_fault_of_files_of_events_is_told() {
+    refused(
+        &[
+            ("a.yaml", "- name: shop.opened\n  colour: red\n"),
+            ("b.yaml", "name: shop.opened\n"),
+        ],
+        "DIRECTORY/a.yaml: unknown field `colour`, expected one of name, description at line 2, column 3; write a list of events, each with `name` and `description`\nDIRECTORY/b.yaml: expected sequence start at line 1, column 1; write a list of events, each with `name` and `description`",
+    );
+    refused(
+        &[("a.yaml", "- name: opened\n")],
+        "1 of 1 changes refused, so none was made: the file `DIRECTORY/a.yaml` declares a custom event that cannot be: `opened` has no dot; a custom event is named `namespace.event`, for instance `orders.opened`",
+    );
+    refused(
+        &[
+            ("a.yaml", "- name: shop.opened\n  description: it opens\n"),
+            ("b.yaml", "- name: shop.opened\n  description: it is open\n"),
+        ],
+        "1 of 2 changes refused, so none was made: the file `DIRECTORY/b.yaml` describes the custom event `shop.opened` as \"it is open\", but the file `DIRECTORY/a.yaml` as \"it opens\"; give both the same description, or one of them another name",
+    );
+}
+
+#[test]
+fn a_directory_of_events_that_is_not_there_is_named() {
+    let config = tasker_config::Loader::new()
+        .argument("engine.custom_events_directories", "[\"/nowhere/at/all\"]")
+        .load()
+        .unwrap();
+    let error = Tasker::builder().config(config).memory().build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the directory `/nowhere/at/all` of `engine.custom_events_directories` cannot be read: No such file or directory \
+         (os error 2)"
+    );
+}
