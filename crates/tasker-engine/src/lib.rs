@@ -9,6 +9,7 @@ mod enqueuing;
 mod events;
 mod failure;
 mod finalizer;
+mod flow;
 mod handler;
 mod json;
 mod memory;
@@ -35,6 +36,7 @@ pub use events::{
 };
 pub use failure::{Failure, Severity};
 pub use finalizer::{Decision, FailureReason, LookAgainReason, UnknownReason, decide};
+pub use flow::{Flow, FlowParents, FlowStep};
 pub use handler::{
     Done, Handlers, Resolve, Resolved, StepContext, StepError, StepHandler, StopPolicy, Unresolved,
 };

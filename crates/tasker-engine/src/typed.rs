@@ -125,7 +125,7 @@ pub trait HandlerFn<Arguments>: Send + Sync + 'static {
     fn required_parents() -> Vec<&'static str>;
 }
 
-fn to_json<T: Serialize>(result: &T) -> Result<Json, StepError> {
+pub(crate) fn to_json<T: Serialize>(result: &T) -> Result<Json, StepError> {
     Json::of(result).map_err(|error| {
         StepError::permanent(
             Failure::RESULT_REJECTED,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tasker_config::Config;
-use tasker_engine::{Actor, Clock, Enqueuing, Entropy, Identity, StepHandler, Store};
+use tasker_engine::{Actor, Clock, Enqueuing, Entropy, Flow, Identity, StepHandler, Store, Version};
 use tasker_registry::{EventDefinition, Registry};
 
 use crate::compose;
@@ -181,6 +181,16 @@ impl TaskerBuilder {
             version: Some(version.to_string()),
             handler,
         });
+        self
+    }
+
+    /// Registers the functions that run the steps of a workflow, in the namespace of its template.
+    ///
+    /// What is wrong with one, such as a name that another workflow has taken, is reported by [`build`](Self::build).
+    pub fn flow(mut self, flow: &Flow) -> Self {
+        for (name, handler) in flow.handlers() {
+            self = self.handler_in(flow.namespace(), name, Version::new(0, 1, 0), handler);
+        }
         self
     }
 

@@ -363,6 +363,14 @@ impl TemplateBuilder {
         self
     }
 
+    /// Returns the namespace that was set.
+    pub(crate) fn declared_namespace(&self) -> Option<&str> {
+        self.draft
+            .namespace
+            .as_ref()
+            .map(|namespace| namespace.value.as_str())
+    }
+
     /// Sets the version; `0.1.0` without.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.draft.version = Some(Marked::plain(version.into()));
@@ -420,6 +428,13 @@ impl TemplateBuilder {
 #[must_use = "a step does nothing until it is added to a template"]
 pub struct StepBuilder(DraftStep);
 
+impl From<&str> for StepBuilder {
+    /// Begins a step that the handler of the same name runs.
+    fn from(name: &str) -> Self {
+        Self::new(name, name)
+    }
+}
+
 impl StepBuilder {
     /// Begins a step that a handler (`[namespace.]name[@requirement]`) runs.
     pub fn new(name: impl Into<String>, handler: impl Into<String>) -> Self {
@@ -428,6 +443,16 @@ impl StepBuilder {
             handler: Some(Marked::plain(handler.into())),
             ..DraftStep::default()
         })
+    }
+
+    /// Returns the step's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name.value
+    }
+
+    /// Returns the handler as it was named.
+    pub(crate) fn handler(&self) -> &str {
+        self.0.handler.as_ref().map_or("", |handler| &handler.value)
     }
 
     /// Names steps that this one waits for.

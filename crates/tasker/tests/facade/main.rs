@@ -5,6 +5,7 @@
 mod build;
 mod events;
 mod features;
+mod flows;
 mod insight;
 mod place;
 mod run;
