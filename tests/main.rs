@@ -12,5 +12,6 @@ mod operators;
 mod program;
 mod rules;
 mod schemas;
+mod serve;
 mod simulation;
 mod workflows;

@@ -79,6 +79,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     Handlers(Handlers),
+    Serve(Serve),
     /// Bring the database to another version of its schema
     #[command(subcommand)]
     Migrate(Migrate),
@@ -450,6 +451,26 @@ Examples:
         #[arg(long)]
         origin: bool,
     },
+}
+
+/// Serve tasks over HTTP, and run them
+///
+/// The templates of engine.task_config_directory can be named in requests; the API is described at
+/// /tasker/api-docs. One process serves and works; any number of processes may do so on one database. Ctrl-C and SIGTERM
+/// let requests and running steps end within `execution.shutdown_grace_seconds`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker serve --set engine.task_config_directory=templates
+  tasker serve --set server.bind=127.0.0.1:0 --json   on any free port, which is written at the start
+  tasker serve --api-only                             other processes run the steps")]
+pub(crate) struct Serve {
+    /// Run no steps here: other processes do
+    #[arg(long)]
+    pub(crate) api_only: bool,
+    /// Listen where other machines reach it, although callers need not say who they are
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 /// List the handlers that steps can use, and the templates of engine.task_config_directory

@@ -9,6 +9,7 @@ mod migrate;
 mod new;
 mod resume;
 mod run;
+mod serve;
 mod task;
 mod verify;
 
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),
         Command::Task(arguments) => task::run(&session(cli.common)?, arguments),
         Command::Graph(arguments) => graph::run(&session(cli.common)?, arguments),
+        Command::Serve(arguments) => serve::run(&session(cli.common)?, &arguments),
         Command::Handlers(_) => handlers::run(&session(cli.common)?),
     }
 }

@@ -1,15 +1,11 @@
 //! Finds the file of a template that is named on the command line.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tasker::{Loaded, Tasker, Template, TemplateFaults, UnknownHandlers};
+use tasker::{Loaded, Tasker, Template, TemplateFiles, UnknownHandlers, is_template_file};
 use tasker_types::{Version, VersionReq, nearest};
 
 use crate::exit::{Fault, Problem};
-
-/// How deep the directory of templates is searched.
-const DEEPEST: usize = 8;
 
 /// Returns the file that is meant: a path, or `[namespace.]name[@requirement]` of a template in
 /// `engine.task_config_directory`, whose latest version counts. The requirement may also stand apart.
@@ -87,7 +83,7 @@ fn no_file(argument: &str) -> Problem {
     };
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| is_template(Path::new(name)))
+        .filter(|name| is_template_file(Path::new(name)))
         .collect();
     names.sort();
     let wanted = path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -119,9 +115,6 @@ fn requirement(text: &str) -> Result<VersionReq, Problem> {
     })
 }
 
-/// Every template file of a directory, with what is in it.
-pub(crate) type Found = BTreeMap<PathBuf, Result<Loaded, TemplateFaults>>;
-
 /// Returns the directory in which templates are looked up by name.
 pub(crate) fn directory(tasker: &Tasker) -> Option<PathBuf> {
     tasker
@@ -133,9 +126,9 @@ pub(crate) fn directory(tasker: &Tasker) -> Option<PathBuf> {
 }
 
 /// Loads every template of a directory and the directories in it.
-pub(crate) fn all(tasker: &Tasker, directory: &Path) -> Result<Found, Problem> {
-    let mut paths = Vec::new();
-    collect(directory, 0, &mut paths).map_err(|error| {
+pub(crate) fn all(tasker: &Tasker, directory: &Path) -> Result<TemplateFiles, Problem> {
+    let found = tasker.load_directory(directory, UnknownHandlers::Warn);
+    found.map_err(|error| {
         Problem::refused(
             "task_config_directory",
             format!(
@@ -144,37 +137,11 @@ pub(crate) fn all(tasker: &Tasker, directory: &Path) -> Result<Found, Problem> {
             ),
         )
         .caused_by(&error)
-    })?;
-    // Of two templates that do not go together the same is refused on every machine.
-    paths.sort();
-    let load = |path: PathBuf| {
-        let loaded = tasker.load(&path, UnknownHandlers::Warn);
-        (path, loaded)
-    };
-    Ok(paths.into_iter().map(load).collect())
-}
-
-fn collect(directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            if depth < DEEPEST {
-                collect(&path, depth + 1, paths)?;
-            }
-        } else if is_template(&path) {
-            paths.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_template(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    })
 }
 
 fn looks_like_a_path(argument: &str) -> bool {
-    argument.contains('/') || is_template(Path::new(argument))
+    argument.contains('/') || is_template_file(Path::new(argument))
 }
 
 /// What a name says about a template.
@@ -214,7 +181,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn not_found(wanted: &str, directory: &Path, found: &Found) -> Problem {
+fn not_found(wanted: &str, directory: &Path, found: &TemplateFiles) -> Problem {
     let faulty: Vec<Fault> = found
         .values()
         .filter_map(|loaded| loaded.as_ref().err()?.as_slice().first().map(Fault::from))

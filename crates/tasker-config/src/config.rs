@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use tasker_types::{Backoff, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Telemetry};
+use tasker_types::{
+    Backoff, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
+};
 
 use crate::literal::literal;
 use crate::origin::Origin;
@@ -35,6 +37,7 @@ pub(crate) struct Sections {
     pub(crate) engine: Arc<Engine>,
     pub(crate) execution: Arc<Execution>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) server: Arc<Server>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -78,6 +81,11 @@ impl Config {
         &self.sections.limits
     }
 
+    /// Returns how the service is reached.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.sections.server
+    }
+
     /// Returns what the program says about itself.
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.sections.telemetry
@@ -110,6 +118,7 @@ impl Config {
             engine,
             execution,
             limits,
+            server,
             telemetry,
         } = &self.sections;
         self.enter(&**backoff, &mut entries);
@@ -118,6 +127,7 @@ impl Config {
         self.enter(&**engine, &mut entries);
         self.enter(&**execution, &mut entries);
         self.enter(&**limits, &mut entries);
+        self.enter(&**server, &mut entries);
         self.enter(&**telemetry, &mut entries);
         entries
     }

@@ -362,6 +362,7 @@ impl Merged {
             engine: self.section(faults),
             execution: self.section(faults),
             limits: self.section(faults),
+            server: self.section(faults),
             telemetry: self.section(faults),
         }
     }

@@ -7,7 +7,8 @@ use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use tasker_types::{
-    Backoff, Bounds, Database, Engine, Execution, GraphWeights, Key, Limits, Section, SettingFault, Telemetry,
+    Backoff, Bounds, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, SettingFault,
+    Telemetry,
 };
 
 use crate::environment::PREFIX;
@@ -20,6 +21,7 @@ pub(crate) const SECTIONS: &[Schema] = &[
     Schema::of::<Engine>(),
     Schema::of::<Execution>(),
     Schema::of::<Limits>(),
+    Schema::of::<Server>(),
     Schema::of::<Telemetry>(),
 ];
 

@@ -11,6 +11,7 @@ mod engine;
 mod execution;
 mod graph;
 mod limits;
+mod server;
 mod telemetry;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use graph::{
     SeverityThresholds, StateSeverity,
 };
 pub use limits::{Limits, LimitsValues};
+pub use server::{Server, ServerValues};
 pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryValues};
 
 /// A key of a section, for the reference page and for messages.
@@ -261,6 +263,7 @@ mod tests {
         defaults_pass::<Execution>();
         defaults_pass::<GraphWeights>();
         defaults_pass::<Limits>();
+        defaults_pass::<Server>();
         defaults_pass::<Telemetry>();
     }
 
@@ -308,6 +311,18 @@ mod tests {
             "`dependency_graph.severity_thresholds.critical` is 100.0, but it must be more than \
              `severity_thresholds.high`",
         );
+    }
+
+    #[test]
+    fn a_base_path_is_a_plain_path() {
+        for path in ["", "tasker", "/", "/tasker/", "/a//b", "/a b", "/{id}"] {
+            refused::<Server>(
+                |v| v.base_path = path.to_owned(),
+                &format!(
+                    "`server.base_path` is {path:?}, but it must be a path such as `/tasker`, of letters, digits, `_` and `-`"
+                ),
+            );
+        }
     }
 
     #[test]

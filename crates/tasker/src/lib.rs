@@ -15,6 +15,7 @@ mod resolve;
 mod secrets;
 mod system;
 mod tasker;
+mod templates;
 
 /// The configuration: its layers, its values and where they come from.
 pub use tasker_config as config;
@@ -31,6 +32,7 @@ pub use crate::report::{StepReport, TaskReport};
 pub use crate::secrets::SecretNames;
 pub use crate::system::{SystemClock, SystemEntropy};
 pub use crate::tasker::Tasker;
+pub use crate::templates::{TemplateFiles, is_template_file};
 
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
@@ -49,8 +51,8 @@ pub use tasker_engine::{
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,
-    EventName, EventSource, FullName, HandlerChange, InvalidEventName, LookupError, Notice, RegisterError,
-    Registry, Subscription, UnknownEvent, Watch,
+    EventName, EventSource, FullName, HandlerChange, InvalidEventName, LookupError, NamespaceStats, Notice,
+    RegisterError, Registry, Subscription, UnknownEvent, Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use tasker_store::{SqliteOptions, SqliteStore, TaskFilter, TaskSummary, migrate};

@@ -141,7 +141,8 @@ fn origins_stand_under_one_another() {
         .env("TASKER_LIMITS__STDERR_TAIL", "10");
     let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
     let (_, limits) = shown.split_once("[limits]\n").unwrap();
-    let (limits, telemetry) = limits.split_once("\n\n[telemetry]\n").unwrap();
+    let (limits, rest) = limits.split_once("\n\n[").unwrap();
+    let (_, telemetry) = rest.split_once("\n\n[telemetry]\n").unwrap();
     assert_eq!(
         limits,
         "steps_per_task = 200000  # default\n\

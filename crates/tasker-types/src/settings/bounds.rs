@@ -1,6 +1,7 @@
 //! What the values of a key must satisfy, in one form for checks, messages, pages and schemas.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::Namespace;
 
@@ -225,6 +226,17 @@ impl Bounded for Namespace {
 
     fn written(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// Nothing to check: there are no other addresses than good ones.
+impl Bounded for SocketAddr {
+    fn is_within(&self, _: &Bounds) -> bool {
+        true
+    }
+
+    fn written(&self) -> String {
+        format!("\"{self}\"")
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod picture;
+mod problems;
 mod schema;
 
 use std::fmt::Write as _;
@@ -58,7 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn generated() -> anyhow::Result<[Generated; 8]> {
+fn generated() -> anyhow::Result<[Generated; 10]> {
     let reference = tasker_config::reference();
     Ok([
         Generated {
@@ -72,6 +73,14 @@ fn generated() -> anyhow::Result<[Generated; 8]> {
         Generated {
             path: "docs/events.md",
             text: events::page()?,
+        },
+        Generated {
+            path: "docs/openapi.json",
+            text: pretty(&serde_json::to_value(tasker_server::openapi("/tasker"))?)?,
+        },
+        Generated {
+            path: "docs/problems.md",
+            text: problems::page()?,
         },
         Generated {
             path: "docs/schema.md",

@@ -1,0 +1,3 @@
+//! The resources, each with its routes and the JSON that they take and give.
+
+pub(crate) mod handlers;

@@ -1,0 +1,100 @@
+//! What the routes work with.
+
+use std::sync::Arc;
+
+use tasker::Tasker;
+use tasker_types::Server;
+
+use crate::guard::{Guard, Open};
+use crate::templates::Templates;
+
+/// What the routes work with: a Tasker, templates that tasks can be created of, and who may do what. Copies are the same.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    tasker: Tasker,
+    templates: Templates,
+    settings: Arc<Server>,
+    guard: Arc<dyn Guard>,
+}
+
+/// Puts an [`App`] together. Everything has a default.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct AppBuilder {
+    tasker: Tasker,
+    templates: Templates,
+    settings: Arc<Server>,
+    guard: Arc<dyn Guard>,
+}
+
+impl App {
+    /// Begins with a Tasker, no templates, the settings of its configuration, and everyone permitted everything.
+    pub fn builder(tasker: Tasker) -> AppBuilder {
+        AppBuilder {
+            settings: Arc::clone(tasker.config().server()),
+            templates: Templates::default(),
+            guard: Arc::new(Open),
+            tasker,
+        }
+    }
+
+    /// Returns the Tasker.
+    pub fn tasker(&self) -> &Tasker {
+        &self.0.tasker
+    }
+
+    /// Returns the templates that tasks can be created of.
+    pub fn templates(&self) -> &Templates {
+        &self.0.templates
+    }
+
+    /// Returns how the service is reached.
+    pub fn settings(&self) -> &Arc<Server> {
+        &self.0.settings
+    }
+
+    /// Returns what finds out who makes a request.
+    pub fn guard(&self) -> &Arc<dyn Guard> {
+        &self.0.guard
+    }
+}
+
+impl AppBuilder {
+    /// Lets tasks be created of these templates.
+    pub fn templates(mut self, templates: Templates) -> Self {
+        self.templates = templates;
+        self
+    }
+
+    /// Takes these settings instead of those of the Tasker's configuration.
+    pub fn settings(mut self, settings: Server) -> Self {
+        self.settings = Arc::new(settings);
+        self
+    }
+
+    /// Asks this guard who makes a request and how far they may.
+    pub fn guard(mut self, guard: Arc<dyn Guard>) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// Returns the app.
+    #[must_use]
+    pub fn build(self) -> App {
+        let Self {
+            tasker,
+            templates,
+            settings,
+            guard,
+        } = self;
+        App(Arc::new(Parts {
+            tasker,
+            templates,
+            settings,
+            guard,
+        }))
+    }
+}

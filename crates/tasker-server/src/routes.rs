@@ -1,0 +1,153 @@
+//! Every route: where it lies, what it asks of its caller, how it can fail. The router and the OpenAPI page are made of
+//! this table.
+
+mod document;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes as handled_by;
+
+use crate::access::{Access, Permission};
+use crate::api::handlers;
+use crate::app::App;
+use crate::guard::{Door, check};
+use crate::harden;
+use crate::health;
+use crate::problem::{Code, Problem};
+
+/// Where a route lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At the root, where the machines that look after the service expect it.
+    Root,
+    /// Below the base path.
+    Base,
+}
+
+/// One route with its handler.
+struct Route {
+    place: Place,
+    access: Access,
+    fails: &'static [Code],
+    handled_by: UtoipaMethodRouter<App>,
+}
+
+/// What a route is, without its handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{name}` for its parts that vary.
+    pub path: String,
+    /// What it asks of its caller.
+    pub access: Access,
+    /// How it can fail, besides what every route can.
+    pub fails: &'static [Code],
+}
+
+/// The table. The macro makes one route of one handler, whose method and path stand beside it.
+fn table() -> Vec<Route> {
+    use Code::{InvalidPath, InvalidQuery, UnknownHandler, UnknownNamespace, UnknownVersion};
+    use Permission::{HandlerIndex, HandlerShow};
+    use Place::{Base, Root};
+
+    let route = |place, access, fails, handled_by| Route {
+        place,
+        access,
+        fails,
+        handled_by,
+    };
+    let public = Access::Public;
+    let needs = Access::Needs;
+    vec![
+        route(Root, public, &[], handled_by!(health::live)),
+        route(Base, needs(HandlerIndex), &[], handled_by!(handlers::namespaces)),
+        route(
+            Base,
+            needs(HandlerIndex),
+            &[InvalidPath, UnknownNamespace],
+            handled_by!(handlers::index),
+        ),
+        route(
+            Base,
+            needs(HandlerShow),
+            &[
+                InvalidPath,
+                InvalidQuery,
+                UnknownNamespace,
+                UnknownHandler,
+                UnknownVersion,
+            ],
+            handled_by!(handlers::show),
+        ),
+    ]
+}
+
+/// Returns the routes as a service that can be served, or nested in another axum application.
+///
+/// Everything lies below `server.base_path`, but `/health` and `/metrics`.
+pub fn router(app: App) -> Router {
+    let settings = app.settings();
+    let (mut root, mut base) = (Router::new(), Router::new());
+    for route in table() {
+        let door = Door {
+            guard: app.guard().clone(),
+            access: route.access,
+        };
+        let (_, paths, handler) = route.handled_by;
+        let handler = handler.route_layer(middleware::from_fn_with_state(door, check));
+        let path = paths.paths.keys().next().map_or("/", String::as_str);
+        match route.place {
+            Place::Root => root = root.route(path, handler),
+            Place::Base => base = base.route(path, handler),
+        }
+    }
+    let body_bytes = usize::try_from(settings.body_bytes).unwrap_or(usize::MAX);
+    let router = root
+        .nest(&settings.base_path, base)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_for_this_method)
+        .layer(DefaultBodyLimit::max(body_bytes));
+    harden::layered(router, settings).with_state(app)
+}
+
+/// Returns what every route is, in the order of the table.
+pub fn routes(base_path: &str) -> Vec<RouteInfo> {
+    let info = |route: Route| {
+        let (path, item) = route.handled_by.1.paths.into_iter().next()?;
+        let path = match route.place {
+            Place::Root => path,
+            Place::Base => format!("{base_path}{path}"),
+        };
+        Some(RouteInfo {
+            method: document::method(&item)?,
+            path,
+            access: route.access,
+            fails: route.fails,
+        })
+    };
+    table().into_iter().filter_map(info).collect()
+}
+
+/// Returns the description of the service in OpenAPI 3.1.
+pub fn openapi(base_path: &str) -> OpenApi {
+    document::openapi(base_path, table())
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    Problem::new(
+        Code::RouteNotFound,
+        format!("there is nothing at `{}`", uri.path()),
+    )
+}
+
+async fn not_for_this_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("`{}` cannot be asked with {method}", uri.path()),
+    )
+}

@@ -1,0 +1,76 @@
+//! A service without a socket, and what it answers.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tasker_server::tasker::Tasker;
+use tasker_server::{App, Templates, axum};
+use tower::ServiceExt;
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+/// A service over a store in memory, with these templates in YAML.
+pub(crate) fn service(templates: &[&str]) -> Router {
+    let tasker = Tasker::builder().memory().build().unwrap();
+    tasker_server::router(app(&tasker, templates))
+}
+
+pub(crate) fn app(tasker: &Tasker, texts: &[&str]) -> App {
+    let directory = tempfile::tempdir().unwrap();
+    for (number, text) in texts.iter().enumerate() {
+        std::fs::write(directory.path().join(format!("{number}.yaml")), text).unwrap();
+    }
+    let unknown = tasker_server::tasker::UnknownHandlers::Warn;
+    let (templates, faults) = Templates::load(tasker, directory.path(), unknown).unwrap();
+    assert!(faults.is_empty(), "{faults:?}");
+    App::builder(tasker.clone()).templates(templates).build()
+}
+
+pub(crate) async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    }
+}
+
+pub(crate) async fn get(router: &Router, path: &str) -> Answer {
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    ask(router, request).await
+}
+
+pub(crate) async fn with_method(router: &Router, method: Method, path: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path).body(Body::empty());
+    ask(router, request.unwrap()).await
+}
+
+impl Answer {
+    /// Checks that it is a problem of this status and code, and returns what it says.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> &str {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(self.body["code"], code);
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("urn:tasker:problem:{code}"));
+        self.body["detail"].as_str().unwrap()
+    }
+
+    /// Checks that it is a success, and returns its body.
+    #[track_caller]
+    pub(crate) fn is_ok(&self) -> &Value {
+        assert_eq!(self.status, StatusCode::OK, "{self:?}");
+        &self.body
+    }
+}

@@ -1,0 +1,53 @@
+//! How the service is reached.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{Bounds, Check, section, table};
+
+/// A path that begins with a slash, does not end with one, and has plain segments.
+const BASE_PATH: &str = "^(/[A-Za-z0-9_-]+)+$";
+
+table! {
+    /// The values of [`Server`].
+    ServerValues {
+        /// The address and port that the service listens on.
+        bind: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+            in Bounds::matching("^.+:[0-9]{1,5}$"),
+        /// The path below which everything lies but `/health` and `/metrics`.
+        base_path: String = "/tasker".to_owned(); in Bounds::matching(BASE_PATH),
+        /// How many bytes the body of a request may have.
+        body_bytes: u64 = 2 << 20; in Bounds::between(1024.0, 1_073_741_824.0),
+        /// How many bytes the line and the headers of a request may have together.
+        header_bytes: u32 = 16 << 10; in Bounds::between(8192.0, 1_048_576.0),
+        /// Seconds that a client may take to send its headers.
+        header_timeout_seconds: f64 = 10.0; in Bounds::between(0.1, 3_600.0),
+        /// Seconds that a request may take until its answer begins.
+        request_timeout_seconds: f64 = 30.0; in Bounds::between(0.1, 3_600.0),
+        /// How many connections may be open at a time; further ones wait.
+        connections: u32 = 1024; in Bounds::between(1.0, 1_000_000.0),
+    }
+}
+
+section! {
+    /// How the service is reached: `tasker serve`.
+    Server(ServerValues) in "server"
+}
+
+impl ServerValues {
+    fn check(&self, check: &mut Check) {
+        let is_name = |segment: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            !segment.is_empty() && segment.chars().all(plain)
+        };
+        let holds = self
+            .base_path
+            .strip_prefix('/')
+            .is_some_and(|path| path.split('/').all(is_name));
+        check.require(
+            holds,
+            "base_path",
+            &self.base_path,
+            "a path such as `/tasker`, of letters, digits, `_` and `-`",
+        );
+    }
+}
