@@ -1,20 +1,21 @@
 //! Workflows in Rust whose steps are declared with the results that they read.
 //!
-//! A step gets the results of the steps that are given with it, typed, and nothing else; so what a step waits for and
+//! A step gets the results of the steps that are given with it, typed, and of no others; so what a step waits for and
 //! what it reads cannot differ, and reading the result of another step does not compile.
+
+mod function;
+mod parents;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::handler::{Done, StepContext, StepError, StepHandler};
-use crate::json::Json;
-use crate::template::{StepBuilder, Template, TemplateBuilder, TemplateFaults};
-use crate::typed::to_json;
 use tasker_types::Namespace;
+
+pub use self::function::FlowFn;
+pub use self::parents::FlowParents;
+use crate::handler::{Done, StepContext, StepError, StepHandler};
+use crate::template::{CheckedStep, StepBuilder, Template, TemplateBuilder, TemplateFault, TemplateFaults};
 
 /// A workflow under construction: a template, and the functions that run its steps.
 ///
@@ -22,11 +23,11 @@ use tasker_types::Namespace;
 /// use tasker_engine::{Flow, StepContext, StepError, Template};
 ///
 /// let mut flow = Flow::new(Template::builder("report"));
-/// let orders = flow.step("orders", (), async |_: StepContext, ()| Ok::<_, StepError>(vec![3_u64, 4]));
-/// let sum = flow.step("sum", &orders, async |_: StepContext, orders: Vec<u64>| {
+/// let orders = flow.step("orders", (), async |()| Ok::<_, StepError>(vec![3_u64, 4]));
+/// let sum = flow.step("sum", &orders, async |orders: Vec<u64>| {
 ///     Ok::<_, StepError>(orders.iter().sum::<u64>())
 /// });
-/// flow.step("mail", (&orders, &sum), async |_: StepContext, (orders, sum): (Vec<u64>, u64)| {
+/// flow.step("mail", (&orders, &sum), async |ctx: StepContext, (orders, sum): (Vec<u64>, u64)| {
 ///     Ok::<_, StepError>(format!("{} orders, {sum} in all", orders.len()))
 /// });
 /// let template = flow.template()?;
@@ -48,31 +49,64 @@ use tasker_types::Namespace;
 ///     Ok::<_, StepError>(format!("{} orders, {sum} in all", orders.len()))
 /// });
 /// ```
-#[derive(Clone)]
+///
+/// Beside the results, which come last, a function takes what any handler does, up to three of
+/// [`StepContext`](crate::StepContext), [`Context`](crate::Context) and [`Config`](crate::Config):
+///
+/// ```
+/// use serde::Deserialize;
+/// use tasker_engine::{Context, Flow, StepError, Template};
+///
+/// #[derive(Deserialize)]
+/// struct Order { amount: f64 }
+///
+/// let mut flow = Flow::new(Template::builder("bill"));
+/// let rate = flow.step("rate", (), async |()| Ok::<_, StepError>(0.2));
+/// flow.step("tax", &rate, async |Context(order): Context<Order>, rate: f64| {
+///     Ok::<_, StepError>(order.amount * rate)
+/// });
+/// # flow.template().unwrap();
+/// ```
 pub struct Flow {
+    /// Tells workflows apart, by its address.
+    identity: Arc<()>,
     template: TemplateBuilder,
-    handlers: Vec<(String, Arc<dyn StepHandler>)>,
+    handlers: Vec<(String, String, Arc<dyn StepHandler>)>,
+    faults: Vec<String>,
 }
 
 impl std::fmt::Debug for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.handlers.iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = self.handlers.iter().map(|(_, name, _)| name).collect();
         f.debug_struct("Flow")
             .field("handlers", &names)
             .finish_non_exhaustive()
     }
 }
 
-/// A step of a [`Flow`], by which other steps say that they read its result.
+/// A step of a [`Flow`], by which other steps of that workflow say that they read its result.
 #[derive(Debug)]
 pub struct FlowStep<Output> {
+    flow: Arc<()>,
     name: String,
     output: PhantomData<fn() -> Output>,
+}
+
+impl<Output> FlowStep<Output> {
+    /// Returns the step, whatever its result is.
+    fn untyped(&self) -> FlowStep<()> {
+        FlowStep {
+            flow: Arc::clone(&self.flow),
+            name: self.name.clone(),
+            output: PhantomData,
+        }
+    }
 }
 
 impl<Output> Clone for FlowStep<Output> {
     fn clone(&self) -> Self {
         Self {
+            flow: Arc::clone(&self.flow),
             name: self.name.clone(),
             output: PhantomData,
         }
@@ -83,40 +117,64 @@ impl Flow {
     /// Begins a workflow with what its template has beside steps.
     pub fn new(template: TemplateBuilder) -> Self {
         Self {
+            identity: Arc::new(()),
             template,
             handlers: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
     /// Adds a step that waits for others and is run by a function of their results.
     ///
-    /// `parents` is `()`, a step, or a tuple of up to six; the results come in the same form. They must be steps of this
-    /// flow. A name alone is a step of that name; a [`StepBuilder`] says more, and under the handler's name that it
+    /// `parents` is `()`, a step, or a tuple of up to six; the results come in the same form, as the function's last
+    /// argument. That of a parent which an operator resolved or bypassed without a result is `None` if it is read as an
+    /// `Option`; else the step fails for good. Steps of another workflow are faults that [`template`](Self::template)
+    /// tells. A name alone is a step of that name; a [`StepBuilder`] says more, and under the handler's name that it
     /// has the function is registered.
-    pub fn step<After, Function, Run, Output>(
+    pub fn step<After, Arguments, Function>(
         &mut self,
         step: impl Into<StepBuilder>,
         parents: After,
         function: Function,
-    ) -> FlowStep<Output>
+    ) -> FlowStep<Function::Output>
     where
         After: FlowParents,
         After::Results: Send + 'static,
-        Function: Fn(StepContext, After::Results) -> Run + Send + Sync + 'static,
-        Run: Future<Output = Result<Output, StepError>> + Send + 'static,
-        Output: Serialize + Send + 'static,
+        Arguments: 'static,
+        Function: FlowFn<Arguments, After::Results>,
     {
-        let parents = parents.names();
-        let step = step.into().depends_on(parents.clone());
+        let mut step = step.into();
         let name = step.name().to_owned();
-        let handler = FlowHandler {
+        let (own, foreign): (Vec<_>, Vec<_>) = parents
+            .steps()
+            .into_iter()
+            .partition(|parent| Arc::ptr_eq(&parent.flow, &self.identity));
+        self.faults.extend(foreign.iter().map(|parent| {
+            format!(
+                "step `{name}` reads the result of `{}`, which is a step of another workflow; pass a step that this \
+                 `Flow` returned",
+                parent.name
+            )
+        }));
+        let parents: Vec<String> = own.into_iter().map(|parent| parent.name).collect();
+        step = step.depends_on(parents.clone());
+        let handler = step.handler().to_owned();
+        if let Some((other, ..)) = self.handlers.iter().find(|(_, known, _)| *known == handler) {
+            self.faults.push(format!(
+                "steps `{other}` and `{name}` both name the handler `{handler}`, but each step of a workflow has a \
+                 function of its own; give `{name}` another name for its handler"
+            ));
+        }
+        let run = FlowHandler {
             parents,
             read: After::read,
             function,
+            arguments: PhantomData,
         };
-        self.handlers.push((step.handler().to_owned(), Arc::new(handler)));
+        self.handlers.push((name.clone(), handler, Arc::new(run)));
         self.template = self.template.clone().step(step);
         FlowStep {
+            flow: Arc::clone(&self.identity),
             name,
             output: PhantomData,
         }
@@ -126,9 +184,22 @@ impl Flow {
     ///
     /// # Errors
     ///
-    /// All faults.
+    /// All faults of the template, and those of the workflow under the code `invalid_flow`.
     pub fn template(&self) -> Result<Arc<Template>, TemplateFaults> {
-        self.template.clone().build()
+        let template = self.template.clone().build();
+        if self.faults.is_empty() {
+            return template;
+        }
+        let own = self.faults.iter().map(|message| TemplateFault {
+            file: None,
+            line: None,
+            code: "invalid_flow",
+            message: message.clone(),
+        });
+        let rest = template.err().into_iter();
+        Err(own
+            .chain(rest.flat_map(|faults| faults.as_slice().to_vec()))
+            .collect())
     }
 
     /// Returns the namespace in which the template looks handlers up.
@@ -140,97 +211,31 @@ impl Flow {
     /// Returns the handlers of the steps, each with the name under which the template looks it up.
     pub fn handlers(&self) -> impl Iterator<Item = (&str, Arc<dyn StepHandler>)> {
         let handlers = self.handlers.iter();
-        handlers.map(|(name, handler)| (name.as_str(), Arc::clone(handler)))
+        handlers.map(|(_, name, handler)| (name.as_str(), Arc::clone(handler)))
     }
 }
 
-/// The steps that a step of a [`Flow`] waits for: none, one, or up to six.
-pub trait FlowParents {
-    /// Their results, in the form in which the steps are given.
-    type Results;
-
-    /// Returns their names.
-    fn names(&self) -> Vec<String>;
-
-    /// Reads the results of the parents of these names.
-    ///
-    /// # Errors
-    ///
-    /// When a result does not fit its type; the error is permanent.
-    fn read(ctx: &StepContext, names: &[String]) -> Result<Self::Results, StepError>;
-}
-
-impl<T: DeserializeOwned> FlowParents for &FlowStep<T> {
-    type Results = T;
-
-    fn names(&self) -> Vec<String> {
-        vec![self.name.clone()]
-    }
-
-    fn read(ctx: &StepContext, names: &[String]) -> Result<T, StepError> {
-        result(ctx, names, 0)
-    }
-}
-
-impl FlowParents for () {
-    type Results = ();
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn read(_: &StepContext, _: &[String]) -> Result<(), StepError> {
-        Ok(())
-    }
-}
-
-macro_rules! flow_parents {
-    ($($output:ident $index:tt),+) => {
-        impl<$($output: DeserializeOwned),+> FlowParents for ($(&FlowStep<$output>,)+) {
-            type Results = ($($output,)+);
-
-            fn names(&self) -> Vec<String> {
-                vec![$(self.$index.name.clone()),+]
-            }
-
-            fn read(ctx: &StepContext, names: &[String]) -> Result<Self::Results, StepError> {
-                Ok(($(result::<$output>(ctx, names, $index)?,)+))
-            }
-        }
-    };
-}
-
-flow_parents!(A 0);
-flow_parents!(A 0, B 1);
-flow_parents!(A 0, B 1, C 2);
-flow_parents!(A 0, B 1, C 2, D 3);
-flow_parents!(A 0, B 1, C 2, D 3, E 4);
-flow_parents!(A 0, B 1, C 2, D 3, E 4, F 5);
-
-/// Reads the result of one of the parents; that of one without a result is null.
-fn result<T: DeserializeOwned>(ctx: &StepContext, names: &[String], index: usize) -> Result<T, StepError> {
-    let name = names.get(index).map_or("", String::as_str);
-    let result = ctx.parent(name).unwrap_or_else(Json::null);
-    ctx.read(&format!("result of `{name}` does"), &result)
-}
-
-struct FlowHandler<Results, Function> {
+struct FlowHandler<Results, Function, Arguments> {
     parents: Vec<String>,
     read: fn(&StepContext, &[String]) -> Result<Results, StepError>,
     function: Function,
+    arguments: PhantomData<fn(Arguments)>,
 }
 
 #[async_trait]
-impl<Results, Function, Run, Output> StepHandler for FlowHandler<Results, Function>
+impl<Results, Function, Arguments> StepHandler for FlowHandler<Results, Function, Arguments>
 where
     Results: Send + 'static,
-    Function: Fn(StepContext, Results) -> Run + Send + Sync + 'static,
-    Run: Future<Output = Result<Output, StepError>> + Send + 'static,
-    Output: Serialize + Send + 'static,
+    Arguments: 'static,
+    Function: FlowFn<Arguments, Results>,
 {
     async fn run(&self, ctx: StepContext) -> Result<Done, StepError> {
         let results = (self.read)(&ctx, &self.parents)?;
-        let output = (self.function)(ctx, results).await?;
-        to_json(&output).map(Done::Result)
+        self.function.call(ctx, results).await.map(Done::Result)
+    }
+
+    fn check_step(&self, step: &CheckedStep<'_>) -> Result<(), Vec<String>> {
+        let faults = Function::check_config(step.config);
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }

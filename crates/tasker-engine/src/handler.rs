@@ -236,6 +236,14 @@ impl StepContext {
             .map(|(_, result)| result)
     }
 
+    /// Returns the result of one parent; `None` when it has none.
+    pub(crate) fn parent_result(&self, name: &str) -> Option<Json> {
+        let claim = self.claim();
+        let named = |step| claim.task.template.step(step).name().as_str() == name;
+        let parent = claim.parents.iter().find(|(step, _)| named(*step))?;
+        parent.1.clone()
+    }
+
     /// Returns the parents' results as one JSON object by name.
     pub fn parents_object(&self) -> Json {
         struct Object<'a>(&'a StepContext);

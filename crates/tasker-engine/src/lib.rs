@@ -36,7 +36,7 @@ pub use events::{
 };
 pub use failure::{Failure, Severity};
 pub use finalizer::{Decision, FailureReason, LookAgainReason, UnknownReason, decide};
-pub use flow::{Flow, FlowParents, FlowStep};
+pub use flow::{Flow, FlowFn, FlowParents, FlowStep};
 pub use handler::{
     Done, Handlers, Resolve, Resolved, StepContext, StepError, StepHandler, StopPolicy, Unresolved,
 };

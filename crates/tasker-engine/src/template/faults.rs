@@ -48,6 +48,12 @@ impl From<TemplateFault> for TemplateFaults {
     }
 }
 
+impl FromIterator<TemplateFault> for TemplateFaults {
+    fn from_iter<I: IntoIterator<Item = TemplateFault>>(faults: I) -> Self {
+        Self(faults.into_iter().collect())
+    }
+}
+
 impl fmt::Display for TemplateFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {
