@@ -5,7 +5,8 @@ mod liar;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use tests::simulation::{Counts, simulate, simulate_on};
+use tasker_engine::Clock;
+use tests::simulation::{Counts, Temper, shrink, simulate, simulate_on};
 use tests::{Opened, StoreKind};
 
 use liar::{Liar, Lie};
@@ -45,6 +46,11 @@ fn twenty_seeds_end_well_on_every_store() {
             happened.iter().all(|count| *count > 0),
             "something never happened on {kind}: {counts}"
         );
+        assert_eq!(
+            counts.restarts > 0,
+            *kind == StoreKind::Sqlite,
+            "{kind}: {counts}"
+        );
     }
 }
 
@@ -62,22 +68,41 @@ fn a_seed_gives_one_history_and_another_seed_another() {
     }
 }
 
+fn lying(lie: Lie, clock: Arc<dyn Clock>) -> Opened {
+    let opened = StoreKind::Memory.open(clock);
+    let inner = Arc::clone(&opened.store);
+    let liar = Liar {
+        inner,
+        lie,
+        occasions: AtomicU64::new(0),
+    };
+    Opened::new(Arc::new(liar), opened)
+}
+
+#[test]
+fn a_run_that_goes_wrong_is_told_as_small_as_it_can_be() {
+    let open = |clock: Arc<dyn Clock>| lying(Lie::HidesHistory, clock);
+    let (temper, run) = shrink(3, Temper::of(3), open).unwrap().unwrap();
+    assert_eq!(
+        temper.to_string(),
+        "1 workers in 1 processes, 1 tasks of 1 steps, 1 s"
+    );
+    assert!(!run.problems.is_empty());
+    assert!(run.history.lines().count() < 10, "{}", run.history);
+}
+
+#[test]
+fn a_run_that_goes_well_has_nothing_to_shrink() {
+    let open = |clock: Arc<dyn Clock>| StoreKind::Memory.open(clock);
+    assert!(shrink(3, Temper::of(3), open).unwrap().is_none());
+}
+
 /// Plays seeds on a store that lies until one goes wrong, and returns what was said about it.
 #[track_caller]
 fn found_out(lie: Lie, problem: &str) {
     let mut said = Vec::new();
     for seed in 0..20 {
-        let run = simulate_on(seed, |clock| {
-            let opened = StoreKind::Memory.open(clock);
-            let inner = Arc::clone(&opened.store);
-            let liar = Liar {
-                inner,
-                lie,
-                occasions: AtomicU64::new(0),
-            };
-            Opened::new(Arc::new(liar), opened)
-        });
-        said.extend(run.unwrap().problems);
+        said.extend(simulate_on(seed, |clock| lying(lie, clock)).unwrap().problems);
     }
     assert!(
         said.iter().any(|said| said.contains(problem)),

@@ -8,11 +8,14 @@
 //!
 //! Nothing is random but the seed, so a run that went wrong can be repeated exactly.
 
+mod audit;
 mod clock;
 mod counts;
 mod dice;
 mod handlers;
 mod operators;
+mod processes;
+mod shrink;
 mod tasks;
 mod temper;
 mod witness;
@@ -35,7 +38,9 @@ use crate::stores::{Opened, StoreKind};
 use clock::JumpingClock;
 pub use counts::Counts;
 use dice::Dice;
-use temper::Temper;
+use processes::Processes;
+pub use shrink::shrink;
+pub use temper::Temper;
 use witness::Witness;
 use world::World;
 
@@ -79,19 +84,32 @@ pub fn simulate(seed: u64, store: StoreKind) -> std::io::Result<Run> {
 ///
 /// When no runtime can be made.
 pub fn simulate_on(seed: u64, open: impl FnOnce(Arc<dyn Clock>) -> Opened) -> std::io::Result<Run> {
+    play_with(seed, Temper::of(seed), open)
+}
+
+/// Plays the run of a seed with another temper than its own.
+///
+/// # Errors
+///
+/// When no runtime can be made.
+pub fn play_with(
+    seed: u64,
+    temper: Temper,
+    open: impl FnOnce(Arc<dyn Clock>) -> Opened,
+) -> std::io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()?;
-    Ok(runtime.block_on(Box::pin(play(seed, open))))
+    Ok(runtime.block_on(Box::pin(play(seed, temper, open))))
 }
 
-async fn play(seed: u64, open: impl FnOnce(Arc<dyn Clock>) -> Opened) -> Run {
-    let temper = Temper::of(seed);
+async fn play(seed: u64, temper: Temper, open: impl FnOnce(Arc<dyn Clock>) -> Opened) -> Run {
     let began = Instant::now();
     let clock = Arc::new(JumpingClock::new());
     let opened = open(Arc::<JumpingClock>::clone(&clock));
-    let plain = Arc::clone(&opened.store);
+    let processes = Processes::new(opened, temper.processes, Arc::clone(&clock), temper.skew_ms);
+    let plain = Arc::new(processes);
     let witness = Arc::new(Witness::new(Arc::clone(&plain)));
     let dice = Arc::new(Dice::new(seed, 6));
     let faulty = Arc::new(FaultyStore::new(
@@ -116,6 +134,9 @@ async fn rough(world: &Arc<World>) {
     }
     if world.temper.demands_ms > 0 {
         going_on.spawn(operators::interfere(Arc::clone(world)));
+    }
+    if world.temper.restarts_ms > 0 {
+        going_on.spawn(operators::restart(Arc::clone(world)));
     }
     if world.temper.jumps_ms > 0 {
         going_on.spawn(operators::set_clocks(Arc::clone(world)));

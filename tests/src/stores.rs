@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tasker_engine::{Clock, MemoryStore, Store};
@@ -21,7 +22,17 @@ pub enum StoreKind {
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
+    again: Option<Again>,
     _kept: Box<dyn Any + Send + Sync>,
+}
+
+/// Opens a store once more, as another process does.
+struct Again(Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>);
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
 }
 
 impl Opened {
@@ -29,8 +40,21 @@ impl Opened {
     pub fn new(store: Arc<dyn Store>, kept: impl Any + Send + Sync) -> Self {
         Self {
             store,
+            again: None,
             _kept: Box::new(kept),
         }
+    }
+
+    /// Says how to open the store once more.
+    #[must_use]
+    pub fn with(mut self, again: impl Fn() -> Arc<dyn Store> + Send + Sync + 'static) -> Self {
+        self.again = Some(Again(Box::new(again)));
+        self
+    }
+
+    /// Opens the store once more, as another process does; `None` when it lives in the memory of one.
+    pub fn again(&self) -> Option<Arc<dyn Store>> {
+        self.again.as_ref().map(|again| again.0())
     }
 }
 
@@ -50,7 +74,7 @@ impl StoreKind {
     pub fn open(self, clock: Arc<dyn Clock>) -> Opened {
         match self {
             Self::Memory => Opened::new(Arc::new(MemoryStore::new(clock)), ()),
-            Self::Sqlite => sqlite(clock, SqliteOptions::inline),
+            Self::Sqlite => sqlite(clock, in_memory(), SqliteOptions::inline),
         }
     }
 
@@ -58,19 +82,29 @@ impl StoreKind {
     pub fn open_threaded(self, clock: Arc<dyn Clock>) -> Opened {
         match self {
             Self::Memory => self.open(clock),
-            Self::Sqlite => sqlite(clock, std::convert::identity),
+            Self::Sqlite => sqlite(clock, std::env::temp_dir(), std::convert::identity),
         }
     }
 }
 
+/// Returns a directory whose files need no disk, if there is one: a simulation loses no power.
+fn in_memory() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() {
+        shared
+    } else {
+        std::env::temp_dir()
+    }
+}
+
 #[expect(clippy::expect_used, reason = "a test without a store cannot go on")]
-fn sqlite(clock: Arc<dyn Clock>, change: fn(SqliteOptions) -> SqliteOptions) -> Opened {
-    let directory = tempfile::tempdir().expect("a directory can be made");
+fn sqlite(clock: Arc<dyn Clock>, at: PathBuf, change: fn(SqliteOptions) -> SqliteOptions) -> Opened {
+    let directory = tempfile::tempdir_in(at).expect("a directory can be made");
     let options = change(SqliteOptions::new(directory.path().join("tasker.db"), clock));
-    Opened::new(
-        Arc::new(SqliteStore::open(options).expect("a new file can be opened")),
-        directory,
-    )
+    let open = move || -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(options.clone()).expect("the file can be opened"))
+    };
+    Opened::new(open(), directory).with(open)
 }
 
 impl fmt::Display for StoreKind {

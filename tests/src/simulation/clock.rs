@@ -1,4 +1,4 @@
-//! A clock that jumps.
+//! A clock that jumps, and that is not the same everywhere.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -7,10 +7,14 @@ use tasker_engine::{Clock, TokioClock};
 use tasker_types::Timestamp;
 
 /// A clock that follows virtual time and can be set, as an administrator or a time server does.
+///
+/// Whoever calls a store may be on a machine whose clock is ahead or behind: [`JumpingClock::skew`] says by how much
+/// for the call that follows.
 #[derive(Debug)]
 pub(super) struct JumpingClock {
     steady: TokioClock,
     offset_us: AtomicI64,
+    skew_us: AtomicI64,
 }
 
 impl JumpingClock {
@@ -20,6 +24,7 @@ impl JumpingClock {
         Self {
             steady,
             offset_us: AtomicI64::new(0),
+            skew_us: AtomicI64::new(0),
         }
     }
 
@@ -32,6 +37,11 @@ impl JumpingClock {
     pub(super) fn back(&self, by: Duration) {
         self.offset_us.fetch_sub(micros(by), Ordering::Relaxed);
     }
+
+    /// Has the clock be ahead by so many microseconds, or behind, until it is told otherwise.
+    pub(super) fn skew(&self, by_us: i64) {
+        self.skew_us.store(by_us, Ordering::Relaxed);
+    }
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -40,6 +50,7 @@ fn micros(duration: Duration) -> i64 {
 
 impl Clock for JumpingClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.steady.now().as_micros() + self.offset_us.load(Ordering::Relaxed))
+        let off = self.offset_us.load(Ordering::Relaxed) + self.skew_us.load(Ordering::Relaxed);
+        Timestamp::from_micros(self.steady.now().as_micros() + off)
     }
 }

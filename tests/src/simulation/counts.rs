@@ -70,6 +70,8 @@ counts! {
     crashes: "crashes",
     /// Workers that were stopped.
     stops: "stops",
+    /// Restarts of all processes.
+    restarts: "restarts",
     /// Pauses of workers.
     stalls: "stalls",
     /// Demands of operators that were carried out.

@@ -10,6 +10,7 @@ use tasker_engine::{
 };
 use tasker_types::{HandlerRef, Namespace, StepNo, Version};
 
+use super::audit::COME_BACK;
 use super::world::World;
 
 /// The names of the handlers. A worker may lack the last one.
@@ -78,7 +79,11 @@ impl StepHandler for Unreliable {
         }
         match dice.below(16) {
             0..5 => Err(StepError::retryable("it did not work")),
-            5 => Err(StepError::retryable("come back later").retry_after(dice.up_to_ms(20_000))),
+            5 => {
+                let wait = dice.up_to_ms(20_000);
+                let message = format!("{COME_BACK}{} ms", wait.as_millis());
+                Err(StepError::retryable(message).retry_after(wait))
+            }
             6 => Err(StepError::permanent("broken", "it cannot work")),
             // Not `panic!`: that would ask the hook of the whole process to report it.
             7..9 => {

@@ -1,4 +1,4 @@
-//! People who interfere, and clocks that are set.
+//! People who interfere, clocks that are set, and processes that are restarted.
 
 use std::sync::Arc;
 
@@ -65,5 +65,14 @@ pub(super) async fn set_clocks(world: Arc<World>) {
         } else {
             world.clock.back(dice.up_to_ms(30_000));
         }
+    }
+}
+
+/// Restarts every process again and again.
+pub(super) async fn restart(world: Arc<World>) {
+    let dice = Dice::new(world.seed, 9);
+    loop {
+        tokio::time::sleep(dice.up_to_ms(world.temper.restarts_ms)).await;
+        world.restart();
     }
 }

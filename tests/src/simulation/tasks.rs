@@ -14,9 +14,10 @@ use super::dice::Dice;
 use super::handlers::NAMES;
 use super::world::World;
 
-/// Returns a template that follows from the dice: 1 to 30 steps, each of which waits for up to three earlier ones.
-fn template(dice: &Dice, number: u64) -> Arc<Template> {
-    let steps = dice.between(1, if dice.chance(700) { 8 } else { 30 });
+/// Returns a template that follows from the dice: 1 to 30 steps, or as many as are said, each of which waits for up to three earlier ones.
+fn template(dice: &Dice, number: u64, most: Option<u64>) -> Arc<Template> {
+    let drawn = dice.between(1, if dice.chance(700) { 8 } else { 30 });
+    let steps = most.unwrap_or(drawn);
     let mut builder = Template::builder(format!("random_{number}"));
     if dice.chance(300) {
         builder = builder.namespace("elsewhere");
@@ -54,7 +55,7 @@ pub(super) fn draw(world: &World) -> Vec<NewTask> {
     for number in 0..world.temper.tasks {
         let template = match tasks.last() {
             Some(last) if dice.chance(200) => Arc::clone(&last.template),
-            _ => template(&dice, number),
+            _ => template(&dice, number, world.temper.steps),
         };
         let id = TaskId::new(world.clock.now(), dice.next_u128());
         let mut task = NewTask::new(id, template, Json::from(&json!({ "number": number })));

@@ -69,6 +69,7 @@ fn setup(world: &Arc<World>, dice: &Arc<Dice>) -> WorkerSetup {
 }
 
 async fn incarnation(world: &Arc<World>, number: u64, dice: &Arc<Dice>) {
+    let mut restarts = world.restarts.subscribe();
     let worker = Worker::new(setup(world, dice));
     world.ledger().handles.insert(number, worker.handle());
     let crashes = dice.chance(world.temper.crashes);
@@ -106,11 +107,15 @@ async fn incarnation(world: &Arc<World>, number: u64, dice: &Arc<Dice>) {
         };
         tokio::select! {
             biased;
+            _ = restarts.changed() => break End::Crashed,
             end = &mut ending => break end,
             () = &mut stop => {}
             () = tokio::time::sleep(until_stall) => {
                 world.count(|counts| counts.stalls += 1);
-                tokio::time::sleep(dice.up_to_ms(45_000)).await;
+                let pause = dice.up_to_ms(45_000);
+                if tokio::time::timeout(pause, restarts.changed()).await.is_ok() {
+                    break End::Crashed;
+                }
             }
         }
     };

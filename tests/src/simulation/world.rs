@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tasker_engine::{Json, NewTask, Store, WorkerHandle, verify_all};
 use tasker_testkit::FaultyStore;
 use tasker_types::{StepNo, StepState, TaskId};
+use tokio::sync::watch;
 
 use super::clock::JumpingClock;
 use super::counts::Counts;
 use super::dice::Dice;
+use super::processes::Processes;
 use super::temper::Temper;
 use super::witness::Witness;
 
@@ -22,11 +24,13 @@ pub(super) struct World {
     pub(super) temper: Temper,
     pub(super) clock: Arc<JumpingClock>,
     /// The store itself, for looking.
-    pub(super) plain: Arc<dyn Store>,
+    pub(super) plain: Arc<Processes>,
     /// What stands between the two, and remembers.
     pub(super) witness: Arc<Witness>,
     /// The store as workers and operators have it.
     pub(super) faulty: Arc<FaultyStore>,
+    /// Counts the restarts of everything.
+    pub(super) restarts: watch::Sender<u64>,
     /// Decides how attempts end.
     pub(super) fates: Dice,
     calm: AtomicBool,
@@ -57,7 +61,7 @@ impl World {
         seed: u64,
         temper: Temper,
         clock: Arc<JumpingClock>,
-        plain: Arc<dyn Store>,
+        plain: Arc<Processes>,
         witness: Arc<Witness>,
         faulty: Arc<FaultyStore>,
     ) -> Self {
@@ -68,6 +72,7 @@ impl World {
             plain,
             witness,
             faulty,
+            restarts: watch::Sender::new(0),
             fates: Dice::new(seed, 2),
             calm: AtomicBool::new(false),
             ledger: Mutex::default(),
@@ -94,6 +99,15 @@ impl World {
 
     pub(super) fn problem(&self, problem: impl Into<String>) {
         self.ledger().problems.push(problem.into());
+    }
+
+    /// Restarts every process, and with it every worker.
+    pub(super) fn restart(&self) {
+        if self.plain.restart() {
+            self.witness.restarted();
+            self.count(|counts| counts.restarts += 1);
+        }
+        self.restarts.send_modify(|count| *count += 1);
     }
 
     /// Makes a result that no other attempt has, and remembers it.
