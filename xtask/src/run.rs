@@ -37,7 +37,7 @@ pub(crate) fn program(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "--package", package, "--bin", name]);
+    cargo.args(["run", "--quiet", "--locked", "--package", package, "--bin", name]);
     cargo.arg("--manifest-path").arg(root().join("Cargo.toml"));
     if build == Build::Release {
         cargo.arg("--release");
