@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasker_types::{
-    Backoff, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
+    Backoff, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
 };
 
 use crate::literal::literal;
@@ -32,6 +32,7 @@ pub(crate) struct Provenance {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sections {
     pub(crate) backoff: Arc<Backoff>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) database: Arc<Database>,
     pub(crate) dependency_graph: Arc<GraphWeights>,
     pub(crate) engine: Arc<Engine>,
@@ -54,6 +55,11 @@ impl Config {
     /// Returns how long failed steps wait.
     pub fn backoff(&self) -> &Arc<Backoff> {
         &self.sections.backoff
+    }
+
+    /// Returns how long what costs much to work out is kept.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.sections.cache
     }
 
     /// Returns where tasks are kept.
@@ -113,6 +119,7 @@ impl Config {
         let mut entries = Vec::new();
         let Sections {
             backoff,
+            cache,
             database,
             dependency_graph,
             engine,
@@ -122,6 +129,7 @@ impl Config {
             telemetry,
         } = &self.sections;
         self.enter(&**backoff, &mut entries);
+        self.enter(&**cache, &mut entries);
         self.enter(&**database, &mut entries);
         self.enter(&**dependency_graph, &mut entries);
         self.enter(&**engine, &mut entries);

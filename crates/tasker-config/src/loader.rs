@@ -357,6 +357,7 @@ impl Merged {
     fn sections(&self, faults: &mut Vec<Fault>) -> Sections {
         Sections {
             backoff: self.section(faults),
+            cache: self.section(faults),
             database: self.section(faults),
             dependency_graph: self.section(faults),
             engine: self.section(faults),

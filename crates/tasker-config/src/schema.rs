@@ -7,8 +7,8 @@ use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use tasker_types::{
-    Backoff, Bounds, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, SettingFault,
-    Telemetry,
+    Backoff, Bounds, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server,
+    SettingFault, Telemetry,
 };
 
 use crate::environment::PREFIX;
@@ -16,6 +16,7 @@ use crate::environment::PREFIX;
 /// The sections, in the order of the reference.
 pub(crate) const SECTIONS: &[Schema] = &[
     Schema::of::<Backoff>(),
+    Schema::of::<Cache>(),
     Schema::of::<Database>(),
     Schema::of::<GraphWeights>(),
     Schema::of::<Engine>(),

@@ -80,10 +80,10 @@ impl Snapshot {
     }
 
     /// Returns what is known of the times of each step, in step order: how long it has been running, and how long
-    /// attempts lasted in these histories of tasks of the same template.
-    pub fn step_times<'a>(&self, histories: impl IntoIterator<Item = &'a Transition>) -> Vec<StepTimes> {
+    /// attempts lasted, as [`durations`] has it from the histories of tasks of the same template.
+    pub fn step_times(&self, durations: impl IntoIterator<Item = (StepNo, Duration)>) -> Vec<StepTimes> {
         let mut lasted: Vec<Vec<Duration>> = vec![Vec::new(); self.steps.len()];
-        for (step, duration) in histories.into_iter().filter_map(succeeded) {
+        for (step, duration) in durations {
             if let Some(durations) = lasted.get_mut(step.0 as usize) {
                 durations.push(duration);
             }
@@ -101,6 +101,13 @@ impl Snapshot {
             });
         times.collect()
     }
+}
+
+/// Returns how long the attempts of a history lasted that succeeded, in order.
+pub fn durations<'a>(
+    history: impl IntoIterator<Item = &'a Transition>,
+) -> impl Iterator<Item = (StepNo, Duration)> {
+    history.into_iter().filter_map(succeeded)
 }
 
 /// Returns how long an attempt lasted that succeeded.

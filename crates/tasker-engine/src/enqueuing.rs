@@ -5,8 +5,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,14 +46,21 @@ impl Enqueuing for CheckIn {
     }
 }
 
-/// Has the next sweep look again whatever the delay, and remembers what it was asked; for tests.
+/// How many requests [`Immediate`] remembers.
+const REMEMBERED: usize = 1_000;
+
+/// Has the next sweep look again whatever the delay, and remembers the last thousand requests; for tests.
 #[derive(Debug, Default)]
-pub struct Immediate(Mutex<Vec<(TaskId, Duration, LookAgainReason)>>);
+pub struct Immediate(Mutex<VecDeque<(TaskId, Duration, LookAgainReason)>>);
 
 impl Immediate {
-    /// Returns what was asked so far, and forgets it.
+    /// Returns what was asked lately, and forgets it.
     pub fn take(&self) -> Vec<(TaskId, Duration, LookAgainReason)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        std::mem::take(&mut *self.asked()).into()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, VecDeque<(TaskId, Duration, LookAgainReason)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,10 +73,13 @@ impl Enqueuing for Immediate {
         after: Duration,
         reason: LookAgainReason,
     ) -> Result<(), StoreError> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push((task, after, reason));
+        {
+            let mut asked = self.asked();
+            if asked.len() == REMEMBERED {
+                asked.pop_front();
+            }
+            asked.push_back((task, after, reason));
+        }
         store.check_in(task, Duration::ZERO).await
     }
 }

@@ -24,7 +24,7 @@ mod typed;
 mod verify;
 mod worker;
 
-pub use analysis::Surroundings;
+pub use analysis::{Surroundings, durations};
 pub use backoff::{delay, delay_seconds, retry_delay};
 pub use claim::{Claim, ClaimedTask, End, Lease, Outcome, Progress, Receipt};
 pub use clock::{Clock, Entropy, SeededEntropy, TokioClock};

@@ -24,11 +24,11 @@ pub use names::{
 pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
-    Backoff, BackoffValues, Bounds, Database, DatabaseValues, DependencyGraphValues, DurationEstimates,
-    Engine, EngineValues, Execution, ExecutionValues, GraphWeights, IdentityStrategy, ImpactScoring, Key,
-    Limits, LimitsValues, LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, Section, Server,
-    ServerValues, SettingFault, SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry,
-    TelemetryValues,
+    Backoff, BackoffValues, Bounds, Cache, CacheValues, Database, DatabaseValues, DependencyGraphValues,
+    DurationEstimates, Engine, EngineValues, EnqueuingStrategy, Execution, ExecutionValues, GraphWeights,
+    IdentityStrategy, ImpactScoring, Key, Limits, LimitsValues, LogFormat, LogLevel, PenaltyCalculation,
+    ReenqueueDelays, Section, Server, ServerValues, SettingFault, SettingFaults, SeverityThresholds,
+    StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

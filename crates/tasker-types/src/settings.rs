@@ -6,6 +6,7 @@
 
 mod backoff;
 mod bounds;
+mod cache;
 mod database;
 mod engine;
 mod execution;
@@ -22,8 +23,9 @@ use bounds::Bounded;
 
 pub use backoff::{Backoff, BackoffValues, ReenqueueDelays};
 pub use bounds::Bounds;
+pub use cache::{Cache, CacheValues};
 pub use database::{Database, DatabaseValues, Synchronous};
-pub use engine::{Engine, EngineValues, IdentityStrategy};
+pub use engine::{Engine, EngineValues, EnqueuingStrategy, IdentityStrategy};
 pub use execution::{Execution, ExecutionValues};
 pub use graph::{
     DependencyGraphValues, DurationEstimates, GraphWeights, ImpactScoring, PenaltyCalculation,
@@ -260,6 +262,7 @@ mod tests {
         defaults_pass::<Backoff>();
         defaults_pass::<Database>();
         defaults_pass::<Engine>();
+        defaults_pass::<Cache>();
         defaults_pass::<Execution>();
         defaults_pass::<GraphWeights>();
         defaults_pass::<Limits>();

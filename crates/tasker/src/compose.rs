@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use tasker_config::{Config, Environment};
 use tasker_engine::{
-    CheckIn, Clock, Handlers, HashIdentity, Identity, MemoryStore, StoreError, UniqueIdentity,
+    CheckIn, Clock, Enqueuing, Handlers, HashIdentity, Identity, Immediate, MemoryStore, StoreError,
+    UniqueIdentity,
 };
 use tasker_registry::{BatchError, EventDefinition};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteOptions, SqliteStore};
-use tasker_types::{Database, Execution, ExecutionValues, IdentityStrategy};
+use tasker_types::{Database, EnqueuingStrategy, Execution, ExecutionValues, IdentityStrategy};
 
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
+use crate::cache::Answers;
 use crate::error::BuildError;
 use crate::events::files::{self, EventFile};
 use crate::events::{Hub, Watched};
@@ -60,7 +62,14 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         IdentityStrategy::Unique => Arc::new(UniqueIdentity),
         IdentityStrategy::Hash => Arc::new(HashIdentity),
     };
+    let waits: Arc<dyn Enqueuing> = match config.engine().enqueuing_strategy {
+        EnqueuingStrategy::CheckIn => Arc::new(CheckIn),
+        EnqueuingStrategy::Immediate => Arc::new(Immediate::default()),
+    };
     Ok(Tasker::new(Parts {
+        durations: Answers::new(Arc::clone(config.cache()), Arc::clone(&clock), |lasted| {
+            lasted.as_ref().map_or(1, |lasted| lasted.weight())
+        }),
         execution: execution(&config),
         config,
         kept,
@@ -69,7 +78,7 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         clock,
         entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
         identity: identity.unwrap_or(configured),
-        enqueuing: enqueuing.unwrap_or_else(|| Arc::new(CheckIn)),
+        enqueuing: enqueuing.unwrap_or(waits),
         actor,
         handlers: Handlers::new(resolver),
         registry,

@@ -1,9 +1,13 @@
 //! What holds a task up: its analysis, explanations and forecast, from what the store knows.
 
-use tasker_engine::{Snapshot, StoreError, Surroundings, Transition};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tasker_engine::{Snapshot, StoreError, Surroundings, Template, Transition, durations};
 use tasker_graph::{Analysis, Explanation, Forecast, StepTimes, TaskExplanation, forecast};
 use tasker_types::{Position, StepName, StepNo, TaskId};
 
+use crate::cache::CacheStats;
 use crate::error::InsightError;
 use crate::tasker::Tasker;
 
@@ -14,6 +18,20 @@ const PAGE: u32 = 1_000;
 const TASKS: usize = 20;
 /// How many steps they may have in all.
 const STEPS: usize = 50_000;
+
+/// How long the attempts of a task's steps lasted that succeeded.
+#[derive(Clone, Debug)]
+pub(crate) struct Lasted {
+    template: Arc<Template>,
+    steps: Vec<(StepNo, Duration)>,
+}
+
+impl Lasted {
+    /// Returns how many answers of a usual size it is as large as.
+    pub(crate) fn weight(&self) -> u32 {
+        1 + u32::try_from(self.steps.len() / 1_000).unwrap_or(u32::MAX - 1)
+    }
+}
 
 /// A task, and what holds it up, at one moment.
 #[derive(Debug)]
@@ -28,7 +46,8 @@ pub struct Insight {
 impl Tasker {
     /// Looks at what holds a task up; `None` when there is no such task.
     ///
-    /// Times are those of the latest tasks of the same template and version, this one among them.
+    /// Times are those of the latest tasks of the same template and version, this one among them. Those of tasks that have
+    /// ended are kept as the section `cache` of the configuration says.
     ///
     /// # Errors
     ///
@@ -38,14 +57,18 @@ impl Tasker {
             return Ok(None);
         };
         let analysis = snapshot.analyze(self.config().dependency_graph())?;
-        let histories = self.histories_like(&snapshot).await?;
         Ok(Some(Insight {
-            times: snapshot.step_times(&histories),
+            times: snapshot.step_times(self.lasted(&snapshot).await?),
             slots_in_use: self.slots_in_use(&snapshot).await?,
             snapshot,
             analysis,
             tasker: self.clone(),
         }))
+    }
+
+    /// Returns how often [`insight`](Self::insight) found the times of a task that has ended where it had left them.
+    pub async fn cache_stats(&self) -> CacheStats {
+        self.answers().stats().await
     }
 
     /// Returns everything that happened to a task, in order.
@@ -66,33 +89,45 @@ impl Tasker {
         }
     }
 
-    /// Returns the histories of a task and of the latest ones with the same steps.
-    async fn histories_like(&self, snapshot: &Snapshot) -> Result<Vec<Transition>, StoreError> {
-        let mut histories = self.history(snapshot.task.id).await?;
-        let mut steps = snapshot.steps.len();
-        for task in self.tasks_like(snapshot).await? {
-            // A template may have been edited without another version, and then its numbers mean other steps.
-            let Some(other) = self.store().snapshot(task).await? else {
-                continue;
+    /// Returns how long steps lasted in a task and in the latest ones with the same steps.
+    async fn lasted(&self, snapshot: &Snapshot) -> Result<Vec<(StepNo, Duration)>, StoreError> {
+        let template = &snapshot.task.template;
+        let mut found: Vec<_> = durations(&self.history(snapshot.task.id).await?).collect();
+        let mut steps = template.steps().len();
+        for (task, ended) in self.tasks_like(snapshot).await? {
+            let read = self.lasted_of(task);
+            let lasted = if ended {
+                self.answers().get(task, read).await?
+            } else {
+                read.await?
             };
-            steps += other.steps.len();
+            let Some(lasted) = lasted else { continue };
+            steps += lasted.template.steps().len();
             if steps > STEPS {
                 break;
             }
-            let names = |snapshot: &Snapshot| -> Vec<StepName> {
-                let steps = snapshot.task.template.steps();
-                steps.iter().map(|step| step.name().clone()).collect()
-            };
-            if names(&other) == names(snapshot) {
-                histories.extend(self.history(task).await?);
+            // A template may have been edited without another version, and then its numbers mean other steps.
+            if names(&lasted.template).eq(names(template)) {
+                found.extend(&lasted.steps);
             }
         }
-        Ok(histories)
+        Ok(found)
     }
 
-    /// Returns the latest other tasks of the same template and version.
+    /// Returns how long the steps of a task lasted; `None` when it is not there.
+    async fn lasted_of(&self, task: TaskId) -> Result<Option<Arc<Lasted>>, StoreError> {
+        let Some(snapshot) = self.store().snapshot(task).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Lasted {
+            steps: durations(&self.history(task).await?).collect(),
+            template: snapshot.task.template,
+        })))
+    }
+
+    /// Returns the latest other tasks of the same template and version, each with whether it has ended for good.
     #[cfg(feature = "sqlite")]
-    async fn tasks_like(&self, snapshot: &Snapshot) -> Result<Vec<TaskId>, StoreError> {
+    async fn tasks_like(&self, snapshot: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
         let template = &snapshot.task.template;
         let filter = tasker_store::TaskFilter {
             namespace: Some(template.namespace().clone()),
@@ -103,12 +138,15 @@ impl Tasker {
         let full_name = template.full_name();
         let tasks = self.list(&filter).await?.into_iter();
         let like = tasks.filter(|task| task.name == full_name && task.task_id != snapshot.task.id);
-        Ok(like.map(|task| task.task_id).take(TASKS).collect())
+        Ok(like
+            .map(|task| (task.task_id, task.state.is_final()))
+            .take(TASKS)
+            .collect())
     }
 
-    /// Without a store that has lists there is only the task itself.
+    /// Without a store that has lists there are none.
     #[cfg(not(feature = "sqlite"))]
-    async fn tasks_like(&self, _: &Snapshot) -> Result<Vec<TaskId>, StoreError> {
+    async fn tasks_like(&self, _: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -118,6 +156,10 @@ impl Tasker {
         let fewest = self.fewest_held(snapshot).await?;
         Ok(limit.filter(|limit| fewest.is_some_and(|held| held >= *limit)))
     }
+}
+
+fn names(template: &Template) -> impl Iterator<Item = &StepName> {
+    template.steps().iter().map(|step| step.name())
 }
 
 impl Insight {

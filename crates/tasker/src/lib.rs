@@ -2,6 +2,7 @@
 
 mod builder;
 mod builtin;
+mod cache;
 mod compose;
 mod error;
 mod events;
@@ -22,6 +23,7 @@ pub use tasker_config as config;
 
 pub use crate::builder::{TaskerBuilder, handler_registry};
 pub use crate::builtin::template_schema;
+pub use crate::cache::CacheStats;
 pub use crate::error::{BuildError, InsightError, RunError};
 pub use crate::events::files::EventFileFaults;
 pub use crate::events::{Delivered, EventSubscription, SubscribeError};

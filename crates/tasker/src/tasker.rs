@@ -21,8 +21,10 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::TaskerBuilder;
+use crate::cache::Answers;
 use crate::error::RunError;
 use crate::events::Hub;
+use crate::insight::Lasted;
 #[cfg(feature = "sqlite")]
 use crate::list::scan;
 use crate::report::TaskReport;
@@ -54,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) handlers: Handlers,
     pub(crate) registry: Arc<Registry<dyn StepHandler>>,
     pub(crate) built_ins: Arc<BuiltIns>,
+    /// How long the steps of tasks lasted that have ended.
+    pub(crate) durations: Answers<TaskId, Option<Arc<Lasted>>>,
 }
 
 /// Where tasks are kept: the port, and what the concrete store offers beside it.
@@ -99,6 +103,10 @@ impl Tasker {
     /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
+    }
+
+    pub(crate) fn answers(&self) -> &Answers<TaskId, Option<Arc<Lasted>>> {
+        &self.0.durations
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {

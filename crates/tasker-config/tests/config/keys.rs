@@ -127,6 +127,34 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("engine.default_namespace", "5", "a string"),
     ("engine.identity_strategy", "\"random\"", "`unique` or `hash`"),
     (
+        "engine.enqueuing_strategy",
+        "\"later\"",
+        "`check_in` or `immediate`",
+    ),
+    ("cache.default_ttl", "\"long\"", "a number between 0 and 86400"),
+    ("cache.adaptive_ttl_enabled", "\"on\"", "true or false"),
+    (
+        "cache.min_adaptive_ttl",
+        "\"short\"",
+        "a number that is more than 0",
+    ),
+    (
+        "cache.max_adaptive_ttl",
+        "\"long\"",
+        "a number that is more than 0 and at most 86400",
+    ),
+    (
+        "cache.hit_rate_smoothing_factor",
+        "\"much\"",
+        "a number between 0 and 1",
+    ),
+    (
+        "cache.access_frequency_decay_rate",
+        "true",
+        "a number between 0 and 1",
+    ),
+    ("cache.max_entries", "1.5", "a whole number that is at least 0"),
+    (
         "engine.custom_events_directories",
         "\"events\"",
         "a list of strings",
@@ -185,6 +213,33 @@ const TYPES: &[(&str, &str, &str)] = &[
         "-1",
         "a whole number between 0 and 4294967295",
     ),
+    ("server.bind", "8080", "a string"),
+    ("server.base_path", "5", "a string"),
+    (
+        "server.body_bytes",
+        "\"2 MiB\"",
+        "a whole number between 1024 and 1073741824",
+    ),
+    (
+        "server.header_bytes",
+        "\"many\"",
+        "a whole number between 8192 and 1048576",
+    ),
+    (
+        "server.header_timeout_seconds",
+        "\"soon\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.request_timeout_seconds",
+        "\"soon\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.connections",
+        "\"all\"",
+        "a whole number between 1 and 1000000",
+    ),
     (
         "telemetry.log_level",
         "\"loud\"",
@@ -242,6 +297,19 @@ const BOUNDS: &[(&str, &str, &str)] = &[
         "between 0 and 315360000",
     ),
     ("backoff.buffer_seconds", "315360001", "between 0 and 315360000"),
+    ("cache.default_ttl", "-1.0", "between 0 and 86400"),
+    ("cache.default_ttl", "86401.0", "between 0 and 86400"),
+    ("cache.min_adaptive_ttl", "0.0", "more than 0"),
+    ("cache.max_adaptive_ttl", "0.0", "more than 0 and at most 86400"),
+    (
+        "cache.max_adaptive_ttl",
+        "86401.0",
+        "more than 0 and at most 86400",
+    ),
+    ("cache.hit_rate_smoothing_factor", "-0.1", "between 0 and 1"),
+    ("cache.hit_rate_smoothing_factor", "1.1", "between 0 and 1"),
+    ("cache.access_frequency_decay_rate", "-0.1", "between 0 and 1"),
+    ("cache.access_frequency_decay_rate", "1.1", "between 0 and 1"),
     ("database.readers", "0", "between 1 and 64"),
     ("database.readers", "65", "between 1 and 64"),
     ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
@@ -366,6 +434,16 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("limits.template", "0", "at least 1"),
     ("limits.context", "0", "at least 1"),
     ("limits.result", "0", "at least 1"),
+    ("server.body_bytes", "1023", "between 1024 and 1073741824"),
+    ("server.body_bytes", "1073741825", "between 1024 and 1073741824"),
+    ("server.header_bytes", "8191", "between 8192 and 1048576"),
+    ("server.header_bytes", "1048577", "between 8192 and 1048576"),
+    ("server.header_timeout_seconds", "0.05", "between 0.1 and 3600"),
+    ("server.header_timeout_seconds", "3601.0", "between 0.1 and 3600"),
+    ("server.request_timeout_seconds", "0.05", "between 0.1 and 3600"),
+    ("server.request_timeout_seconds", "3601.0", "between 0.1 and 3600"),
+    ("server.connections", "0", "between 1 and 1000000"),
+    ("server.connections", "1000001", "between 1 and 1000000"),
 ];
 
 /// Writes one key into a file, and compares the whole report.
@@ -405,6 +483,12 @@ fn refuses_together(section: &str, lines: &str, message: &str) {
 
 #[test]
 fn values_that_do_not_go_together_are_refused() {
+    refuses_together(
+        "cache",
+        "min_adaptive_ttl = 3600",
+        "tasker.toml:2: `cache.min_adaptive_ttl` is 3600.0, but it must be less than `max_adaptive_ttl`; \
+         `max_adaptive_ttl` is 3600.0 (default)",
+    );
     refuses_together(
         "execution",
         "heartbeat_seconds = 20",

@@ -240,11 +240,13 @@ fn the_reference_has_every_key_with_its_default() {
         names,
         [
             "backoff",
+            "cache",
             "database",
             "dependency_graph",
             "engine",
             "execution",
             "limits",
+            "server",
             "telemetry"
         ]
     );

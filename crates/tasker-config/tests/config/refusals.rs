@@ -76,8 +76,8 @@ fn without_a_near_one_all_names_are_told() {
     refuses_file(
         "zebra = 1\n",
         &[
-            "tasker.toml:1: unknown section `zebra`; known are `backoff`, `database`, `dependency_graph`, `engine`, `execution`, \
-           `limits`, `telemetry`, `profiles`",
+            "tasker.toml:1: unknown section `zebra`; known are `backoff`, `cache`, `database`, `dependency_graph`, \
+           `engine`, `execution`, `limits`, `server`, `telemetry`, `profiles`",
         ],
     );
     refuses_argument(
@@ -85,6 +85,18 @@ fn without_a_near_one_all_names_are_told() {
         "{stripes = [1, 2]}",
         "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `log_level`, `log_format`, \
          `filter_parameters`, `filter_mask`",
+    );
+}
+
+#[test]
+fn addresses_and_paths_are_checked() {
+    refuses_file(
+        "[server]\nbind = \"localhost\"\nbase_path = \"tasker/\"\n",
+        &[
+            "tasker.toml:2: `server.bind` is \"localhost\": invalid socket address syntax",
+            "tasker.toml:3: `server.base_path` is \"tasker/\", but it must be a path such as `/tasker`, of letters, digits, \
+             `_` and `-`",
+        ],
     );
 }
 

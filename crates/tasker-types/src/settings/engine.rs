@@ -16,6 +16,17 @@ pub enum IdentityStrategy {
     Hash,
 }
 
+/// Who sees to it that a task which is not done is looked at again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnqueuingStrategy {
+    /// The time stands on the task, and the sweep of any worker honours it.
+    #[default]
+    CheckIn,
+    /// The next sweep looks again, whatever the time.
+    Immediate,
+}
+
 table! {
     /// The values of [`Engine`].
     EngineValues {
@@ -26,6 +37,10 @@ table! {
         /// Whether the same request may be made twice: `unique` makes every task its own, `hash` refuses a request that
         /// says the same as an earlier one. A program that uses Tasker as a library may bring its own strategy.
         identity_strategy: IdentityStrategy = IdentityStrategy::Unique,
+        /// When a task that is not done is looked at again: `check_in` waits for the time that the finalizer says,
+        /// `immediate` does not, for tests and for those who look for a fault. Finished steps wake their children at
+        /// once, whatever this says. A program that uses Tasker as a library may bring its own strategy.
+        enqueuing_strategy: EnqueuingStrategy = EnqueuingStrategy::CheckIn,
         /// Directories whose YAML files define custom events, relative to the configuration file.
         custom_events_directories: Vec<String> = Vec::new(); in Bounds::matching("^.+$"),
         /// The environment variables that the configuration of steps may read, as `{{ env.NAME }}`.

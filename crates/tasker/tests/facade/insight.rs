@@ -50,6 +50,14 @@ async fn earlier_tasks_say_how_long_steps_last() {
     let forecast = insight.forecast();
     assert_eq!(forecast.times(1).spread.unwrap().samples, 1);
     assert!(matches!(forecast.arrival(), Arrival::In { typical, .. } if *typical < Duration::from_secs(60)));
+
+    // What an ended task lasted is read once; one that may go on is read each time.
+    let stats = tasker.cache_stats().await;
+    assert_eq!((stats.hits, stats.misses, stats.entries), (0, 1, 1));
+    let again = tasker.insight(other).await.unwrap().unwrap();
+    assert_eq!(again.forecast().times(1), forecast.times(1));
+    let stats = tasker.cache_stats().await;
+    assert_eq!((stats.hits, stats.misses, stats.entries), (1, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]
