@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod book;
+mod bugs;
 mod business;
 mod crashes;
 mod examples;

@@ -23,16 +23,21 @@ const DEFINITIONS: &str = "crates/tasker-types/src/settings";
 /// Compiles instead of checking, if this process was started as a wrapper of the compiler.
 pub(crate) fn wrapped() -> Option<anyhow::Result<ExitCode>> {
     env::var_os(WRAPPER)?;
-    Some(compile(env::args_os().skip(1)))
+    let added = ["--cfg", "tasker_keys", "--force-warn", "deprecated"];
+    Some(compile(env::args_os().skip(1), &added))
 }
 
-fn compile(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+/// Compiles with more arguments, for a wrapper of the compiler.
+pub(crate) fn compile(
+    mut arguments: impl Iterator<Item = OsString>,
+    added: &[&str],
+) -> anyhow::Result<ExitCode> {
     let compiler = arguments
         .next()
         .context("a wrapper is told which compiler it wraps")?;
     let mut compiler = Command::new(compiler);
     compiler.args(arguments);
-    compiler.args(["--cfg", "tasker_keys", "--force-warn", "deprecated"]);
+    compiler.args(added);
     crate::run::exit(compiler)
 }
 

@@ -2,8 +2,10 @@
 //!
 //! It only starts other programs and reads files, so that it builds in seconds and knows nothing of the engine.
 
+mod bugs;
 mod ci;
 mod keys;
+mod mutants;
 mod run;
 mod sources;
 mod tidy;
@@ -53,6 +55,15 @@ enum Command {
     /// Play seeds of the simulation, in a release build
     #[command(disable_help_flag = true)]
     Sim(Rest),
+    /// Have the simulation find bugs that are seeded for it
+    #[command(disable_help_flag = true)]
+    Bugs(Rest),
+    /// Change the pure code a little, and see whether a test notices: a shard of all changes
+    Mutants {
+        /// Which shard of how many
+        #[arg(long, default_value = "0/64", value_name = "SHARD/COUNT")]
+        shard: String,
+    },
     /// Check the rules that no compiler checks
     Tidy,
     /// Check that every key of the configuration is read by something
@@ -71,7 +82,7 @@ struct Rest {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    if let Some(compiled) = keys::wrapped() {
+    if let Some(compiled) = keys::wrapped().or_else(bugs::wrapped) {
         return compiled;
     }
     match Args::parse().command {
@@ -91,6 +102,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(rest) => run::exit(program("tests", "bench", Build::Release, rest.arguments)),
         Command::Conformance(rest) => run::exit(program("tests", "conformance", Build::Dev, rest.arguments)),
         Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
+        Command::Bugs(rest) => bugs::main(rest.arguments),
+        Command::Mutants { shard } => mutants::main(&shard),
         Command::Tidy => tidy::main(),
         Command::Keys => keys::main(),
         Command::Test(rest) => test(rest.arguments),

@@ -12,7 +12,7 @@ pub fn delay_seconds(backoff: &Backoff, attempt: i64) -> u64 {
     if attempt < 1 {
         return 0;
     }
-    let listed = usize::try_from(attempt - 1)
+    let listed = usize::try_from(attempt - i64::from(!tasker_types::bug(53)))
         .ok()
         .and_then(|index| backoff.default_backoff_seconds.get(index));
     let delay = match listed {
@@ -48,7 +48,7 @@ pub fn retry_delay(
     retry_after: Option<Duration>,
     random: &mut dyn FnMut() -> u64,
 ) -> Duration {
-    let Some(asked) = retry_after else {
+    let Some(asked) = retry_after.filter(|_| !tasker_types::bug(54)) else {
         return delay(backoff, i64::from(attempt), random);
     };
     let longest = backoff.max_backoff_seconds.saturating_mul(1_000);
@@ -60,7 +60,9 @@ pub fn retry_delay(
 
 /// Returns the greatest jitter of a delay, in milliseconds.
 fn spread(backoff: &Backoff, millis: u64) -> u64 {
-    if backoff.jitter_enabled {
+    if tasker_types::bug(55) {
+        millis
+    } else if backoff.jitter_enabled {
         (millis as f64 * backoff.jitter_max_percentage) as u64
     } else {
         0

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bug;
 mod context;
 mod events;
 mod facts;
@@ -11,6 +12,8 @@ mod settings;
 mod state;
 mod time;
 
+#[doc(hidden)]
+pub use bug::{bug, choose_bug};
 pub use context::{ExecutionStatus, HealthStatus, RecommendedAction, TaskContext};
 pub use events::{
     CustomEvent, EventDefinition, EventName, HANDLER_EVENTS, InvalidEventName, SYSTEM_EVENT_NAMESPACES,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tasker_engine::{
-    Claim, Demand, End, Intervened, Intervention, Json, Lease, LeaseStatus, Outcome, Receipt, Scope,
+    Claim, Demand, End, Intervened, Intervention, Json, Lease, LeaseStatus, NewTask, Outcome, Receipt, Scope,
     Severity, Snapshot, Want,
 };
 use tasker_types::{LeaseToken, RunNo, StepNo, TaskId, Timestamp};
@@ -14,6 +14,12 @@ pub(super) const COME_BACK: &str = "come back in ";
 
 /// The waits after a first, second, … failed attempt, in seconds, as the documentation has them.
 const WAITS: [u64; 6] = [1, 2, 4, 8, 16, 32];
+
+/// How long a handler may go on after it was told to stop.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How long one may that returns when it likes.
+const LAST_WORDS: Duration = Duration::from_secs(17);
 
 type Place = (TaskId, StepNo);
 
@@ -25,6 +31,8 @@ struct Held {
     attempt: u32,
     /// Whether the step may be tried again after this attempt.
     retries: bool,
+    /// How long its handler may run.
+    longest: Option<Duration>,
     /// Until when; `None` when its process was restarted, and others may end it at any time.
     until: Option<Timestamp>,
 }
@@ -39,6 +47,16 @@ pub(super) struct Audit {
     checkpoints: BTreeMap<Place, Json>,
     pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
     pub(super) problems: Vec<String>,
+}
+
+fn longest(claim: &Claim) -> Option<Duration> {
+    let step = claim.template();
+    let patience = if step.handler().name.as_str() == "returns" {
+        LAST_WORDS
+    } else {
+        LAST_WORD
+    };
+    Some(claim.timeout.or(step.timeout())? + patience)
 }
 
 impl Audit {
@@ -84,9 +102,19 @@ impl Audit {
                 token,
                 attempt: claim.attempt,
                 retries: !claim.is_last_attempt(),
+                longest: longest(claim),
                 until: Some(now.plus(want.lease)),
             };
             self.held.insert(place, held);
+        }
+    }
+
+    /// Takes in that the first steps of a task are to wait.
+    pub(super) fn starts_at(&mut self, task: &NewTask, start: Timestamp) {
+        for (step, number) in task.template.steps().iter().zip(0..) {
+            if step.depends_on().is_empty() {
+                self.due.insert((task.id, StepNo(number)), start);
+            }
         }
     }
 
@@ -104,7 +132,20 @@ impl Audit {
         let lease = &outcome.lease;
         let place = (lease.task, lease.step);
         if self.ended.contains(&(lease.task, lease.step, lease.run)) {
+            if receipt != Receipt::Recorded {
+                self.problem(
+                    place,
+                    "an outcome was recorded, and refused when it was sent again",
+                );
+            }
             return;
+        }
+        let limit = self.held.get(&place).filter(|held| held.run == lease.run);
+        let limit = limit.and_then(|held| held.longest);
+        if let (Some(limit), Some(ran_for)) = (limit, outcome.ran_for)
+            && ran_for > limit
+        {
+            self.problem(place, "its handler ran on after its timeout");
         }
         match (self.stands(lease, now), receipt) {
             (Some(false), Receipt::Recorded) => {

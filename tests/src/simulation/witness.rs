@@ -187,15 +187,19 @@ impl Store for Witness {
         {
             let mut seen = self.seen();
             seen.hand_out(&reply.claims);
-            if let Some(want) = &want {
-                seen.audit.handed_out(want, &reply.claims, now, false);
-            }
             for task in new {
                 if seen.created.insert(task.id) {
+                    // A start that has come by the clock of the store's process is none.
+                    if let Some(start) = task.start_at.filter(|start| *start > now) {
+                        seen.audit.starts_at(&task, start);
+                    }
                     fresh.push(task.id);
                     let deadline = task.deadline_at.map(|deadline| (task.id, deadline));
                     seen.audit.deadlines.extend(deadline);
                 }
+            }
+            if let Some(want) = &want {
+                seen.audit.handed_out(want, &reply.claims, now, false);
             }
         }
         for task in fresh {

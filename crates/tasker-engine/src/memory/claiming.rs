@@ -34,6 +34,7 @@ impl State {
     /// Returns the lanes whose steps the caller can run, and which places in them are in its scope; `None` when none is.
     fn lanes(&self, want: &Want) -> Option<(Vec<&Lane>, Reach)> {
         let reach = match want.scope {
+            Scope::Task(_) if tasker_types::bug(37) => Reach::All,
             Scope::All => Reach::All,
             Scope::Task(task) => {
                 let key = self.key_of(task)?;
@@ -67,7 +68,7 @@ impl State {
 
     /// Returns the places to hand out.
     fn choose(&self, want: &Want) -> Vec<Queued> {
-        let limit = want.limit as usize;
+        let limit = want.limit as usize + usize::from(tasker_types::bug(36) && want.limit > 0);
         let Some((lanes, reach)) = self.lanes(want).filter(|_| limit > 0) else {
             return Vec::new();
         };
@@ -113,7 +114,7 @@ impl State {
             ..Note::default()
         };
         self.apply(key, step, StepEvent::Start, &actor, note).ok()?;
-        let until = self.now.plus(want.lease);
+        let until = self.now.plus(want.lease / (1 + u32::from(tasker_types::bug(35))));
         self.set_lease(
             key,
             step,
@@ -160,9 +161,16 @@ impl State {
             retry_limit: row.record.retry_limit,
             parents: parents
                 .iter()
-                .map(|parent| (*parent, self.step(key, *parent).result.clone()))
+                .map(|parent| {
+                    (
+                        *parent,
+                        self.step(key, if tasker_types::bug(39) { StepNo(0) } else { *parent })
+                            .result
+                            .clone(),
+                    )
+                })
                 .collect(),
-            checkpoint: row.checkpoint.clone(),
+            checkpoint: row.checkpoint.clone().filter(|_| !tasker_types::bug(40)),
             timeout: row.timeout,
             config: row.config.clone(),
             handler_version: version.unwrap_or_else(|| tasker_types::Version::new(0, 0, 0)),
@@ -191,10 +199,11 @@ impl State {
             return false;
         };
         let row = &self.step(key, lease.step).record;
-        row.run == lease.run
-            && row
-                .lease
-                .is_some_and(|held| held.token == lease.token && held.until >= self.now)
+        (row.run == lease.run || tasker_types::bug(27))
+            && row.lease.is_some_and(|held| {
+                (held.token == lease.token || tasker_types::bug(27))
+                    && (held.until >= self.now || tasker_types::bug(28))
+            })
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, extension: Duration) -> LeaseStatus {
@@ -204,11 +213,18 @@ impl State {
         };
         if self.holds(lease) {
             let held = self.step(key, lease.step).record.lease;
-            self.set_lease(key, lease.step, held.map(|held| HeldLease { until, ..held }));
+            if !tasker_types::bug(31) {
+                self.set_lease(key, lease.step, held.map(|held| HeldLease { until, ..held }));
+            }
             return LeaseStatus::Held;
         }
         let row = &self.step(key, lease.step).record;
-        if row.state == StepState::Cancelled && row.run == lease.run {
+        if tasker_types::bug(29) && row.state != StepState::Cancelled {
+            LeaseStatus::Held
+        } else if row.state == StepState::Cancelled && row.run == lease.run {
+            if tasker_types::bug(30) {
+                return LeaseStatus::Held;
+            }
             LeaseStatus::Cancelled
         } else {
             LeaseStatus::Lost
@@ -264,7 +280,7 @@ impl State {
                 let tasks = outcome.tasks.into_iter();
                 let tasks: Vec<Created> = tasks.map(|task| self.create(task, actor, check_in)).collect();
                 created.extend(tasks.iter().map(|task| (lease, *task)));
-                self.step_mut(key, step).result = Some(result);
+                self.step_mut(key, step).result = Some(result).filter(|_| !tasker_types::bug(41));
                 self.step_mut(key, step).record.failure = None;
                 let _ = self.apply(key, step, event, actor, note(Created::note(&tasks)));
             }
@@ -284,7 +300,7 @@ impl State {
             End::Suspend { wake_in, checkpoint } => {
                 let row = self.step_mut(key, step);
                 row.checkpoint = Some(checkpoint);
-                row.record.next_retry_at = Some(now.plus(wake_in));
+                row.record.next_retry_at = Some(now.plus(wake_in)).filter(|_| !tasker_types::bug(44));
                 let _ = self.apply(key, step, event, actor, note(None));
             }
         }
@@ -297,6 +313,11 @@ impl State {
         let Ok(key) = self.find(lease.task, lease.step) else {
             return Receipt::LeaseLost;
         };
+        if tasker_types::bug(42)
+            && let End::Succeed { result } = &outcome.end
+        {
+            self.step_mut(key, lease.step).result = Some(result.clone());
+        }
         let mut recorded = false;
         let mut late = false;
         let entries = self
@@ -313,7 +334,7 @@ impl State {
                 _ => {}
             }
         }
-        if recorded {
+        if recorded && !tasker_types::bug(43) {
             return Receipt::Recorded;
         }
         let row = &self.step(key, lease.step).record;
@@ -333,11 +354,16 @@ impl State {
     /// Ends leases that are over.
     pub(super) fn expire(&mut self, sweep: &Sweep) -> Vec<(TaskId, StepNo)> {
         let random = SeededEntropy::new(sweep.seed);
-        let over = self.leases.range(..(self.now, i64::MIN, StepNo(0)));
+        let second = Duration::from_secs(u64::from(tasker_types::bug(32)));
+        let over = self.leases.range(..(self.now.plus(second), i64::MIN, StepNo(0)));
         let mut over: Vec<_> = over.map(|(_, key, step)| (*key, *step)).collect();
         over.retain(|(key, _)| self.in_scope(*key, sweep.scope));
         over.sort_unstable();
-        over.truncate(sweep.limit as usize);
+        over.truncate(if tasker_types::bug(33) {
+            0
+        } else {
+            sweep.limit as usize
+        });
         let mut expired = Vec::new();
         for (key, step) in over {
             let failure = Failure::lease_expired();
@@ -351,7 +377,16 @@ impl State {
             {
                 let attempts = self.step(key, step).record.attempts;
                 let wait = retry_delay(&sweep.backoff, attempts, None, &mut || random.next_u64());
-                self.set_failure(key, step, failure, wait);
+                self.set_failure(
+                    key,
+                    step,
+                    failure,
+                    if tasker_types::bug(34) {
+                        Duration::ZERO
+                    } else {
+                        wait
+                    },
+                );
                 expired.push((self.task(key).record.id, step));
             }
         }
@@ -361,7 +396,7 @@ impl State {
     /// Fails tasks that are past their deadline.
     pub(super) fn fail_overdue(&mut self, sweep: &Sweep, finished: &mut Vec<(TaskId, TaskState)>) {
         let overdue = self.timed_out(DEADLINE, sweep);
-        for key in overdue {
+        for key in overdue.into_iter().filter(|_| !tasker_types::bug(45)) {
             let reason = Some(FailureReason::DeadlineExceeded);
             if let Ok(state) = self.apply_to_task(key, TaskEvent::Fail, &Actor::System, reason, None) {
                 finished.push((self.task(key).record.id, state));

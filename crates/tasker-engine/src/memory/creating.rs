@@ -13,7 +13,7 @@ use crate::transition::StepEvent;
 
 impl State {
     pub(super) fn create(&mut self, task: NewTask, actor: &Actor, check_in: Duration) -> Created {
-        if self.keys.contains_key(&task.id) {
+        if self.keys.contains_key(&task.id) && !tasker_types::bug(50) {
             return Created::New(task.id);
         }
         let namespace = task.template.namespace().clone();
@@ -56,7 +56,9 @@ impl State {
             .insert(key, new_row(task, root, lanes, self.now, check_in));
         self.sync_task(key);
         self.log(key, Change::Created, actor, None);
-        self.sync_all(key);
+        if !tasker_types::bug(49) {
+            self.sync_all(key);
+        }
         for step in bypass {
             let metadata = Some(Json::from(&json!({ "bypassed": true })));
             let note = Note {
@@ -98,10 +100,11 @@ fn new_row(
                 retry_limit: step.retry_limit(),
                 retryable: step.retryable(),
                 permanent: false,
-                unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
+                unmet_parents: u32::try_from(step.depends_on().len() * usize::from(!tasker_types::bug(51)))
+                    .unwrap_or(u32::MAX),
                 next_retry_at: task
                     .start_at
-                    .filter(|start| *start > now && step.depends_on().is_empty()),
+                    .filter(|start| *start > now && !tasker_types::bug(52) && step.depends_on().is_empty()),
                 queued: false,
                 lease: None,
                 started_at: None,

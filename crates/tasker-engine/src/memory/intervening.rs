@@ -67,7 +67,9 @@ impl State {
                     actor,
                     intervention.metadata(json!({ "retry_limit": limit })),
                 )?;
-                self.step_mut(key, *step).record.retry_limit = *limit;
+                if !tasker_types::bug(48) {
+                    self.step_mut(key, *step).record.retry_limit = *limit;
+                }
                 self.sync(key, *step);
                 self.resume_if_possible(key, actor)
             }
@@ -159,7 +161,7 @@ impl State {
             .task(key)
             .steps
             .iter()
-            .filter(|row| !row.record.state.is_finished())
+            .filter(|row| !row.record.state.is_finished() && !tasker_types::bug(46))
             .map(|row| row.record.step)
             .collect();
         for step in unfinished {
@@ -205,7 +207,10 @@ impl State {
 
     /// Resumes a task in error if work became possible or nothing is left to do.
     fn resume_if_possible(&mut self, key: i64, actor: &Actor) -> Result<(), StoreError> {
-        if self.task(key).record.state == TaskState::Error && self.could_progress(key) {
+        if self.task(key).record.state == TaskState::Error
+            && self.could_progress(key)
+            && !tasker_types::bug(47)
+        {
             self.resume(key, actor, None)?;
         }
         Ok(())

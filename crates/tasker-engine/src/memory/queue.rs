@@ -128,7 +128,12 @@ impl Queue {
                     lane.waiting.extend(at.map(|time| (time, place)));
                 }
             }
-            while let Some((time, place)) = lane.waiting.first().copied().filter(|(time, _)| *time <= now) {
+            while let Some((time, place)) = lane
+                .waiting
+                .first()
+                .copied()
+                .filter(|(time, _)| *time <= now || tasker_types::bug(38))
+            {
                 lane.waiting.pop_first();
                 lane.due.insert(place, Some(time));
             }

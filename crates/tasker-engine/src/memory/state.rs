@@ -132,9 +132,10 @@ impl State {
         let row = &task.steps[step.0 as usize];
         let facts = row.record.facts(self.now);
         let queued = task.record.state.is_active()
+            && !(tasker_types::bug(7) && row.record.state == StepState::Error)
             && matches!(row.record.state, StepState::Pending | StepState::Error)
-            && facts.dependencies_satisfied()
-            && facts.retry_eligible();
+            && (facts.dependencies_satisfied() || tasker_types::bug(5))
+            && (facts.retry_eligible() || tasker_types::bug(6));
         let rank = task.record.priority.saturating_neg();
         let place = queued.then_some((Queued { rank, key, step }, row.record.next_retry_at));
         let (lane, before) = (row.lane, row.place);
@@ -153,7 +154,7 @@ impl State {
         let live = queued || row.record.state == StepState::InProgress;
         let before = std::mem::replace(&mut row.live, live);
         let count = &mut self.task_mut(key).record.live_steps;
-        *count = *count + u32::from(live) - u32::from(before);
+        *count = *count + u32::from(live) - u32::from(before && !tasker_types::bug(8));
         self.touch(key);
     }
 
@@ -227,6 +228,17 @@ impl State {
     }
 
     pub(super) fn log(&mut self, key: i64, change: Change, actor: &Actor, metadata: Option<Json>) {
+        if tasker_types::bug(18)
+            && matches!(
+                change,
+                Change::Step {
+                    event: StepEvent::Expire,
+                    ..
+                }
+            )
+        {
+            return;
+        }
         let entry = self.history.len();
         let row = self.task_mut(key);
         row.entries.push(entry);
@@ -257,7 +269,7 @@ impl State {
     ) -> Result<StepState, IllegalStepTransition> {
         let task = self.task(key);
         let row = &task.steps[step.0 as usize].record;
-        let left = row.attempts < row.retry_limit && row.retryable;
+        let left = (row.attempts < row.retry_limit && row.retryable) || tasker_types::bug(25);
         let attempts = if left {
             AttemptsLeft::Some
         } else {
@@ -289,20 +301,22 @@ impl State {
         row.record.state = to;
         match event {
             StepEvent::Start => {
-                row.record.attempts += 1;
-                row.record.run = RunNo(row.record.run.0 + 1);
+                row.record.attempts += u32::from(!tasker_types::bug(9));
+                row.record.run = RunNo(row.record.run.0 + u32::from(!tasker_types::bug(10)));
                 row.record.started_at = Some(now);
                 row.record.finished_at = None;
                 row.record.next_retry_at = None;
                 row.record.progress = None;
             }
-            StepEvent::Release | StepEvent::Suspend => row.record.attempts -= 1,
+            StepEvent::Release | StepEvent::Suspend => {
+                row.record.attempts -= u32::from(!tasker_types::bug(11))
+            }
             StepEvent::Reset => {
-                row.record.attempts = 0;
-                row.record.permanent = false;
+                row.record.attempts *= u32::from(tasker_types::bug(12));
+                row.record.permanent &= tasker_types::bug(13);
                 row.record.next_retry_at = None;
                 row.record.failure = None;
-                row.checkpoint = None;
+                row.checkpoint.take_if(|_| !tasker_types::bug(14));
             }
             _ => {}
         }
@@ -311,7 +325,7 @@ impl State {
             row.record.next_retry_at = None;
         }
         let (run, attempt) = (row.record.run, row.record.attempts);
-        if to != StepState::InProgress {
+        if to != StepState::InProgress && !tasker_types::bug(15) {
             self.set_lease(key, step, None);
         }
         let change = Change::Step {
@@ -326,8 +340,21 @@ impl State {
         };
         self.log(key, change, actor, note.metadata);
         self.sync(key, step);
-        if to.is_done() {
-            let children: Vec<_> = self.task(key).record.template.children(step).collect();
+        if (to.is_done() && !(tasker_types::bug(17) && event == StepEvent::Resolve))
+            || (tasker_types::bug(16) && to == StepState::Cancelled)
+        {
+            let mut children: Vec<_> = self.task(key).record.template.children(step).collect();
+            if tasker_types::bug(3) {
+                children.pop();
+            }
+            if tasker_types::bug(4) {
+                children.extend(
+                    children
+                        .first()
+                        .copied()
+                        .filter(|child| self.step(key, *child).record.unmet_parents > 1),
+                );
+            }
             for child in children {
                 self.step_mut(key, child).record.unmet_parents -= 1;
                 self.sync(key, child);
@@ -353,7 +380,7 @@ impl State {
             source,
         })?;
         record.state = to;
-        record.failure = failure;
+        record.failure = failure.filter(|_| !tasker_types::bug(20));
         if event == TaskEvent::Start {
             record.started_at = Some(now);
         }
@@ -365,7 +392,9 @@ impl State {
             metadata.or_else(|| failure.map(|reason| Json::from(&json!({ "reason": reason.as_str() }))));
         self.log(key, Change::Task { from, event, to }, actor, metadata);
         self.sync_task(key);
-        self.sync_all(key);
+        if !tasker_types::bug(21) {
+            self.sync_all(key);
+        }
         Ok(to)
     }
 
@@ -389,8 +418,11 @@ impl State {
     pub(super) fn finalize_touched(&mut self) -> Vec<(TaskId, TaskState)> {
         let mut finished = Vec::new();
         for key in std::mem::take(&mut self.touched) {
+            if tasker_types::bug(2) {
+                continue;
+            }
             // The counter says in constant time what the context says by a walk over all steps.
-            if self.task(key).record.live_steps > 0 {
+            if self.task(key).record.live_steps > 0 && !tasker_types::bug(1) {
                 continue;
             }
             let Some(context) = self.active_context(key) else {
@@ -399,6 +431,7 @@ impl State {
             let (event, failure) = match decide(Some(&context), &tasker_types::Backoff::default()) {
                 Decision::Complete => (TaskEvent::Complete, None),
                 Decision::Fail { reason } => (TaskEvent::Fail, Some(reason)),
+                Decision::LookAgain { .. } if tasker_types::bug(1) => (TaskEvent::Complete, None),
                 Decision::LookAgain { .. } => continue,
             };
             if event == TaskEvent::Complete && self.task(key).record.state == TaskState::Pending {
@@ -434,18 +467,25 @@ impl State {
         let added = std::mem::take(&mut self.added);
         let now = self.now;
         let due = |(_, at): (Queued, Option<Timestamp>)| at.is_none_or(|time| time <= now);
-        self.woken |= added
-            .into_iter()
-            .any(|(key, step)| self.step(key, step).place.is_some_and(due));
+        self.woken |= !tasker_types::bug(22)
+            && added
+                .into_iter()
+                .any(|(key, step)| self.step(key, step).place.is_some_and(due));
     }
 
     /// Records a failure, and when the step is due again if it will be tried again.
     pub(super) fn set_failure(&mut self, key: i64, step: StepNo, failure: Failure, retry_in: Duration) {
         let now = self.now;
         let row = &mut self.step_mut(key, step).record;
-        row.permanent = failure.severity == crate::failure::Severity::Permanent;
+        row.permanent = !tasker_types::bug(23) && failure.severity == crate::failure::Severity::Permanent;
         row.failure = Some(failure);
-        row.next_retry_at = row.facts(now).retry_eligible().then(|| now.plus(retry_in));
+        row.next_retry_at = row.facts(now).retry_eligible().then(|| {
+            now.plus(if tasker_types::bug(24) {
+                Duration::ZERO
+            } else {
+                retry_in
+            })
+        });
         self.sync(key, step);
     }
 }

@@ -127,7 +127,10 @@ impl Environment {
     async fn handle(&self, attempt: &Arc<Attempt>, handler: &dyn StepHandler, stop: Stop) -> Option<End> {
         let claim = &attempt.claim;
         let context = StepContext::new(Arc::clone(attempt));
-        let timeout = claim.timeout.or(claim.template().timeout());
+        let timeout = claim
+            .timeout
+            .or(claim.template().timeout())
+            .filter(|_| !tasker_types::bug(56));
         let mut handling: Handling<'_> = Box::pin(async {
             match AssertUnwindSafe(handler.run(context)).catch_unwind().await {
                 Ok(result) => result,

@@ -94,7 +94,7 @@ impl Cache {
     pub(super) fn meet(&mut self, connection: &mut SqliteConnection) -> QueryResult<()> {
         const SQL: &str = "PRAGMA data_version";
         let row: (i64,) = Statement::<(BigInt,)>::new(SQL, &[]).get_result(connection)?;
-        if self.version.replace(row.0) != Some(row.0) {
+        if self.version.replace(row.0) != Some(row.0) && !tasker_types::bug(68) {
             self.kept.clear();
             self.line = Line::default();
             self.all_queues = false;

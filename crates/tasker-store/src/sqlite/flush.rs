@@ -351,7 +351,9 @@ impl Unit<'_> {
                 self.added.push(after.due_at);
             }
         }
-        run(self.connection, DELETE_READY, &deletes)?;
+        if !tasker_types::bug(65) {
+            run(self.connection, DELETE_READY, &deletes)?;
+        }
         run(self.connection, INSERT_READY, &inserts)
     }
 

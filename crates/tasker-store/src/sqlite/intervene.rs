@@ -214,7 +214,7 @@ impl Unit<'_> {
         self.apply_to_task(key, event, actor, None, reason.clone())?;
         let unfinished: Vec<u32> = self
             .steps_of(key)
-            .filter(|(_, row)| !row.state.is_finished())
+            .filter(|(_, row)| !row.state.is_finished() && !tasker_types::bug(74))
             .map(|(step, _)| step)
             .collect();
         for step in unfinished {
@@ -256,7 +256,7 @@ impl Unit<'_> {
 
     /// Resumes a task in error if work became possible or nothing is left to do.
     fn resume_if_possible(&mut self, key: i64, actor: i64) -> Result<(), Trouble> {
-        if self.task(key).state == TaskState::Error && self.could_progress(key) {
+        if self.task(key).state == TaskState::Error && self.could_progress(key) && !tasker_types::bug(75) {
             self.resume(key, actor, None)?;
         }
         Ok(())

@@ -100,7 +100,13 @@ impl Unit<'_> {
 
     fn over(&mut self, dead: &[i64], scope: Option<i64>, limit: u32) -> QueryResult<Vec<StepKey>> {
         let dead = json(dead);
-        let mut over = self.held_under(OVER, &[Bind::Int(self.now.as_micros()), Bind::Text(&dead)])?;
+        let mut over = self.held_under(
+            OVER,
+            &[
+                Bind::Int(self.now.as_micros() + i64::from(tasker_types::bug(71)) * 1_000_000),
+                Bind::Text(&dead),
+            ],
+        )?;
         over.retain(|key| scope.is_none_or(|task| task == key.0));
         over.truncate(limit as usize);
         Ok(over)

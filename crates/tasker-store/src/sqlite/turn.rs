@@ -97,9 +97,9 @@ impl Unit<'_> {
     fn holds(&self, place: StepKey, lease: &Lease) -> bool {
         let row = self.step(place);
         row.run == lease.run.0
-            && row
-                .lease
-                .is_some_and(|held| held.token == lease.token && held.until >= self.now)
+            && row.lease.is_some_and(|held| {
+                held.token == lease.token && (held.until >= self.now || tasker_types::bug(63))
+            })
     }
 
     /// Tells whether recording an outcome creates its tasks.
@@ -133,7 +133,11 @@ impl Unit<'_> {
         // Every end is legal for a step that is held, since such a step is in progress.
         let legal = match outcome.end {
             End::Succeed { result } => {
-                self.put(place, Kind::Result, Some(result));
+                self.put(
+                    place,
+                    Kind::Result,
+                    Some(result).filter(|_| !tasker_types::bug(73)),
+                );
                 if self.step(place).run > 1 {
                     self.put(place, Kind::Failure, None);
                 }

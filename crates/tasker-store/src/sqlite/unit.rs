@@ -283,7 +283,7 @@ impl Unit<'_> {
             }
             StepEvent::Release | StepEvent::Suspend => row.attempts -= 1,
             StepEvent::Reset => {
-                row.attempts = 0;
+                row.attempts *= u32::from(tasker_types::bug(64));
                 row.permanent = false;
                 row.next_retry_at = None;
             }
@@ -336,7 +336,11 @@ impl Unit<'_> {
         self.load_steps(children.iter().copied())?;
         for child in children {
             let row = self.step_mut(child);
-            row.unmet_parents = row.unmet_parents.saturating_sub(1);
+            row.unmet_parents = row.unmet_parents.saturating_sub(if tasker_types::bug(61) {
+                0
+            } else {
+                1 + u32::from(tasker_types::bug(60))
+            });
         }
         Ok(())
     }
@@ -453,7 +457,8 @@ impl Unit<'_> {
                 .zip(task.before.as_ref())
                 .is_some_and(|(row, task)| live(row, task.state.is_active()));
             let after = live(&row.now, task.now.state.is_active());
-            *change.entry(key.0).or_default() += i64::from(after) - i64::from(before);
+            *change.entry(key.0).or_default() +=
+                i64::from(after) - i64::from(before && !tasker_types::bug(70));
         }
         for (key, change) in change {
             if let Some(task) = self.tasks.get_mut(&key) {
@@ -467,7 +472,13 @@ impl Unit<'_> {
         let now = self.now;
         let row = self.step_mut(key);
         row.permanent = failure.severity == Severity::Permanent;
-        row.next_retry_at = row.facts(now).retry_eligible().then(|| now.plus(retry_in));
+        row.next_retry_at = row.facts(now).retry_eligible().then(|| {
+            now.plus(if tasker_types::bug(72) {
+                std::time::Duration::ZERO
+            } else {
+                retry_in
+            })
+        });
         self.keep_failure(key, failure);
     }
 
