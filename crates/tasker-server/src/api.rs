@@ -1,3 +1,11 @@
 //! The resources, each with its routes and the JSON that they take and give.
 
+pub(crate) mod bulk;
+pub(crate) mod change;
+pub(crate) mod create;
 pub(crate) mod handlers;
+pub(crate) mod list;
+pub(crate) mod look;
+pub(crate) mod steps;
+pub(crate) mod tasks;
+mod views;

@@ -1,8 +1,10 @@
 //! What handlers take of a request, with problems instead of plain texts where it is not as it must be.
 
-use axum::extract::FromRequestParts;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use crate::problem::{Code, Problem};
@@ -30,11 +32,72 @@ pub(crate) struct Query<T>(pub(crate) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let extracted: Result<_, QueryRejection> =
-            axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        extracted
-            .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection| Problem::new(Code::InvalidQuery, rejection.body_text()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        serde_html_form::from_str(parts.uri.query().unwrap_or_default())
+            .map(Self)
+            .map_err(|error| Problem::new(Code::InvalidQuery, error.to_string()))
     }
+}
+
+/// A body of JSON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(no_json());
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
+        parsed(&bytes).map(Self)
+    }
+}
+
+/// A body of JSON that may be left out, and is its default then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
+        match (bytes.is_empty(), is_json) {
+            (true, _) => Ok(Self(T::default())),
+            (false, true) => parsed(&bytes).map(Self),
+            (false, false) => Err(no_json()),
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Problem::new(Code::InvalidBody, error.to_string()))
+}
+
+fn no_json() -> Problem {
+    Problem::new(
+        Code::UnsupportedMediaType,
+        "the body must be JSON, and its `Content-Type` must say `application/json`",
+    )
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = value.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+        || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn refused(rejection: BytesRejection) -> Problem {
+    let code = match rejection.status().as_u16() {
+        413 => Code::BodyTooLarge,
+        _ => Code::InvalidBody,
+    };
+    Problem::new(code, rejection.body_text())
 }

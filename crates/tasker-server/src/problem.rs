@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tasker::{InsightError, Refusal, RequestError, StoreError};
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal,)+) => {
@@ -57,6 +58,10 @@ codes! {
     InvalidBody = 400 "invalid_body" "The body is not valid",
     /// The query has a parameter that is unknown, or a value that its schema does not permit.
     InvalidQuery = 400 "invalid_query" "The query is not valid",
+    /// The context is no object, too large, or not what the template's schema permits; `faults` lists why.
+    InvalidContext = 400 "invalid_context" "The context does not fit the template",
+    /// What the request says is well-formed, but cannot be kept or done, such as bypassing a step that is not skippable.
+    InvalidRequest = 400 "invalid_request" "The request is not valid",
     /// A part of the path is not of the form that it must have, such as an id that is no UUID.
     InvalidPath = 400 "invalid_path" "The path is not valid",
     /// The request does not say who makes it, or not in a way that can be believed.
@@ -71,14 +76,30 @@ codes! {
     UnknownHandler = 404 "unknown_handler" "No such handler",
     /// The template has no version that fits.
     UnknownVersion = 404 "unknown_version" "No such version",
+    /// There is no task with this id.
+    UnknownTask = 404 "unknown_task" "No such task",
+    /// The task has no step of this name.
+    UnknownStep = 404 "unknown_step" "No such step",
     /// The path exists, but not for this method.
     MethodNotAllowed = 405 "method_not_allowed" "Method not allowed",
+    /// The state does not permit it; `state` and `event` say which did not go together, and nothing was changed.
+    IllegalTransition = 409 "illegal_transition" "Not in this state",
+    /// The step is running, and its settings cannot be changed meanwhile.
+    StepInProgress = 409 "step_in_progress" "The step is running",
+    /// The same was asked for before; `task_id` is its task.
+    DuplicateTask = 409 "duplicate_task" "The same task exists",
+    /// What `If-Match` names is no longer what there is: look again, and decide anew.
+    PreconditionFailed = 412 "precondition_failed" "It was changed meanwhile",
     /// The body has more bytes than `server.body_bytes`.
     BodyTooLarge = 413 "body_too_large" "The body is too large",
     /// The body is not said to be JSON: the request needs `Content-Type: application/json`.
     UnsupportedMediaType = 415 "unsupported_media_type" "The body must be JSON",
+    /// The idempotency key was used for a request that said something else; `task_id` is the task of that one.
+    IdempotencyKeyReused = 422 "idempotency_key_reused" "The idempotency key was used before",
     /// Something failed that never should; the log of the server says what.
     Internal = 500 "internal" "Internal error",
+    /// The database cannot be reached or is busy. Trying again is safe; `Retry-After` says when.
+    StoreUnavailable = 503 "store_unavailable" "The database is not available",
     /// The request took longer than `server.request_timeout_seconds`. Whether it was carried out is not known.
     TimedOut = 504 "timed_out" "The request took too long",
 }
@@ -167,6 +188,61 @@ impl Problem {
     /// Returns what is wrong in this case.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match &error {
+            StoreError::UnknownTask { .. } => Self::new(Code::UnknownTask, text),
+            StoreError::UnknownStep { .. } => Self::new(Code::UnknownStep, text),
+            StoreError::IllegalStep { source, .. } => Self::new(Code::IllegalTransition, text)
+                .with("state", source.state.as_str())
+                .with("event", source.event.as_str()),
+            StoreError::IllegalTask { source, .. } => Self::new(Code::IllegalTransition, text)
+                .with("state", source.state.as_str())
+                .with("event", source.event.as_str()),
+            StoreError::StepInProgress { .. } => Self::new(Code::StepInProgress, text),
+            StoreError::Rejected { .. } => Self::new(Code::InvalidRequest, text),
+            StoreError::Unavailable { .. } | StoreError::NotWritable { .. } | StoreError::Closed => {
+                tracing::warn!(error = %Chain(&error), "a request found no database");
+                Self::new(Code::StoreUnavailable, "the database is not available now")
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<InsightError> for Problem {
+    fn from(error: InsightError) -> Self {
+        match error {
+            InsightError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Context(faults) => {
+                let list: Vec<_> = faults.as_slice().to_vec();
+                Self::new(Code::InvalidContext, faults.to_string()).with("faults", list)
+            }
+            error => Self::new(Code::InvalidRequest, error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::KeyReused { .. } => Code::IdempotencyKeyReused,
+            _ => Code::DuplicateTask,
+        };
+        Self::new(code, refusal.to_string()).with("task_id", refusal.task().to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes as handled_by;
 
 use crate::access::{Access, Permission};
-use crate::api::handlers;
+use crate::api::{bulk, change, create, handlers, list, look, steps, tasks};
 use crate::app::App;
 use crate::guard::{Door, check};
 use crate::harden;
@@ -49,10 +49,81 @@ pub struct RouteInfo {
     pub fails: &'static [Code],
 }
 
+/// What every change of a task can fail by.
+const CHANGE: &[Code] = &[
+    Code::InvalidBody,
+    Code::InvalidPath,
+    Code::InvalidRequest,
+    Code::UnknownTask,
+    Code::IllegalTransition,
+    Code::PreconditionFailed,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::StoreUnavailable,
+];
+/// What every change of a step can fail by.
+const STEP_CHANGE: &[Code] = &[
+    Code::InvalidBody,
+    Code::InvalidPath,
+    Code::InvalidRequest,
+    Code::UnknownTask,
+    Code::UnknownStep,
+    Code::IllegalTransition,
+    Code::StepInProgress,
+    Code::PreconditionFailed,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::StoreUnavailable,
+];
+/// What every look at a task can fail by.
+const LOOK: &[Code] = &[
+    Code::InvalidPath,
+    Code::InvalidQuery,
+    Code::UnknownTask,
+    Code::StoreUnavailable,
+];
+/// What every look at a step can fail by.
+const STEP_LOOK: &[Code] = &[
+    Code::InvalidPath,
+    Code::UnknownTask,
+    Code::UnknownStep,
+    Code::StoreUnavailable,
+];
+/// What a request for a task can fail by.
+const CREATE: &[Code] = &[
+    Code::InvalidBody,
+    Code::InvalidContext,
+    Code::InvalidQuery,
+    Code::InvalidRequest,
+    Code::UnknownNamespace,
+    Code::UnknownHandler,
+    Code::UnknownVersion,
+    Code::DuplicateTask,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::IdempotencyKeyReused,
+    Code::StoreUnavailable,
+];
+const LIST: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable];
+const BULK: &[Code] = &[
+    Code::InvalidBody,
+    Code::InvalidRequest,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::StoreUnavailable,
+];
+const NAMESPACE: &[Code] = &[Code::InvalidPath, Code::UnknownNamespace];
+const HANDLER: &[Code] = &[
+    Code::InvalidPath,
+    Code::InvalidQuery,
+    Code::UnknownNamespace,
+    Code::UnknownHandler,
+    Code::UnknownVersion,
+];
+
 /// The table. The macro makes one route of one handler, whose method and path stand beside it.
 fn table() -> Vec<Route> {
-    use Code::{InvalidPath, InvalidQuery, UnknownHandler, UnknownNamespace, UnknownVersion};
-    use Permission::{HandlerIndex, HandlerShow};
+    use Permission as P;
     use Place::{Base, Root};
 
     let route = |place, access, fails, handled_by| Route {
@@ -61,29 +132,34 @@ fn table() -> Vec<Route> {
         fails,
         handled_by,
     };
-    let public = Access::Public;
-    let needs = Access::Needs;
+    let base = |permission, fails, handled_by| route(Base, Access::Needs(permission), fails, handled_by);
     vec![
-        route(Root, public, &[], handled_by!(health::live)),
-        route(Base, needs(HandlerIndex), &[], handled_by!(handlers::namespaces)),
-        route(
-            Base,
-            needs(HandlerIndex),
-            &[InvalidPath, UnknownNamespace],
-            handled_by!(handlers::index),
-        ),
-        route(
-            Base,
-            needs(HandlerShow),
-            &[
-                InvalidPath,
-                InvalidQuery,
-                UnknownNamespace,
-                UnknownHandler,
-                UnknownVersion,
-            ],
-            handled_by!(handlers::show),
-        ),
+        route(Root, Access::Public, &[], handled_by!(health::live)),
+        base(P::HandlerIndex, &[], handled_by!(handlers::namespaces)),
+        base(P::HandlerIndex, NAMESPACE, handled_by!(handlers::index)),
+        base(P::HandlerShow, HANDLER, handled_by!(handlers::show)),
+        base(P::TaskCreate, CREATE, handled_by!(create::create)),
+        base(P::TaskIndex, LIST, handled_by!(list::index)),
+        // What is done there is asked for beside.
+        base(P::TaskIndex, BULK, handled_by!(bulk::bulk)),
+        base(P::TaskShow, LOOK, handled_by!(tasks::show)),
+        base(P::TaskUpdate, CHANGE, handled_by!(change::update)),
+        base(P::TaskDestroy, CHANGE, handled_by!(change::destroy)),
+        base(P::TaskRetry, CHANGE, handled_by!(change::retry)),
+        base(P::TaskUpdate, CHANGE, handled_by!(change::resolve)),
+        base(P::TaskCancel, CHANGE, handled_by!(change::cancel)),
+        base(P::TaskShow, LOOK, handled_by!(look::graph)),
+        base(P::TaskShow, LOOK, handled_by!(look::diagram)),
+        base(P::TaskShow, LOOK, handled_by!(look::explain)),
+        base(P::TaskShow, LOOK, handled_by!(look::transitions)),
+        base(P::StepIndex, LOOK, handled_by!(steps::index)),
+        base(P::StepShow, STEP_LOOK, handled_by!(steps::show)),
+        base(P::StepUpdate, STEP_CHANGE, handled_by!(steps::update)),
+        base(P::StepDestroy, STEP_CHANGE, handled_by!(steps::destroy)),
+        base(P::StepRetry, STEP_CHANGE, handled_by!(steps::retry)),
+        base(P::StepUpdate, STEP_CHANGE, handled_by!(steps::resolve)),
+        base(P::StepCancel, STEP_CHANGE, handled_by!(steps::cancel)),
+        base(P::StepShow, STEP_LOOK, handled_by!(steps::transitions)),
     ]
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tasker_config::Config;
 use tasker_engine::{
-    Actor, Clock, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem, Handlers,
-    Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope, Snapshot,
-    StepHandler, Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults, UnknownHandlers,
-    Worker, WorkerHandle, WorkerSetup,
+    Actor, Clock, Create, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem,
+    Handlers, Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope,
+    Snapshot, StepHandler, Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults,
+    UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "sqlite")]
@@ -188,6 +188,24 @@ impl Tasker {
     pub fn prepare(&self, request: TaskRequest) -> Result<NewTask, RequestError> {
         let id = TaskId::new(self.0.clock.now(), self.0.entropy.next_u128());
         request.prepare(id, self.config().limits(), &*self.0.identity)
+    }
+
+    /// Creates a task in someone's name and leaves it to whatever workers there are.
+    ///
+    /// Nothing is asked about handlers: they may be elsewhere. A request that repeats an idempotency key, and one whose
+    /// task there is already, are answers.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] says what is wrong with the request or with the store.
+    pub async fn create(&self, request: impl Into<TaskRequest>, actor: Actor) -> Result<Created, RunError> {
+        let request = request.into();
+        self.declare_events(request.template())?;
+        let new = self.prepare(request)?;
+        let worker = WorkerId::new(self.0.clock.now(), self.0.entropy.next_u128());
+        let reply = self.store().create(Create::new(worker, actor, vec![new])).await?;
+        let created = reply.tasks.into_iter().next();
+        Ok(created.ok_or(StoreError::Closed)?)
     }
 
     /// Returns a worker, not yet running.

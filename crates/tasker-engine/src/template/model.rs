@@ -161,22 +161,41 @@ impl Template {
     pub fn check_handlers(&self, handlers: &dyn CheckHandler) -> Vec<(StepNo, HandlerProblem)> {
         let mut problems = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let parents: Vec<_> = step
-                .depends_on
-                .iter()
-                .map(|parent| self.step(*parent).name.as_str())
-                .collect();
-            let checked = CheckedStep {
-                namespace: &self.namespace,
-                handler: &step.handler,
-                config: &step.config,
-                parents: &parents,
-            };
-            if let Err(problem) = handlers.check(&checked) {
-                problems.push((number(index), problem));
+            let step_number = number(index);
+            if let Err(problem) = self.check_config(step_number, &step.config, handlers) {
+                problems.push((step_number, problem));
             }
         }
         problems
+    }
+
+    /// Checks that these handlers can run a step if it has this configuration, a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such step.
+    pub fn check_config(
+        &self,
+        step: StepNo,
+        config: &Value,
+        handlers: &dyn CheckHandler,
+    ) -> Result<(), HandlerProblem> {
+        let step = self.step(step);
+        let parents: Vec<_> = step
+            .depends_on
+            .iter()
+            .map(|parent| self.step(*parent).name.as_str())
+            .collect();
+        handlers.check(&CheckedStep {
+            namespace: &self.namespace,
+            handler: &step.handler,
+            config,
+            parents: &parents,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ result: pay
 steps:
   - name: check
     handler: http
-    config: { url: 'https://bank.example/check', headers: { Authorization: 'Bearer x' }, api_key: abc }
+    config: { url: 'https://bank.example/check', headers: { Authorization: 'Bearer x' }, params: { api_key: abc } }
     dependent_system: bank
     timeout_seconds: 2.5
   - { name: log, handler: sleep, config: { seconds: 1 }, skippable: true, retryable: false }
@@ -90,7 +90,7 @@ async fn a_handler_is_shown_in_full_without_its_secrets() {
             "config": {
                 "url": "https://bank.example/check",
                 "headers": { "Authorization": "[FILTERED]" },
-                "api_key": "[FILTERED]",
+                "params": { "api_key": "[FILTERED]" },
             },
             "depends_on": [],
             "dependent_system": "bank",

@@ -15,6 +15,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 /// A service over a store in memory, with these templates in YAML.
@@ -42,6 +44,7 @@ pub(crate) async fn ask(router: &Router, request: Request<Body>) -> Answer {
         status: head.status,
         headers: head.headers,
         body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
     }
 }
 
@@ -53,6 +56,34 @@ pub(crate) async fn get(router: &Router, path: &str) -> Answer {
 pub(crate) async fn with_method(router: &Router, method: Method, path: &str) -> Answer {
     let request = Request::builder().method(method).uri(path).body(Body::empty());
     ask(router, request.unwrap()).await
+}
+
+/// Sends JSON.
+pub(crate) async fn send(router: &Router, method: Method, path: &str, body: Option<Value>) -> Answer {
+    send_with(
+        router,
+        method,
+        path,
+        &[("content-type", "application/json")],
+        body,
+    )
+    .await
+}
+
+/// Sends JSON with these headers.
+pub(crate) async fn send_with(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<Value>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    ask(router, request.body(body).unwrap()).await
 }
 
 impl Answer {

@@ -5,3 +5,4 @@ mod handlers;
 mod kit;
 mod limits;
 mod table;
+mod tasks;

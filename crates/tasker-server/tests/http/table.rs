@@ -15,6 +15,59 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/tasker/handlers/{namespace}/{name}",
         "tasker.handler:show",
     ),
+    ("POST", "/tasker/tasks", "tasker.task:create"),
+    ("GET", "/tasker/tasks", "tasker.task:index"),
+    ("POST", "/tasker/tasks/bulk", "tasker.task:index"),
+    ("GET", "/tasker/tasks/{task_id}", "tasker.task:show"),
+    ("PATCH", "/tasker/tasks/{task_id}", "tasker.task:update"),
+    ("DELETE", "/tasker/tasks/{task_id}", "tasker.task:destroy"),
+    ("POST", "/tasker/tasks/{task_id}/retry", "tasker.task:retry"),
+    ("POST", "/tasker/tasks/{task_id}/resolve", "tasker.task:update"),
+    ("POST", "/tasker/tasks/{task_id}/cancel", "tasker.task:cancel"),
+    ("GET", "/tasker/tasks/{task_id}/graph", "tasker.task:show"),
+    ("GET", "/tasker/tasks/{task_id}/diagram", "tasker.task:show"),
+    ("GET", "/tasker/tasks/{task_id}/explain", "tasker.task:show"),
+    ("GET", "/tasker/tasks/{task_id}/transitions", "tasker.task:show"),
+    (
+        "GET",
+        "/tasker/tasks/{task_id}/workflow_steps",
+        "tasker.workflow_step:index",
+    ),
+    (
+        "GET",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}",
+        "tasker.workflow_step:show",
+    ),
+    (
+        "PATCH",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}",
+        "tasker.workflow_step:update",
+    ),
+    (
+        "DELETE",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}",
+        "tasker.workflow_step:destroy",
+    ),
+    (
+        "POST",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}/retry",
+        "tasker.workflow_step:retry",
+    ),
+    (
+        "POST",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}/resolve",
+        "tasker.workflow_step:update",
+    ),
+    (
+        "POST",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}/cancel",
+        "tasker.workflow_step:cancel",
+    ),
+    (
+        "GET",
+        "/tasker/tasks/{task_id}/workflow_steps/{name}/transitions",
+        "tasker.workflow_step:show",
+    ),
 ];
 
 #[test]

@@ -1,0 +1,176 @@
+//! Changing a task: what is said of it, its priority, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use tasker::{Demand, Description, Intervention};
+use tasker_types::TaskId;
+use utoipa::ToSchema;
+
+use super::tasks::{Found, Task, TaskAnswer, answer, find};
+use super::views::task_tag;
+use crate::app::App;
+use crate::extract::{Body, OptionalBody, Path};
+use crate::guard::Granted;
+use crate::problem::{Code, Problem};
+
+/// What is to be said of a task instead. What is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "priority": 7, "tags": ["vip"], "annotations": { "ticket": 4711, "old": null } }))]
+pub(crate) struct TaskChange {
+    /// Why it was asked for.
+    #[serde(default)]
+    reason: Option<String>,
+    /// Its labels; those that it had are gone.
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    /// Notes by name; null takes one away.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Value>)]
+    annotations: BTreeMap<String, Value>,
+    /// Higher first; queued steps change their place.
+    #[serde(default)]
+    priority: Option<i16>,
+}
+
+/// Why something is done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "the bank is reachable again" }))]
+pub(crate) struct Because {
+    /// Kept in the history.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+}
+
+/// Changes what is said of a task, and its priority
+#[utoipa::path(patch, path = "/tasks/{task_id}", tag = "tasks", request_body = TaskChange,
+    params(("task_id" = String, Path, format = Uuid, description = "The task."),
+        ("If-Match" = Option<String>, Header, description = "The tag that the task must still have.")),
+    responses((status = 200, body = TaskAnswer)))]
+pub(crate) async fn update(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    Body(change): Body<TaskChange>,
+) -> Result<Response, Problem> {
+    if change.is_empty() {
+        let detail = "the change says nothing; it may say `reason`, `tags`, `annotations` or `priority`";
+        return Err(Problem::new(Code::InvalidBody, detail));
+    }
+    let found = find(&app, &granted, id).await?;
+    Found::matches(&headers, &task_tag(&found.snapshot))?;
+    let mut description = Description::new();
+    if let Some(reason) = change.reason {
+        description = description.reason(reason);
+    }
+    if let Some(tags) = change.tags {
+        description = description.tags(tags);
+    }
+    for (name, value) in change.annotations {
+        description = match value {
+            Value::Null => description.without(name),
+            value => description.annotate(name, value),
+        };
+    }
+    let demands = [
+        (!description.is_empty()).then_some(Demand::Describe(description)),
+        change.priority.map(Demand::SetPriority),
+    ];
+    for demand in demands.into_iter().flatten() {
+        let intervention = Intervention::new(id, demand, granted.actor());
+        app.tasker().store().intervene(intervention).await?;
+    }
+    shown(&app, &granted, id).await
+}
+
+/// Deletes a task, which cancels it and its unfinished steps; its history is kept
+#[utoipa::path(delete, path = "/tasks/{task_id}", tag = "tasks",
+    params(("task_id" = String, Path, format = Uuid, description = "The task."),
+        ("If-Match" = Option<String>, Header, description = "The tag that the task must still have.")),
+    responses((status = 200, body = TaskAnswer)))]
+pub(crate) async fn destroy(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    intervene(&app, &granted, id, &headers, Demand::CancelTask, None).await
+}
+
+/// Gives the failed steps of a task in error their attempts back, and goes on
+#[utoipa::path(post, path = "/tasks/{task_id}/retry", tag = "tasks", request_body = Option<Because>,
+    params(("task_id" = String, Path, format = Uuid, description = "The task."),
+        ("If-Match" = Option<String>, Header, description = "The tag that the task must still have.")),
+    responses((status = 200, body = TaskAnswer)))]
+pub(crate) async fn retry(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    OptionalBody(because): OptionalBody<Because>,
+) -> Result<Response, Problem> {
+    intervene(&app, &granted, id, &headers, Demand::RetryTask, because.reason).await
+}
+
+/// Declares a task in error done, and cancels its unfinished steps
+#[utoipa::path(post, path = "/tasks/{task_id}/resolve", tag = "tasks", request_body = Option<Because>,
+    params(("task_id" = String, Path, format = Uuid, description = "The task."),
+        ("If-Match" = Option<String>, Header, description = "The tag that the task must still have.")),
+    responses((status = 200, body = TaskAnswer)))]
+pub(crate) async fn resolve(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    OptionalBody(because): OptionalBody<Because>,
+) -> Result<Response, Problem> {
+    intervene(&app, &granted, id, &headers, Demand::ResolveTask, because.reason).await
+}
+
+/// Cancels a task and its unfinished steps
+#[utoipa::path(post, path = "/tasks/{task_id}/cancel", tag = "tasks", request_body = Option<Because>,
+    params(("task_id" = String, Path, format = Uuid, description = "The task."),
+        ("If-Match" = Option<String>, Header, description = "The tag that the task must still have.")),
+    responses((status = 200, body = TaskAnswer)))]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    OptionalBody(because): OptionalBody<Because>,
+) -> Result<Response, Problem> {
+    intervene(&app, &granted, id, &headers, Demand::CancelTask, because.reason).await
+}
+
+async fn intervene(
+    app: &App,
+    granted: &Granted,
+    id: TaskId,
+    headers: &HeaderMap,
+    demand: Demand,
+    reason: Option<String>,
+) -> Result<Response, Problem> {
+    let found = find(app, granted, id).await?;
+    Found::matches(headers, &task_tag(&found.snapshot))?;
+    let intervention = Intervention::new(id, demand, granted.actor()).because(reason);
+    app.tasker().store().intervene(intervention).await?;
+    shown(app, granted, id).await
+}
+
+async fn shown(app: &App, granted: &Granted, id: TaskId) -> Result<Response, Problem> {
+    let found = find(app, granted, id).await?;
+    Ok(answer(&found, Task::new(&found, app.tasker())))
+}
+
+impl TaskChange {
+    fn is_empty(&self) -> bool {
+        self.reason.is_none() && self.tags.is_none() && self.annotations.is_empty() && self.priority.is_none()
+    }
+}
