@@ -1,5 +1,6 @@
 //! What tests of the whole share: the stores that there are, and a simulation of workers that fail in every way.
 
+mod postgres;
 pub mod simulation;
 mod stores;
 mod workshop;

@@ -220,9 +220,14 @@ async fn report(world: &World) -> Run {
     counts.unheard = faults.unheard;
     let mut digest = Sha256::new();
     let mut history = String::new();
-    for entry in &events {
+    for (number, entry) in events.iter().enumerate() {
         counts.note(entry);
-        let line = serde_json::to_string(entry).unwrap_or_else(|error| error.to_string());
+        // How a store numbers its positions is its own business; their order is not.
+        let entry = Transition {
+            position: Position(i64::try_from(number).unwrap_or(i64::MAX)),
+            ..entry.clone()
+        };
+        let line = serde_json::to_string(&entry).unwrap_or_else(|error| error.to_string());
         digest.update(&line);
         let id = entry.task.to_string();
         let concerned = problems.iter().any(|problem| problem.contains(&id));

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tasker_engine::{Clock, MemoryStore, Store};
 use tasker_store::{SqliteOptions, SqliteStore};
 
+use crate::postgres;
+
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreKind {
@@ -15,6 +17,8 @@ pub enum StoreKind {
     Memory,
     /// In a SQLite file of its own.
     Sqlite,
+    /// In a schema of its own of a throw-away PostgreSQL server.
+    Postgres,
 }
 
 /// An open, empty store, and what must live as long as it does.
@@ -60,13 +64,14 @@ impl Opened {
 
 impl StoreKind {
     /// Every kind.
-    pub const ALL: &[Self] = &[Self::Memory, Self::Sqlite];
+    pub const ALL: &[Self] = &[Self::Memory, Self::Sqlite, Self::Postgres];
 
     /// Returns the name that the command line uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
     }
 
@@ -75,13 +80,14 @@ impl StoreKind {
         match self {
             Self::Memory => Opened::new(Arc::new(MemoryStore::new(clock)), ()),
             Self::Sqlite => sqlite(clock, in_memory(), SqliteOptions::inline),
+            Self::Postgres => Opened::new(Arc::new(postgres::Elsewhere::open(clock)), ()),
         }
     }
 
     /// Opens a new store that reads this clock, with the threads that it has in production.
     pub fn open_threaded(self, clock: Arc<dyn Clock>) -> Opened {
         match self {
-            Self::Memory => self.open(clock),
+            Self::Memory | Self::Postgres => self.open(clock),
             Self::Sqlite => sqlite(clock, std::env::temp_dir(), std::convert::identity),
         }
     }

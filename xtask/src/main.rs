@@ -6,6 +6,7 @@ mod bugs;
 mod ci;
 mod keys;
 mod mutants;
+mod postgres;
 mod run;
 mod sources;
 mod tidy;
@@ -68,7 +69,7 @@ enum Command {
     Tidy,
     /// Check that every key of the configuration is read by something
     Keys,
-    /// Run all tests, or those whose names contain a word
+    /// Run all tests, or those whose names contain a word; installs a PostgreSQL server on Debian as root
     Test(Rest),
     /// Do everything that must hold before a change is taken
     Ci,
@@ -113,6 +114,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// Runs the tests, by nextest where it is installed, and then those of the documentation, which it does not run.
 fn test(filter: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    postgres::ensure()?;
     if run::is_quietly_done(cargo(["nextest", "--version"])) {
         let mut tests = cargo(["nextest", "run", "--workspace", "--locked"]);
         tests.args(&filter);

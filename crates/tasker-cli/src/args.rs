@@ -69,6 +69,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     Run(Run),
     Resume(Resume),
+    Worker(WorkerArguments),
     /// Look at tasks and change what happens to them
     #[command(subcommand)]
     Task(Task),
@@ -142,6 +143,19 @@ pub(crate) struct Run {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
+
+/// Run whatever tasks there are, until it is stopped
+///
+/// Any number of workers share the tasks of one database: with `database.url` = `postgres://HOST/DATABASE` on any
+/// number of machines. A worker takes steps that its handlers can run. Ctrl-C or SIGTERM lets running steps end within
+/// `execution.shutdown_grace_seconds`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker worker
+  tasker worker --set database.url=postgres://ann@db/tasks
+  tasker worker --set execution.max_concurrent_steps=32")]
+pub(crate) struct WorkerArguments {}
 
 /// Go on with unfinished tasks
 ///

@@ -12,6 +12,7 @@ mod run;
 mod serve;
 mod task;
 mod verify;
+mod worker;
 
 use std::io::IsTerminal;
 
@@ -43,6 +44,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
+        Command::Worker(arguments) => worker::run(&session(cli.common)?, &arguments),
         Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),
         Command::Task(arguments) => task::run(&session(cli.common)?, arguments),
         Command::Graph(arguments) => graph::run(&session(cli.common)?, arguments),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use tasker::config::{Config, Environment};
-use tasker::{TaskFilter, Tasker, migrate};
+use tasker::{Location, PostgresOptions, TaskFilter, Tasker, migrate, postgres};
 
 use crate::args::Common;
 use crate::{database, locate, settings};
@@ -129,17 +129,29 @@ pub(crate) fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
 fn with_store<T>(work: impl AsyncFnOnce(&Tasker) -> Option<T>) -> Option<T> {
     let asked = Asked::of_process();
     let config = asked.config()?;
-    let file = database::file(&asked.common, &config, &Environment::of_process()).ok()?;
-    if !file.is_file() || !migrate::status(&file).ok()?.pending.is_empty() {
-        return None;
-    }
+    let location = database::location(&asked.common, &config, &Environment::of_process()).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .ok()?;
     runtime.block_on(async {
-        let tasker = Tasker::builder().config(config).sqlite(file).build().ok()?;
-        work(&tasker).await
+        let builder = Tasker::builder().config(config);
+        let (builder, ready) = match location {
+            Location::Sqlite(file) => {
+                let ready = file.is_file() && migrate::status(&file).ok()?.pending.is_empty();
+                (builder.sqlite(file), ready)
+            }
+            Location::Postgres(url) => {
+                let options = PostgresOptions::new(&url);
+                let status = postgres::migrate::status(&options).await.ok()?;
+                let ready = status.pending.is_empty();
+                (builder.postgres(url), ready)
+            }
+        };
+        if !ready {
+            return None;
+        }
+        work(&builder.connect().await.ok()?).await
     })
 }
 

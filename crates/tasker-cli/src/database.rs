@@ -1,9 +1,9 @@
 //! Where tasks are kept, and how they are found there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tasker::config::{Config, Environment};
-use tasker::{BuildError, StoreError, TaskFilter, TaskSummary, Tasker, UnknownDatabase, sqlite_file};
+use tasker::{BuildError, Location, StoreError, TaskFilter, TaskSummary, Tasker, UnknownDatabase};
 use tasker_types::{TaskId, TaskState};
 
 use crate::args::Common;
@@ -17,29 +17,36 @@ const PAGE: u32 = 1_000;
 /// How many tasks are named when the beginning of an id fits several.
 const NAMED: u32 = 4;
 
-/// Returns the database's file.
+/// Returns where tasks are kept.
 ///
 /// `--data-dir` counts most, then `database.url`, then `TASKER_DATA_DIR`, then the platform's data directory.
-pub(crate) fn file(common: &Common, config: &Config, environment: &Environment) -> Result<PathBuf, Problem> {
+pub(crate) fn location(
+    common: &Common,
+    config: &Config,
+    environment: &Environment,
+) -> Result<Location, Problem> {
     let url = config.database().url.as_deref();
-    match (&common.data_dir, url.map(sqlite_file)) {
+    match (&common.data_dir, url.map(Location::of)) {
         (None, None) => match environment.data_directory() {
-            Some(directory) => Ok(directory.join(FILE)),
+            Some(directory) => Ok(Location::Sqlite(directory.join(FILE))),
             None => Err(Problem::refused(
                 "no_data_directory",
                 "there is no data directory, since HOME is not set",
             )
             .with_help("name one with --data-dir DIR")),
         },
-        (None, Some(file)) => {
-            let file = file.map_err(|unknown| no_such_store(&unknown))?;
-            Ok(settings::path(config, "database.url", file))
-        }
+        (None, Some(location)) => match location.map_err(|unknown| no_such_store(&unknown))? {
+            Location::Sqlite(file) => Ok(Location::Sqlite(settings::path(config, "database.url", file))),
+            location => Ok(location),
+        },
         (Some(directory), Some(Err(unknown))) => Err(beside_url(directory, &unknown.url)),
+        (Some(directory), Some(Ok(location @ Location::Postgres(_)))) => {
+            Err(beside_url(directory, &location.to_string()))
+        }
         (Some(directory), Some(Ok(_))) if common.settings.iter().any(|(key, _)| key == "database.url") => {
             Err(beside_url(directory, url.unwrap_or_default()))
         }
-        (Some(directory), _) => Ok(directory.join(FILE)),
+        (Some(directory), _) => Ok(Location::Sqlite(directory.join(FILE))),
     }
 }
 
@@ -54,18 +61,13 @@ fn beside_url(directory: &Path, url: &str) -> Problem {
 
 fn no_such_store(unknown: &UnknownDatabase) -> Problem {
     let url = &unknown.url;
-    if unknown.is_postgres() {
-        let message = format!("`database.url` is `{url}`, but this version has no PostgreSQL store yet");
-        return Problem::refused("no_postgres", message).with_help(
-            "write `sqlite:PATH`, or take the URL out of the configuration and the environment (TASKER_DATABASE__URL) to \
-             keep tasks in the data directory",
-        );
-    }
     Problem::refused(
         "database_url",
         format!("`database.url` is `{url}`, which names no database"),
     )
-    .with_help("write `sqlite:PATH`, or take the URL out to keep tasks in the data directory")
+    .with_help(
+        "write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`, or take the URL out to keep tasks in the data directory",
+    )
 }
 
 /// Returns the task that is meant by an id or by its beginning.
@@ -157,15 +159,13 @@ mod tests {
             loader = loader.argument(key, value);
         }
         let common = Common {
-            data_dir: data_dir.map(PathBuf::from),
+            data_dir: data_dir.map(std::path::PathBuf::from),
             settings,
             ..Common::default()
         };
-        let file = file(&common, &loader.load().unwrap(), &environment);
-        let found = file
-            .as_ref()
-            .map(|file| file.to_str().unwrap())
-            .map_err(|problem| problem.code);
+        let location = location(&common, &loader.load().unwrap(), &environment);
+        let found = location.map(|location| location.to_string());
+        let found = found.as_deref().map_err(|problem| problem.code);
         assert_eq!(found, expected);
     }
 
@@ -191,7 +191,12 @@ mod tests {
             &[],
             Ok("/jobs.db"),
         );
-        check(None, &[DATA], &["postgres://db/tasker"], Err("no_postgres"));
+        check(
+            None,
+            &[DATA],
+            &["postgres://ann:secret@db/tasker"],
+            Ok("postgres://…@db/tasker"),
+        );
         check(None, &[DATA], &["mysql://db/tasker"], Err("database_url"));
     }
 

@@ -1,11 +1,10 @@
 //! What every command that works on tasks has: the configuration, the log, the database.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tasker::config::{Config, Environment};
-use tasker::{Actor, Origin, Tasker, TaskerBuilder, TemplateFault};
+use tasker::{Actor, Location, Origin, Tasker, TaskerBuilder, TemplateFault};
 use tasker_types::{Limits, LogLevel, TaskId};
 
 use crate::args::Common;
@@ -57,14 +56,18 @@ impl Session {
         })
     }
 
-    /// Returns the database's file.
-    pub(crate) fn database(&self) -> Result<PathBuf, Problem> {
-        database::file(&self.common, &self.config, &self.environment)
+    /// Returns where tasks are kept.
+    pub(crate) fn location(&self) -> Result<Location, Problem> {
+        database::location(&self.common, &self.config, &self.environment)
     }
 
     /// Opens the database, and makes or migrates it if that is needed.
-    pub(crate) fn open(&self) -> Result<Tasker, Problem> {
-        Ok(self.builder().sqlite(self.database()?).build()?)
+    pub(crate) async fn open(&self) -> Result<Tasker, Problem> {
+        let builder = match self.location()? {
+            Location::Sqlite(file) => self.builder().sqlite(file),
+            Location::Postgres(url) => self.builder().postgres(url),
+        };
+        Ok(builder.connect().await?)
     }
 
     /// Returns a Tasker for what needs no database.

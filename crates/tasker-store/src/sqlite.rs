@@ -12,6 +12,7 @@ mod history;
 mod intervene;
 mod kept;
 mod lease;
+mod list;
 /// The schema of a database file: bringing it up to date, and back.
 pub mod migrate;
 #[cfg(test)]
@@ -43,7 +44,7 @@ use tasker_engine::{
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
-use crate::list::{self, TaskFilter, TaskSummary};
+use crate::list::{TaskFilter, TaskSummary};
 use cache::Cache;
 use connection::Mode;
 use error::classify;

@@ -7,6 +7,7 @@
 mod accepts;
 mod canonical;
 mod clock;
+mod cluster;
 mod conformance;
 mod faulty;
 mod harness;
@@ -20,6 +21,7 @@ mod workshop;
 pub use accepts::{Everything, Only};
 pub use canonical::canonical_task;
 pub use clock::ManualClock;
+pub use cluster::{Cluster, Durability};
 pub use conformance::{Case, cases, run};
 pub use faulty::{Fault, FaultCounts, Faults, FaultyStore};
 pub use harness::Harness;

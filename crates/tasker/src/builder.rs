@@ -38,8 +38,19 @@ pub(crate) enum Keep {
     Memory,
     /// In this SQLite file.
     Sqlite(PathBuf),
+    /// In the PostgreSQL database of this URL.
+    Postgres(Secret),
     /// Wherever this store keeps them.
     Store(Arc<dyn Store>),
+}
+
+/// A text that is not shown.
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A handler to register.
@@ -99,6 +110,13 @@ impl TaskerBuilder {
     /// Keeps tasks in a SQLite file. It is made if it is not there.
     pub fn sqlite(mut self, path: impl Into<PathBuf>) -> Self {
         self.keep = Keep::Sqlite(path.into());
+        self
+    }
+
+    /// Keeps tasks in a PostgreSQL database, named by a URL such as `postgres://ann:secret@host/tasks`. Call
+    /// [`connect`](Self::connect) then, instead of [`build`](Self::build).
+    pub fn postgres(mut self, url: impl Into<String>) -> Self {
+        self.keep = Keep::Postgres(Secret(url.into()));
         self
     }
 
@@ -220,5 +238,17 @@ impl TaskerBuilder {
     /// [`BuildError`] says what is missing or does not work.
     pub fn build(self) -> Result<Tasker, BuildError> {
         compose::build(self)
+    }
+
+    /// Connects to the store, wherever it is, registers the handlers and returns the Tasker.
+    ///
+    /// A PostgreSQL database is brought up to date if need be, and belongs to the runtime on which this runs. For every other
+    /// store this does what [`build`](Self::build) does.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] says what is missing or does not work.
+    pub async fn connect(self) -> Result<Tasker, BuildError> {
+        compose::connect(self).await
     }
 }

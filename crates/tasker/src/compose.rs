@@ -12,6 +12,8 @@ use tasker_engine::{
     UniqueIdentity,
 };
 use tasker_registry::{BatchError, EventDefinition};
+#[cfg(feature = "postgres")]
+use tasker_store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteOptions, SqliteStore};
 use tasker_types::{Database, EnqueuingStrategy, Execution, ExecutionValues, IdentityStrategy};
@@ -22,7 +24,7 @@ use crate::cache::Answers;
 use crate::error::BuildError;
 use crate::events::files::{self, EventFile};
 use crate::events::{Hub, Watched};
-use crate::location::sqlite_file;
+use crate::location::Location;
 use crate::resolve::{BuiltIns, Resolver};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::tasker::{Kept, Parts, Tasker};
@@ -31,10 +33,36 @@ use crate::tasker::{Kept, Parts, Tasker};
 pub(crate) const DATABASE_FILE: &str = "tasker.db";
 
 pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
+    let clock = clock(&builder);
+    let kept = open(&builder.keep, &builder.config, &clock)?;
+    assemble(builder, clock, kept)
+}
+
+pub(crate) async fn connect(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
+    let clock = clock(&builder);
+    let url = match &builder.keep {
+        Keep::Postgres(url) => Some(url.0.clone()),
+        Keep::Configured => match builder.config.database().url.as_deref().map(Location::of) {
+            Some(Ok(Location::Postgres(url))) => Some(url),
+            _ => None,
+        },
+        _ => None,
+    };
+    let kept = match url {
+        Some(url) => postgres(&url, builder.config.database()).await?,
+        None => open(&builder.keep, &builder.config, &clock)?,
+    };
+    assemble(builder, clock, kept)
+}
+
+fn clock(builder: &TaskerBuilder) -> Arc<dyn Clock> {
+    let own = builder.clock.as_ref().map(Arc::clone);
+    own.unwrap_or_else(|| Arc::new(SystemClock))
+}
+
+fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result<Tasker, BuildError> {
     let TaskerBuilder {
         config,
-        keep,
-        clock,
         entropy,
         identity,
         enqueuing,
@@ -43,8 +71,8 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         registry,
         handlers,
         events,
+        ..
     } = builder;
-    let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let files = files::read(&config.engine().custom_events_directories)?;
     register(&registry, handlers, events, files)?;
     let variables = environment.unwrap_or_else(|| Environment::of_process().template_variables(&config));
@@ -55,7 +83,6 @@ pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
         config.telemetry(),
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
-    let kept = open(keep, &config, &clock)?;
     let hub = Arc::new(Hub::new(Arc::clone(&clock), Arc::clone(config.telemetry())));
     let store = Arc::new(Watched::new(Arc::clone(kept.port()), Arc::clone(&hub)));
     let configured: Arc<dyn Identity> = match config.engine().identity_strategy {
@@ -130,18 +157,39 @@ fn execution(config: &Config) -> Arc<Execution> {
     Execution::try_from(values).map_or_else(|_| Arc::clone(configured), Arc::new)
 }
 
-fn open(keep: Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, BuildError> {
+fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, BuildError> {
     let database = config.database();
     match keep {
         Keep::Memory => Ok(Kept::Elsewhere(Arc::new(MemoryStore::new(Arc::clone(clock))))),
-        Keep::Store(store) => Ok(Kept::Elsewhere(store)),
-        Keep::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
+        Keep::Store(store) => Ok(Kept::Elsewhere(Arc::clone(store))),
+        Keep::Sqlite(path) => Ok(sqlite(path, database, clock)?),
+        Keep::Postgres(_) => Err(BuildError::NeedsConnection),
         Keep::Configured => {
             let url = database.url.as_deref().ok_or(BuildError::NoStore)?;
-            let path = sqlite_file(url)?;
-            Ok(sqlite(&path, database, clock)?)
+            match Location::of(url)? {
+                Location::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
+                Location::Postgres(_) => Err(BuildError::NeedsConnection),
+            }
         }
     }
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str, database: &Database) -> Result<Kept, StoreError> {
+    let store = PostgresStore::open(PostgresOptions::new(url).settings(database)).await?;
+    Ok(Kept::Postgres {
+        port: Arc::new(store.clone()),
+        store,
+    })
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(url: &str, _: &Database) -> Result<Kept, StoreError> {
+    Err(StoreError::Unusable {
+        store: crate::location::without_secrets(url),
+        problem: "this program was built without PostgreSQL".to_owned(),
+        advice: "build it with the feature `postgres` of the crate `tasker`",
+    })
 }
 
 #[cfg(feature = "sqlite")]

@@ -15,13 +15,18 @@ use crate::location::UnknownDatabase;
 pub enum BuildError {
     /// Nothing says where tasks are kept.
     #[error(
-        "nothing says where tasks are kept; call `data_directory`, `sqlite`, `memory` or `store` on the builder, or set \
+        "nothing says where tasks are kept; call `data_directory`, `sqlite`, `postgres`, `memory` or `store` on the builder, or set \
          `database.url`"
     )]
     NoStore,
     /// The URL of the database is of a kind that this build does not know.
     #[error(transparent)]
     UnknownDatabase(#[from] UnknownDatabase),
+    /// The configuration names a PostgreSQL database, and a connection needs time.
+    #[error(
+        "a PostgreSQL database is reached over a connection: call `connect` on the builder instead of `build`"
+    )]
+    NeedsConnection,
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -126,7 +126,7 @@ impl Tasker {
     }
 
     /// Returns the latest other tasks of the same template and version, each with whether it has ended for good.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     async fn tasks_like(&self, snapshot: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
         let template = &snapshot.task.template;
         let filter = tasker_store::TaskFilter {
@@ -145,7 +145,7 @@ impl Tasker {
     }
 
     /// Without a store that has lists there are none.
-    #[cfg(not(feature = "sqlite"))]
+    #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
     async fn tasks_like(&self, _: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
         Ok(Vec::new())
     }

@@ -7,7 +7,7 @@ mod compose;
 mod error;
 mod events;
 mod insight;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
 mod location;
 mod mask;
@@ -28,7 +28,7 @@ pub use crate::error::{BuildError, InsightError, RunError};
 pub use crate::events::files::EventFileFaults;
 pub use crate::events::{Delivered, EventSubscription, SubscribeError};
 pub use crate::insight::Insight;
-pub use crate::location::{UnknownDatabase, sqlite_file, without_secrets};
+pub use crate::location::{Location, UnknownDatabase, without_secrets};
 pub use crate::mask::{masked, masked_field};
 pub use crate::report::{StepReport, TaskReport};
 pub use crate::secrets::SecretNames;
@@ -56,8 +56,12 @@ pub use tasker_registry::{
     EventName, EventSource, FullName, HandlerChange, InvalidEventName, LookupError, NamespaceStats, Notice,
     RegisterError, Registry, Subscription, UnknownEvent, Watch,
 };
+#[cfg(feature = "postgres")]
+pub use tasker_store::{PostgresOptions, PostgresStore, postgres};
 #[cfg(feature = "sqlite")]
-pub use tasker_store::{SqliteOptions, SqliteStore, TaskFilter, TaskSummary, migrate};
+pub use tasker_store::{SqliteOptions, SqliteStore, migrate};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use tasker_store::{TaskFilter, TaskSummary};
 pub use tasker_types::{
     BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
     StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,

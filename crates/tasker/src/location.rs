@@ -1,38 +1,67 @@
 //! What `database.url` means.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A URL that names no SQLite file.
+/// A URL that names no database.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`database.url` is `{url}`, but this build keeps tasks in SQLite only; write `sqlite:PATH`")]
+#[error(
+    "`database.url` is `{url}`, which names no database; write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`"
+)]
 pub struct UnknownDatabase {
     /// The URL, without user and password.
     pub url: String,
 }
 
-impl UnknownDatabase {
-    /// Tells whether the URL is PostgreSQL's.
-    pub fn is_postgres(&self) -> bool {
-        self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
+/// What a URL names.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database, by its URL.
+    Postgres(String),
+}
+
+impl Location {
+    /// Returns what a URL of the form `sqlite:PATH`, `sqlite://PATH` or `postgres://…` names.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownDatabase`] when it is of another form.
+    pub fn of(url: &str) -> Result<Self, UnknownDatabase> {
+        if ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        let path = url
+            .strip_prefix("sqlite:")
+            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        match path {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
+            _ => Err(UnknownDatabase {
+                url: without_secrets(url),
+            }),
+        }
     }
 }
 
-/// Returns the file that a URL of the form `sqlite:PATH` or `sqlite://PATH` names.
-///
-/// # Errors
-///
-/// [`UnknownDatabase`] when it is of another form.
-pub fn sqlite_file(url: &str) -> Result<PathBuf, UnknownDatabase> {
-    let path = url
-        .strip_prefix("sqlite:")
-        .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-    match path {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(UnknownDatabase {
-            url: without_secrets(url),
-        }),
+impl fmt::Display for Location {
+    /// Shows the file, or the URL without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => f.write_str(&without_secrets(url)),
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
     }
 }
 
@@ -53,8 +82,6 @@ pub fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -63,18 +90,27 @@ mod tests {
             ("sqlite:jobs.db", "jobs.db"),
             ("sqlite:///var/jobs.db", "/var/jobs.db"),
         ] {
-            assert_eq!(sqlite_file(url).unwrap(), Path::new(path));
+            assert_eq!(Location::of(url).unwrap(), Location::Sqlite(PathBuf::from(path)));
         }
     }
 
     #[test]
+    fn a_postgres_url_names_a_database_and_shows_no_password() {
+        let url = "postgres://ann:secret@db/tasker";
+        let location = Location::of(url).unwrap();
+        assert_eq!(location, Location::Postgres(url.to_owned()));
+        assert_eq!(location.to_string(), "postgres://…@db/tasker");
+        assert_eq!(format!("{location:?}"), "Location(postgres://…@db/tasker)");
+    }
+
+    #[test]
     fn other_databases_are_refused_without_their_password() {
-        let refused = sqlite_file("postgres://ann:secret@db/tasker").unwrap_err();
+        let refused = Location::of("mysql://ann:secret@db/tasker").unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "`database.url` is `postgres://…@db/tasker`, but this build keeps tasks in SQLite only; write `sqlite:PATH`"
+            "`database.url` is `mysql://…@db/tasker`, which names no database; write `sqlite:PATH` or \
+             `postgres://USER@HOST/DATABASE`"
         );
-        assert!(refused.is_postgres());
-        assert!(!sqlite_file("sqlite:").unwrap_err().is_postgres());
+        assert!(Location::of("sqlite:").is_err());
     }
 }

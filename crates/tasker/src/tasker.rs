@@ -14,8 +14,12 @@ use tasker_engine::{
     UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
+#[cfg(feature = "postgres")]
+use tasker_store::PostgresStore;
 #[cfg(feature = "sqlite")]
-use tasker_store::{SqliteStore, TaskFilter, TaskSummary};
+use tasker_store::SqliteStore;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use tasker_store::{TaskFilter, TaskSummary};
 use tasker_types::{Execution, TaskId, TaskState, Version, WorkerId};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +29,7 @@ use crate::cache::Answers;
 use crate::error::RunError;
 use crate::events::Hub;
 use crate::insight::Lasted;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::list::scan;
 use crate::report::TaskReport;
 use crate::resolve::{BuiltIns, event_source};
@@ -71,6 +75,14 @@ pub(crate) enum Kept {
         /// The same store with what it has beside the port.
         store: Arc<SqliteStore>,
     },
+    /// In PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres {
+        /// The port.
+        port: Arc<dyn Store>,
+        /// The same store with what it has beside the port.
+        store: PostgresStore,
+    },
     /// In a store that has nothing beside the port.
     Elsewhere(Arc<dyn Store>),
 }
@@ -80,6 +92,8 @@ impl Kept {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite { port, .. } => port,
+            #[cfg(feature = "postgres")]
+            Self::Postgres { port, .. } => port,
             Self::Elsewhere(store) => store,
         }
     }
@@ -298,10 +312,13 @@ impl Tasker {
     /// # Errors
     ///
     /// What the store says.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
         match &self.0.kept {
+            #[cfg(feature = "sqlite")]
             Kept::Sqlite { store, .. } => store.list(filter).await,
+            #[cfg(feature = "postgres")]
+            Kept::Postgres { store, .. } => store.list(filter).await,
             Kept::Elsewhere(store) => scan(&**store, filter).await,
         }
     }
@@ -317,6 +334,8 @@ impl Tasker {
         match &self.0.kept {
             #[cfg(feature = "sqlite")]
             Kept::Sqlite { store, .. } => store.fewest_held().await,
+            #[cfg(feature = "postgres")]
+            Kept::Postgres { store, .. } => store.fewest_held().await,
             Kept::Elsewhere(_) => {
                 let mut held: BTreeMap<WorkerId, u32> = BTreeMap::new();
                 for lease in snapshot.steps.iter().filter_map(|step| step.lease) {
@@ -338,6 +357,8 @@ impl Tasker {
         match &self.0.kept {
             #[cfg(feature = "sqlite")]
             Kept::Sqlite { store, .. } => store.close().await,
+            #[cfg(feature = "postgres")]
+            Kept::Postgres { store, .. } => store.close().await,
             Kept::Elsewhere(_) => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tasker::migrate::{self, Status};
+use tasker::{Location, PostgresOptions, postgres};
 
 use crate::args::Migrate;
 use crate::exit::{Exit, Problem};
@@ -13,48 +14,78 @@ use crate::view::text::{Line, Style, counted};
 
 /// Does what a command about migrations says.
 pub(super) fn run(session: &Session, arguments: &Migrate) -> Result<Exit, Problem> {
-    let file = session.database()?;
+    let schema = Schema {
+        session,
+        location: session.location()?,
+    };
     match arguments {
-        Migrate::Up { dry_run: true } => {
-            let pending = migrate::status(&file)?.pending;
-            told(session, &file, Done::new("would apply", pending))
-        }
-        Migrate::Up { dry_run: false } => {
-            make_directory(&file)?;
-            told(session, &file, Done::new("applied", migrate::up(&file)?))
-        }
+        Migrate::Up { dry_run: true } => told(&schema, Done::new("would apply", schema.status()?.pending)),
+        Migrate::Up { dry_run: false } => told(&schema, Done::new("applied", schema.up()?)),
         Migrate::Down { steps, dry_run: true } => {
-            let status = migrate::status(&file)?;
-            refuse_newer(&status, &file)?;
+            let status = schema.status()?;
+            refuse_newer(&status, &schema.location)?;
             let mut applied = status.applied;
             applied.reverse();
             applied.truncate(*steps as usize);
-            told(session, &file, Done::new("would take back", applied))
+            told(&schema, Done::new("would take back", applied))
         }
         Migrate::Down {
             steps,
             dry_run: false,
         } => {
-            refuse_newer(&migrate::status(&file)?, &file)?;
-            told(
-                session,
-                &file,
-                Done::new("took back", migrate::down(&file, *steps)?),
-            )
+            refuse_newer(&schema.status()?, &schema.location)?;
+            told(&schema, Done::new("took back", schema.down(*steps)?))
         }
-        Migrate::Status {} => status(session, &file),
+        Migrate::Status {} => status(&schema),
+    }
+}
+
+/// The schema of the database in which tasks are kept.
+struct Schema<'s> {
+    session: &'s Session,
+    location: Location,
+}
+
+impl Schema<'_> {
+    fn status(&self) -> Result<Status, Problem> {
+        match &self.location {
+            Location::Sqlite(file) => Ok(migrate::status(file)?),
+            Location::Postgres(url) => self
+                .session
+                .block_on(async { Ok(postgres::migrate::status(&PostgresOptions::new(url)).await?) }),
+        }
+    }
+
+    fn up(&self) -> Result<Vec<String>, Problem> {
+        match &self.location {
+            Location::Sqlite(file) => {
+                make_directory(file)?;
+                Ok(migrate::up(file)?)
+            }
+            Location::Postgres(url) => self
+                .session
+                .block_on(async { Ok(postgres::migrate::up(&PostgresOptions::new(url)).await?) }),
+        }
+    }
+
+    fn down(&self, steps: u32) -> Result<Vec<String>, Problem> {
+        match &self.location {
+            Location::Sqlite(file) => Ok(migrate::down(file, steps)?),
+            Location::Postgres(url) => self
+                .session
+                .block_on(async { Ok(postgres::migrate::down(&PostgresOptions::new(url), steps).await?) }),
+        }
     }
 }
 
 /// Refuses to take migrations back that a newer program applied: how that is done only that program knows.
-fn refuse_newer(status: &Status, file: &Path) -> Result<(), Problem> {
+fn refuse_newer(status: &Status, location: &Location) -> Result<(), Problem> {
     let Status { version, latest, .. } = status;
     if version <= latest {
         return Ok(());
     }
     let message = format!(
-        "the schema of `{}` has version {version}, and this program can only take back up to version {latest}",
-        file.display()
+        "the schema of `{location}` has version {version}, and this program can only take back up to version {latest}"
     );
     Err(Problem::store("schema_newer", message).with_help("use the `tasker` that brought it there"))
 }
@@ -85,16 +116,16 @@ impl Done {
     }
 }
 
-fn told(session: &Session, file: &Path, done: Done) -> Result<Exit, Problem> {
+fn told(schema: &Schema<'_>, done: Done) -> Result<Exit, Problem> {
     #[derive(Serialize)]
     struct Object<'a> {
         database: String,
         action: String,
         migrations: &'a [String],
     }
-    let Done { word, migrations } = done;
+    let (session, Done { word, migrations }) = (schema.session, done);
     let object = Object {
-        database: file.display().to_string(),
+        database: schema.location.to_string(),
         action: word.replace(' ', "_"),
         migrations: &migrations,
     };
@@ -126,14 +157,15 @@ struct Migration {
     applied: bool,
 }
 
-fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
+fn status(schema: &Schema<'_>) -> Result<Exit, Problem> {
+    let session = schema.session;
     let Status {
         version: number,
         latest: known,
         applied,
         pending,
         ..
-    } = migrate::status(file)?;
+    } = schema.status()?;
     let missing = pending.len() as u64;
     let version = applied.last().cloned();
     let latest = pending.last().or(applied.last()).cloned();
@@ -141,7 +173,7 @@ fn status(session: &Session, file: &Path) -> Result<Exit, Problem> {
     let pending = pending.into_iter().map(|name| Migration { name, applied: false });
     let migrations = applied.chain(pending).collect();
     let shown = Shown {
-        database: file.display().to_string(),
+        database: schema.location.to_string(),
         version,
         latest,
         migrations,
@@ -200,11 +232,11 @@ mod tests {
             pending: Vec::new(),
             applied: Vec::new(),
         };
-        let file = Path::new("data/tasker.db");
+        let file = Location::Sqlite("data/tasker.db".into());
         for version in [0, 1] {
-            assert_eq!(refuse_newer(&status(version), file), Ok(()));
+            assert_eq!(refuse_newer(&status(version), &file), Ok(()));
         }
-        let refused = refuse_newer(&status(2), file).unwrap_err();
+        let refused = refuse_newer(&status(2), &file).unwrap_err();
         assert_eq!(refused.exit, Exit::Store);
         assert_eq!(
             refused.to_string(),

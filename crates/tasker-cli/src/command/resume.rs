@@ -18,7 +18,7 @@ use crate::summary;
 /// Goes on with one task or with all.
 pub(super) fn run(session: &Session, arguments: &Resume) -> Result<Exit, Problem> {
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         let signals = Signals::listen(&session.view(), session.grace())?;
         match &arguments.task {
             Some(prefix) => {

@@ -21,7 +21,7 @@ use crate::work::{Job, refresh_and_tell, watch_task};
 /// Runs the template to its end, or goes on with the task that the key names.
 pub(super) fn run(session: &Session, arguments: &Run) -> Result<Exit, Problem> {
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         let request = request(session, &tasker, arguments)?;
         let signals = Signals::listen(&session.view(), session.grace())?;
         let task = create(session, &tasker, request, &signals).await?;

@@ -23,7 +23,7 @@ struct Listening {
 /// Serves until a signal comes.
 pub(super) fn run(session: &Session, arguments: &Serve) -> Result<Exit, Problem> {
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         let app = App::builder(tasker.clone())
             .templates(templates(&tasker, arguments)?)
             .build();

@@ -14,7 +14,7 @@ use crate::session::Session;
 /// Does what a command about tasks says.
 pub(super) fn run(session: &Session, arguments: Task) -> Result<Exit, Problem> {
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         match arguments {
             Task::List(arguments) => list::run(session, &tasker, &arguments).await,
             Task::Show(arguments) => show::run(session, &tasker, &arguments).await,

@@ -10,7 +10,7 @@ use crate::session::Session;
 /// Checks one task or all of them.
 pub(super) fn run(session: &Session, arguments: &Verify) -> Result<Exit, Problem> {
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         let report = match &arguments.task {
             Some(prefix) => {
                 let task = session.find(&tasker, prefix).await?;

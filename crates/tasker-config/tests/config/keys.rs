@@ -39,6 +39,7 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("database.url", "5", "a string"),
     ("database.synchronous", "\"off\"", "`full` or `normal`"),
     ("database.readers", "1.5", "a whole number between 1 and 64"),
+    ("database.writers", "1.5", "a whole number between 1 and 64"),
     (
         "database.busy_timeout_seconds",
         "\"5s\"",
@@ -312,6 +313,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("cache.access_frequency_decay_rate", "1.1", "between 0 and 1"),
     ("database.readers", "0", "between 1 and 64"),
     ("database.readers", "65", "between 1 and 64"),
+    ("database.writers", "0", "between 1 and 64"),
+    ("database.writers", "65", "between 1 and 64"),
     ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
     ("database.busy_timeout_seconds", "3601.0", "between 0 and 3600"),
     (

@@ -468,7 +468,7 @@ fn secrets_are_not_told() {
     refuses_file(
         "[database]\npassword = 'hunter2'\n[limits.context]\nuser = 'ada'\napiToken = [1, 2]\n",
         &[
-            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, `readers`, \
+            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, `readers`, `writers`, \
              `busy_timeout_seconds`",
             "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
              number that is at least 1",
@@ -478,7 +478,7 @@ fn secrets_are_not_told() {
         "TASKER_DATABASE__PASSWORD",
         "hunter2",
         "environment variable TASKER_DATABASE__PASSWORD: unknown key `database.password` = \"[FILTERED]\"; known are \
-         `url`, `synchronous`, `readers`, `busy_timeout_seconds`",
+         `url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`",
     );
 }
 

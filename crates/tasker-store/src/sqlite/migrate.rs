@@ -10,7 +10,6 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use serde::Serialize;
 use tasker_engine::{BoxError, StoreError};
 use tasker_types::Database;
 
@@ -19,27 +18,13 @@ use super::error::{classify, foreign};
 use super::process;
 use super::statement::Statement;
 
+pub use crate::status::Status;
 pub use describe::{Column, Constraint, Index, Table, TableKind, describe};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
 /// The version of the schema that this program was written for.
 const SCHEMA_VERSION: u32 = 1;
-
-/// How a file's schema stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// The version of the file's schema; 0 for a file without one.
-    pub version: u32,
-    /// The version that this program brings a file to.
-    pub latest: u32,
-    /// The version that a program must know to use the file.
-    pub oldest_program: u32,
-    /// Migrations that the file has not seen, in order.
-    pub pending: Vec<String>,
-    /// Migrations that the file has seen, in order.
-    pub applied: Vec<String>,
-}
 
 /// Applies what is pending to a file, which is made if need be, and returns the names of what was applied.
 ///

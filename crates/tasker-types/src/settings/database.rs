@@ -18,13 +18,15 @@ pub enum Synchronous {
 table! {
     /// The values of [`Database`].
     DatabaseValues {
-        /// Where tasks are kept, `sqlite:PATH`; by default the file `tasker.db` in the data directory.
+        /// Where tasks are kept, `sqlite:PATH` or `postgres://…`; by default the file `tasker.db` in the data directory.
         url: Option<String> = None,
         /// When SQLite waits for the disk: at every commit (`full`), or at checkpoints only (`normal`), where
         /// a power failure may lose the last commits.
         synchronous: Synchronous = Synchronous::Full,
-        /// How many connections read beside the one that writes.
+        /// How many connections read beside those that write.
         readers: u32 = 2; in Bounds::between(1.0, 64.0),
+        /// How many connections write, on PostgreSQL; SQLite has one.
+        writers: u32 = 2; in Bounds::between(1.0, 64.0),
         /// Seconds to wait for another process that is writing before giving up.
         busy_timeout_seconds: f64 = 5.0; in Bounds::between(0.0, 3600.0),
     }

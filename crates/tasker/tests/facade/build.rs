@@ -13,8 +13,20 @@ fn a_store_must_be_named() {
     let error = Tasker::builder().build().unwrap_err();
     assert_eq!(
         message(error),
-        "nothing says where tasks are kept; call `data_directory`, `sqlite`, `memory` or `store` on the builder, or set \
-         `database.url`"
+        "nothing says where tasks are kept; call `data_directory`, `sqlite`, `postgres`, `memory` or `store` on the \
+         builder, or set `database.url`"
+    );
+}
+
+#[test]
+fn a_postgres_database_needs_a_connection() {
+    let error = Tasker::builder()
+        .postgres("postgres://ann:secret@db/tasks")
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        message(error),
+        "a PostgreSQL database is reached over a connection: call `connect` on the builder instead of `build`"
     );
 }
 

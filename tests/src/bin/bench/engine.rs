@@ -45,7 +45,7 @@ impl Resolve for Nothing {
     }
 }
 
-fn chain(steps: usize) -> anyhow::Result<Arc<Template>> {
+pub(crate) fn chain(steps: usize) -> anyhow::Result<Arc<Template>> {
     let steps = (0..steps).map(|number| {
         let step = StepBuilder::new(format!("s{number}"), "nothing");
         if number == 0 {
@@ -56,6 +56,17 @@ fn chain(steps: usize) -> anyhow::Result<Arc<Template>> {
     });
     Ok(steps
         .fold(Template::builder("chain"), |template, step| template.step(step))
+        .build()?)
+}
+
+/// Returns a step, two after it side by side, and one after both.
+pub(crate) fn diamond() -> anyhow::Result<Arc<Template>> {
+    let step = |name: &str| StepBuilder::new(name, "nothing");
+    Ok(Template::builder("diamond")
+        .step(step("begin"))
+        .step(step("left").depends_on(["begin"]))
+        .step(step("right").depends_on(["begin"]))
+        .step(step("end").depends_on(["left", "right"]))
         .build()?)
 }
 
@@ -73,7 +84,7 @@ fn open(directory: &std::path::Path) -> anyhow::Result<Arc<SqliteStore>> {
     ))?))
 }
 
-fn worker(store: Arc<dyn Store>, slots: u32, batch: u32) -> anyhow::Result<Worker> {
+pub(crate) fn worker(store: Arc<dyn Store>, slots: u32, batch: u32) -> anyhow::Result<Worker> {
     let handlers = Handlers::new(Nothing(handler(async || Ok(json!({ "done": true })))));
     let mut setup = WorkerSetup::new(store, handlers, Arc::new(SystemClock), Arc::new(SystemEntropy));
     let values = ExecutionValues {
@@ -85,12 +96,12 @@ fn worker(store: Arc<dyn Store>, slots: u32, batch: u32) -> anyhow::Result<Worke
     Ok(Worker::new(setup))
 }
 
-fn new_task(template: &Arc<Template>) -> NewTask {
+pub(crate) fn new_task(template: &Arc<Template>) -> NewTask {
     let id = TaskId::new(SystemClock.now(), SystemEntropy.next_u128());
     NewTask::new(id, Arc::clone(template), Json::from(&json!({ "order": 7 })))
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 

@@ -1,6 +1,9 @@
 //! Figures, and how they are shown.
 
+use std::path::Path;
 use std::time::Duration;
+
+use anyhow::Context as _;
 
 use serde::Serialize;
 
@@ -79,16 +82,24 @@ impl Figures {
         self.0.push(figure);
     }
 
-    pub(crate) fn all(&self) -> &[Figure] {
-        &self.0
+    /// Writes all figures to a file, if there is to be one.
+    pub(crate) fn write(&self, path: Option<&Path>) -> anyhow::Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        std::fs::write(path, serde_json::to_string_pretty(&self.0)?)
+            .with_context(|| format!("`{}` cannot be written", path.display()))
     }
 }
 
 /// Returns the median of times, in milliseconds.
 pub(crate) fn median(times: &[Duration]) -> f64 {
+    percentile(times, 50)
+}
+
+/// Returns a percentile of times, in milliseconds.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> f64 {
     let mut times = times.to_vec();
     times.sort_unstable();
     times
-        .get(times.len() / 2)
+        .get(times.len() * percent / 100)
         .map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
 }

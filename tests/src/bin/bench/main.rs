@@ -10,13 +10,13 @@ mod configuration;
 mod engine;
 mod figure;
 mod graph;
+mod postgres;
 mod registry;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use clap::Parser;
 use figure::{Figure, Figures, median};
 
@@ -24,7 +24,7 @@ use figure::{Figure, Figures, median};
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --store postgres\n  cargo xtask bench --json figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
@@ -33,6 +33,9 @@ struct Args {
     /// Measure only this: throughput, latency, memory, start-up, graph, registry or config.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
+    /// Measure this store: sqlite, or postgres beside `pgbench`.
+    #[arg(long, default_value = "sqlite", value_parser = ["sqlite", "postgres"])]
+    store: String,
     /// How many tasks of four steps the throughput is measured with.
     #[arg(long, default_value_t = 20_000)]
     tasks: usize,
@@ -88,6 +91,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
             known.join(", ")
         );
     }
+    if args.store == "postgres" {
+        let mut figures = Figures::default();
+        postgres::measure(args.tasks, args.batch, &mut figures)?;
+        return figures.write(args.json.as_deref());
+    }
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
     let mut figures = Figures::default();
     if wanted("throughput") {
@@ -111,11 +119,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if wanted("config") {
         configuration::bench(&mut figures)?;
     }
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(figures.all())?)
-            .with_context(|| format!("`{}` cannot be written", path.display()))?;
-    }
-    Ok(())
+    figures.write(args.json.as_deref())
 }
 
 /// Steps per second on SQLite, beside bare pairs of claim and completion by sets.

@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, subject: &str, format: Report) -> Result<Ex
         return file(session, subject, format);
     }
     session.block_on(async {
-        let tasker = session.open()?;
+        let tasker = session.open().await?;
         let task = session.find(&tasker, subject).await?;
         let insight = tasker.insight(task).await?;
         let insight = insight.ok_or_else(|| Problem::from(StoreError::UnknownTask { task }))?;

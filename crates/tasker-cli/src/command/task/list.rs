@@ -59,7 +59,7 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
         if *filter != unfiltered {
             return "no tasks like that\n".to_owned();
         }
-        let file = session.database().map(|file| format!(" in `{}`", file.display()));
+        let file = session.location().map(|place| format!(" in `{place}`"));
         return format!(
             "no tasks yet{}; `tasker run TEMPLATE` makes one\n",
             file.unwrap_or_default()

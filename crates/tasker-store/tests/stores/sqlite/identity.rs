@@ -5,7 +5,7 @@ use tasker_testkit::{ManualClock, shapes};
 
 #[tokio::test]
 async fn an_identity_is_taken_by_a_task_of_an_earlier_request() {
-    let h = crate::open(ManualClock::new()).await;
+    let h = crate::sqlite::open(ManualClock::new()).await;
     let (mut a, mut b) = (h.new_task(shapes::single()), h.new_task(shapes::single()));
     a.identity = "order 7".to_owned();
     b.identity = "order 7".to_owned();
@@ -16,7 +16,7 @@ async fn an_identity_is_taken_by_a_task_of_an_earlier_request() {
 
 #[tokio::test]
 async fn the_id_of_a_task_is_its_identity_too() {
-    let h = crate::open(ManualClock::new()).await;
+    let h = crate::sqlite::open(ManualClock::new()).await;
     let (a, mut b) = (h.new_task(shapes::single()), h.new_task(shapes::single()));
     let first = a.id;
     b.identity = first.to_string();

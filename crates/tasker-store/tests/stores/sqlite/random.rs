@@ -5,8 +5,8 @@ use tasker_testkit::{Appetite, ManualClock, random_operations};
 async fn compare(seeds: std::ops::Range<u64>, appetite: Appetite) {
     for seed in seeds {
         let (sqlite, memory) = (
-            crate::open(ManualClock::new()).await,
-            crate::memory(ManualClock::new()).await,
+            crate::sqlite::open(ManualClock::new()).await,
+            crate::sqlite::memory(ManualClock::new()).await,
         );
         random_operations(seed, &memory, &sqlite, appetite).await;
     }

@@ -1,5 +1,4 @@
 //! The SQLite store, put through the conformance suite and compared with the store in memory.
-#![expect(clippy::unwrap_used, reason = "a test that cannot open its store has failed")]
 
 mod conformance;
 mod files;

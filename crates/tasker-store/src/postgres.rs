@@ -1,0 +1,310 @@
+//! Tasks in PostgreSQL: any number of processes on any number of machines, and one truth.
+
+mod cache;
+mod claim;
+mod connect;
+mod create;
+mod error;
+mod flush;
+mod intervene;
+mod list;
+/// The schema of a database: bringing it up to date, and back.
+pub mod migrate;
+mod read;
+mod readers;
+mod rows;
+mod statement;
+mod sweep;
+mod turn;
+mod unit;
+mod wake;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tasker_engine::{
+    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
+    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+};
+use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
+use tokio::sync::watch;
+
+use crate::list::{TaskFilter, TaskSummary};
+use connect::Target;
+use readers::Readers;
+use writer::{Desk, Job, Writer};
+
+/// How a PostgreSQL database is used.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    url: String,
+    schema: Option<String>,
+    clock: Option<Arc<dyn Clock>>,
+    database: Database,
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions").finish_non_exhaustive()
+    }
+}
+
+impl PostgresOptions {
+    /// Returns the options for a URL such as `postgres://ann:secret@host/tasks`, with the default settings. Leases and waits
+    /// are timed by the server's clock.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            schema: None,
+            clock: None,
+            database: Database::default(),
+        }
+    }
+
+    /// Sets how many connections write and read.
+    #[must_use]
+    pub fn settings(mut self, database: &Database) -> Self {
+        self.database = database.clone();
+        self
+    }
+
+    /// Keeps the tables in this schema, which is made if need be, instead of the first of the user's search path.
+    #[must_use]
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// Times leases and waits by this clock instead of the server's: for tests, with one process alone.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+}
+
+impl PostgresOptions {
+    fn target(&self) -> Result<Target, StoreError> {
+        Target::new(&self.url, self.schema.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    desk: Arc<Desk>,
+    writer: Writer,
+    readers: Readers,
+    offset: i64,
+    _listener: wake::Listener,
+}
+
+/// A store in a PostgreSQL database.
+///
+/// Copies share the connections. It belongs to the runtime on which it was opened.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    wake: watch::Receiver<u64>,
+}
+
+impl PostgresStore {
+    /// Connects, and brings the schema up to date if need be.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached, or the schema belongs to a newer program.
+    pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
+        let target = options.target()?;
+        let PostgresOptions { clock, database, .. } = options;
+        migrate::ensure(&target).await?;
+        let contexts = Arc::default();
+        let session = writer::open(&target, clock.as_ref(), &contexts).await?;
+        let offset = session.offset;
+        let (sender, wake) = watch::channel(0);
+        let desk = Arc::new(Desk {
+            target: target.clone(),
+            clock,
+            contexts,
+            wake: sender,
+            nonce: session.nonce.clone(),
+            hint: Arc::default(),
+        });
+        let listener = wake::Listener::start(&desk);
+        let writer = Writer::start(&desk, database.writers, session);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                readers: Readers::new(target, database.readers),
+                desk,
+                writer,
+                offset,
+                _listener: listener,
+            }),
+            wake,
+        })
+    }
+
+    /// Returns the URL as it may be shown: without a password.
+    pub fn url(&self) -> &str {
+        self.shared.desk.target.shown()
+    }
+
+    /// Returns tasks, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
+        let filter = filter.clone();
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(async move { list::list(connection, &filter).await }))
+            .await
+    }
+
+    /// Returns how many steps the worker holds that holds fewest, of those that hold any; `None` when nothing runs.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn fewest_held(&self) -> Result<Option<u32>, StoreError> {
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(list::fewest_held(connection)))
+            .await
+    }
+
+    /// Carries out what was asked for, closes the connections that write, and refuses further changes.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.shared.writer.close().await;
+        Ok(())
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.shared.desk.clock.as_ref().map(|clock| clock.now())
+    }
+}
+
+/// How often the end of the events is looked at again while transactions are under way that may come before it.
+const LOOKS: u32 = 40;
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn create(&self, request: Create) -> Result<CreateReply, StoreError> {
+        let job = |reply| Job::Create(Box::new(request), reply);
+        self.shared.writer.ask(job).await
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
+        self.shared
+            .writer
+            .ask(|reply| Job::Turn(Box::new(turn), reply))
+            .await
+    }
+
+    async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
+        self.shared.writer.ask(|reply| Job::Renew(renewal, reply)).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.shared.writer.ask(|reply| Job::Sweep(sweep, reply)).await
+    }
+
+    async fn examine(&self, task: TaskId) -> Result<Option<TaskContext>, StoreError> {
+        self.shared.writer.ask(|reply| Job::Examine(task, reply)).await
+    }
+
+    async fn check_in(&self, task: TaskId, delay: Duration) -> Result<(), StoreError> {
+        let job = |reply| Job::CheckIn(task, delay, reply);
+        self.shared.writer.ask(job).await
+    }
+
+    async fn intervene(&self, intervention: Intervention) -> Result<Intervened, StoreError> {
+        let job = |reply| Job::Intervene(intervention, reply);
+        self.shared.writer.ask(job).await
+    }
+
+    async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
+        let now = self.now();
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(read::snapshot(connection, task, now)))
+            .await
+    }
+
+    async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(read::results(connection, task)))
+            .await
+    }
+
+    async fn history(
+        &self,
+        task: TaskId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Transition>, StoreError> {
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(read::history(connection, task, after, limit)))
+            .await
+    }
+
+    async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
+        let offset = self.shared.offset;
+        for _ in 0..LOOKS {
+            let (entries, more) = self
+                .shared
+                .readers
+                .read(move |connection| Box::pin(read::events(connection, after, limit, offset)))
+                .await?;
+            if !more {
+                return Ok(entries);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (entries, _) = self
+            .shared
+            .readers
+            .read(move |connection| Box::pin(read::events(connection, after, limit, offset)))
+            .await?;
+        Ok(entries)
+    }
+
+    async fn position(&self) -> Result<Position, StoreError> {
+        let offset = self.shared.offset;
+        let mut last = None;
+        let mut end = 0;
+        for _ in 0..LOOKS {
+            let (newest, safe) = self
+                .shared
+                .readers
+                .read(move |connection| Box::pin(read::position(connection, offset)))
+                .await?;
+            let last = *last.get_or_insert(newest);
+            if last < safe {
+                return Ok(Position(last));
+            }
+            end = safe;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // A transaction that lasts may still write before the last entry.
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(read::position_before(connection, end)))
+            .await
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        let mut wake = self.wake.clone();
+        wake.mark_unchanged();
+        wake
+    }
+}

@@ -1,0 +1,391 @@
+//! Handing steps out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use futures_util::future::try_join;
+use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
+use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
+use uuid::Uuid;
+
+use super::cache::queues_after;
+use super::rows::{self, TASKS, load_payloads, read_tasks, small, time};
+use super::statement::{Bind, Statement, execute};
+use super::unit::Unit;
+use crate::work::{Accepted, Candidate, Choice, LeaseRow, Note, Place, StepKey, StepRow, TaskRow, Trouble};
+
+/// What a worker could be handed at all.
+#[derive(Debug)]
+pub(super) struct Reach {
+    pub(super) accepted: Accepted,
+    /// The key of the one task in scope; `None` for all.
+    pub(super) task: Option<i64>,
+}
+
+/// Takes the first places of each queue that nobody else is taking, with their steps and tasks. A place whose task has not
+/// begun is taken only with the task, and what a later transaction wrote is left for the next time.
+const TAKE: &str = "\
+WITH r AS MATERIALIZED ( \
+    SELECT c.* FROM unnest($1) AS q (id) CROSS JOIN LATERAL ( \
+        SELECT r.queue, r.rank, r.task, r.step, age(r.xmin) AS age FROM ready_steps AS r \
+        WHERE r.queue = q.id AND NOT r.parked AND (r.due_at IS NULL OR r.due_at <= $2) \
+            AND ($3::bigint IS NULL OR r.task = $3) \
+        ORDER BY r.rank, r.task, r.step LIMIT $4 FOR UPDATE SKIP LOCKED) AS c), \
+begun AS MATERIALIZED ( \
+    SELECT t.key FROM tasks AS t WHERE t.key = ANY (ARRAY(SELECT DISTINCT r.task FROM r)) AND t.state = 'pending' \
+    ORDER BY t.key FOR NO KEY UPDATE SKIP LOCKED) \
+SELECT r.rank, r.task, r.step, r.queue, t.id, t.graph, t.state, t.priority, t.live_steps, t.origin, \
+    t.started_at, t.deadline_at, t.next_check_at, s.state, s.attempts, s.run, s.retry_limit, s.retryable, \
+    s.unmet_parents, s.configured, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, least(r.age, age(t.xmin), age(s.xmin)), \
+    t.state <> 'pending' OR begun.key IS NOT NULL, q.last_served, q.namespace \
+FROM r JOIN tasks AS t ON t.key = r.task JOIN steps AS s ON s.task = r.task AND s.step = r.step \
+    JOIN queues AS q ON q.id = r.queue LEFT JOIN begun ON begun.key = r.task";
+
+type TakenSql = (
+    (
+        SmallInt,
+        BigInt,
+        Integer,
+        BigInt,
+        SqlUuid,
+        BigInt,
+        Text,
+        SmallInt,
+        Integer,
+        Nullable<Text>,
+    ),
+    (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
+    (Text, Integer, Integer, BigInt, Bool, Integer, Bool),
+    (
+        Nullable<BigInt>,
+        Nullable<BigInt>,
+        Nullable<BigInt>,
+        Nullable<BigInt>,
+    ),
+    (Integer, Bool, BigInt, Text),
+);
+
+type TakenTuple = (
+    (i16, i64, i32, i64, Uuid, i64, String, i16, i32, Option<String>),
+    (Option<i64>, Option<i64>, Option<i64>),
+    (String, i32, i32, i64, bool, i32, bool),
+    (Option<i64>, Option<i64>, Option<i64>, Option<i64>),
+    (i32, bool, i64, String),
+);
+
+impl Unit<'_> {
+    /// Returns what a worker could be handed; `None` when its scope is a task that is not there.
+    pub(super) async fn reach(&mut self, want: &Want) -> Result<Option<Reach>, Trouble> {
+        let task = match want.scope {
+            Scope::All => None,
+            Scope::Task(task) => {
+                let loaded = self.work.tasks.iter().find(|(_, row)| row.now.id == task);
+                let key = match loaded {
+                    Some((key, _)) => Some(*key),
+                    None => rows::key_of(self.connection, task).await?,
+                };
+                if key.is_none() {
+                    return Ok(None);
+                }
+                key
+            }
+        };
+        let (more, ()) = try_join(
+            queues_after(self.connection, self.cache.last_queue()),
+            self.unpark(want),
+        )
+        .await?;
+        self.cache.learn(more);
+        let accepted = crate::work::accepted(want, self.cache.queues());
+        Ok(Some(Reach { accepted, task }))
+    }
+
+    /// Makes steps whose time has come claimable.
+    async fn unpark(&self, want: &Want) -> QueryResult<()> {
+        const UNPARK: &str = "\
+            UPDATE ready_steps AS r SET parked = false FROM ( \
+                SELECT r.queue, r.rank, r.task, r.step FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
+                ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED) AS d \
+            WHERE r.queue = d.queue AND r.parked AND r.rank = d.rank AND r.task = d.task AND r.step = d.step";
+        if want.limit > 0 {
+            let now = Bind::Int(self.work.now.as_micros());
+            execute(self.connection, UNPARK, vec![now]).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
+    /// A child that this unit made ready goes straight to the worker, without a place in the queue's table.
+    pub(super) async fn claim(
+        &mut self,
+        worker: WorkerId,
+        want: &Want,
+        reach: &Reach,
+    ) -> Result<Vec<Claim>, Trouble> {
+        if want.limit == 0 || reach.accepted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fresh = self.work.fresh(&reach.accepted, reach.task);
+        let mut served = self.served(reach).await?;
+        let ready = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+        let mut wanted = want.limit.saturating_sub(ready).max(1);
+        let choice = loop {
+            let taken = self.take(reach, wanted, &mut served).await?;
+            let due = taken.iter().chain(&fresh).copied().collect();
+            let choice = Choice::of(due, want.limit, &reach.accepted, &served);
+            if wanted >= want.limit || !choice.misses(&taken, wanted as usize) {
+                break choice;
+            }
+            wanted = want.limit;
+        };
+        self.note_served(&choice.namespaces, &served).await?;
+        let actor = self.cache.known(&Actor::Worker(worker))?;
+        let mut keys = Vec::with_capacity(choice.chosen.len());
+        for (_, task, step, queue) in choice.chosen {
+            let version = reach.accepted[&queue].1.clone();
+            if self.work.task(task).state == TaskState::Pending {
+                self.work
+                    .apply_to_task(task, TaskEvent::Start, actor, None, None)?;
+            }
+            let note = Note {
+                handler_version: Some(version.clone()),
+                ..Note::default()
+            };
+            let key = (task, step);
+            if self.work.apply(key, StepEvent::Start, actor, note).is_err() {
+                continue;
+            }
+            let until = self.work.now.plus(want.lease);
+            self.work.step_mut(key).lease = Some(LeaseRow {
+                token: want.token,
+                actor,
+                until,
+            });
+            keys.push((key, version));
+        }
+        self.claims_of(&keys).await
+    }
+
+    /// Takes the first places of the queues, and returns them in the order of claims.
+    async fn take(
+        &mut self,
+        reach: &Reach,
+        limit: u32,
+        served: &mut BTreeMap<Namespace, i64>,
+    ) -> Result<Vec<Candidate>, Trouble> {
+        let mut connection = self.connection;
+        let binds = vec![
+            Bind::Ints(reach.accepted.keys().copied().collect()),
+            Bind::Int(self.work.now.as_micros()),
+            Bind::MaybeInt(reach.task),
+            Bind::Int(i64::from(limit)),
+        ];
+        let rows = Statement::<TakenSql>::new(TAKE, binds)
+            .load::<TakenTuple>(&mut connection)
+            .await?;
+        let mut due = Vec::with_capacity(rows.len());
+        for (
+            (rank, key, step, queue, id, graph, state, priority, live, origin),
+            times,
+            step_row,
+            waits,
+            rest,
+        ) in rows
+        {
+            let (age, free, last_served, namespace) = rest;
+            if rows::overtakes(age) || !free {
+                self.passed_over = true;
+                continue;
+            }
+            if let Ok(namespace) = namespace.parse() {
+                let known = served.entry(namespace).or_default();
+                *known = (*known).max(last_served);
+            }
+            let step = small(step);
+            let task = TaskRow {
+                id: rows::task_id(id),
+                graph: self.cache.graph(self.connection, graph).await?,
+                state: rows::parsed(&state, TaskState::Pending),
+                failure: None,
+                priority,
+                live_steps: i64::from(live),
+                correlation_id: rows::correlation_id(origin),
+                started_at: time(times.0),
+                finished_at: None,
+                deadline_at: time(times.1),
+                next_check_at: time(times.2),
+            };
+            let row = StepRow {
+                state: rows::parsed(&step_row.0, StepState::Pending),
+                attempts: small(step_row.1),
+                run: small(step_row.2),
+                retry_limit: u32::try_from(step_row.3).unwrap_or(u32::MAX),
+                retryable: step_row.4,
+                // A step that failed for good has no place in the queue.
+                permanent: false,
+                unmet_parents: small(step_row.5),
+                next_retry_at: time(waits.0),
+                started_at: time(waits.1),
+                finished_at: time(waits.2),
+                timeout_us: waits.3,
+                configured: step_row.6,
+                lease: None,
+            };
+            self.work.add_task(key, task);
+            self.work.add_step((key, step), row);
+            // A step that this unit changed counts as it is now.
+            if self.work.step((key, step)).queued(true) {
+                due.push((i64::from(rank), key, step, queue));
+            }
+        }
+        due.sort_unstable();
+        due.dedup();
+        Ok(due)
+    }
+
+    /// Returns when the namespaces were last served if there are several to choose from.
+    async fn served(&mut self, reach: &Reach) -> QueryResult<BTreeMap<Namespace, i64>> {
+        const SERVED: &str = "SELECT namespace, max(last_served) FROM queues GROUP BY namespace";
+        let namespaces: BTreeSet<&Namespace> = reach.accepted.values().map(|(name, _)| name).collect();
+        if namespaces.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        let mut connection = self.connection;
+        let rows = Statement::<(Text, BigInt)>::new(SERVED, Vec::new())
+            .load::<(String, i64)>(&mut connection)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(namespace, served)| Some((namespace.parse().ok()?, served)))
+            .collect())
+    }
+
+    /// Notes which namespaces had a part in this hand-out. With one namespace alone there is nothing to choose; what
+    /// another transaction is noting at this moment is nearly the same.
+    async fn note_served(
+        &mut self,
+        namespaces: &BTreeSet<Namespace>,
+        served: &BTreeMap<Namespace, i64>,
+    ) -> QueryResult<()> {
+        const NOTE: &str = "\
+            UPDATE queues SET last_served = n.next FROM \
+                (SELECT q.id, (SELECT max(last_served) + 1 FROM queues) AS next FROM queues AS q \
+                WHERE q.namespace = ANY($1) ORDER BY q.id FOR NO KEY UPDATE SKIP LOCKED) AS n \
+            WHERE queues.id = n.id";
+        let all: BTreeSet<&Namespace> = self
+            .cache
+            .queues()
+            .values()
+            .map(|queue| &queue.namespace)
+            .collect();
+        let noted = namespaces
+            .iter()
+            .all(|namespace| served.get(namespace).is_some_and(|served| *served > 0));
+        if namespaces.is_empty() || (all.len() < 2 && noted) {
+            return Ok(());
+        }
+        let names = namespaces.iter().map(Namespace::as_str).collect();
+        execute(self.connection, NOTE, vec![Bind::Texts(names)]).await?;
+        Ok(())
+    }
+
+    /// Builds the claims of steps in progress, each with the version of its handler.
+    async fn claims_of(&mut self, keys: &[(StepKey, Version)]) -> Result<Vec<Claim>, Trouble> {
+        let steps: Vec<StepKey> = keys.iter().map(|(key, _)| *key).collect();
+        let (known, missing): (Vec<Place>, Vec<Place>) = self
+            .work
+            .places_of(&steps)
+            .into_iter()
+            .partition(|place| self.contexts.has(*place));
+        let mut read = load_payloads(self.connection, &missing).await?;
+        self.contexts.learn(&read);
+        for place in known {
+            match self.contexts.get(place) {
+                Some(context) => {
+                    read.insert(place, context);
+                }
+                // Another turn made room meanwhile.
+                None => read.extend(load_payloads(self.connection, &[place]).await?),
+            }
+        }
+        let claims = self.work.claims_of(keys, &read);
+        Ok(claims)
+    }
+
+    /// Returns what an earlier request with this token was handed and still holds.
+    pub(super) async fn claims_under(
+        &mut self,
+        worker: WorkerId,
+        want: &Want,
+    ) -> Result<Vec<Claim>, Trouble> {
+        const HELD: &str = "\
+            SELECT k.task, k.step, (SELECT t.handler_version FROM transitions AS t \
+                WHERE t.task = s.task AND t.step = s.step AND t.run = s.run AND t.event = 'start' LIMIT 1) \
+            FROM leases AS l CROSS JOIN unnest(l.tasks, l.steps) AS k (task, step) \
+            JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token AND s.lease_actor = l.actor \
+            WHERE l.token = $1 AND l.actor = $2 ORDER BY k.task, k.step";
+        let actor = self.cache.known(&Actor::Worker(worker))?;
+        let mut connection = self.connection;
+        let binds = vec![Bind::Int(want.token.0), Bind::Int(actor)];
+        let rows = Statement::<(BigInt, Integer, Nullable<Text>)>::new(HELD, binds)
+            .load::<(i64, i32, Option<String>)>(&mut connection)
+            .await?;
+        let keys: Vec<(StepKey, Version)> = rows
+            .into_iter()
+            .map(|(task, step, version)| {
+                let version = version.and_then(|text| text.parse().ok());
+                (
+                    (task, small(step)),
+                    version.unwrap_or_else(|| Version::new(0, 0, 0)),
+                )
+            })
+            .collect();
+        let missing: BTreeSet<i64> = keys
+            .iter()
+            .map(|(key, _)| key.0)
+            .filter(|key| !self.work.tasks.contains_key(key))
+            .collect();
+        if !missing.is_empty() {
+            let read = read_tasks(self.connection, TASKS, missing.into_iter().collect()).await?;
+            self.add_tasks(read).await?;
+        }
+        self.load_steps(keys.iter().map(|(key, _)| *key)).await?;
+        // What this very request ended is no longer held.
+        let held: Vec<_> = keys
+            .into_iter()
+            .filter(|(key, _)| self.work.step(*key).state == StepState::InProgress)
+            .collect();
+        self.claims_of(&held).await
+    }
+
+    /// Returns how long until the earliest step in scope is due that waits for its time.
+    pub(super) async fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
+        const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
+             AND r.queue = ANY($2) AND ($3::bigint IS NULL OR r.task = $3) ORDER BY r.due_at LIMIT 1";
+        let binds = vec![
+            Bind::Int(self.work.now.as_micros()),
+            Bind::Ints(reach.accepted.keys().copied().collect()),
+            Bind::MaybeInt(reach.task),
+        ];
+        let mut connection = self.connection;
+        let rows = Statement::<(BigInt,)>::new(NEXT, binds)
+            .load::<(i64,)>(&mut connection)
+            .await?;
+        // What this unit adds, removes or moves is not written yet.
+        let own = self.work.steps.iter().filter_map(|(key, row)| {
+            let task = &self.work.tasks[&key.0].now;
+            let queue = task.graph.queues[key.1 as usize];
+            (row.now.queued(task.state.is_active())
+                && reach.accepted.contains_key(&queue)
+                && reach.task.is_none_or(|task| task == key.0))
+            .then_some(row.now.next_retry_at)
+            .flatten()
+            .filter(|due| *due > self.work.now)
+        });
+        let read = rows.into_iter().next().map(|row| Timestamp::from_micros(row.0));
+        Ok(own.chain(read).min().map(|due| due.since(self.work.now)))
+    }
+}

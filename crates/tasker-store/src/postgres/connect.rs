@@ -1,0 +1,170 @@
+//! Connecting: what a URL asks for, with TLS unless it is declined or the server is on this machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use rustls::{ClientConfig, RootCertStore};
+use tasker_engine::StoreError;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::classify;
+
+/// A database, and how to come by connections to it.
+#[derive(Clone)]
+pub(super) struct Target {
+    config: Config,
+    /// The URL as it may be shown.
+    shown: String,
+    schema: Option<String>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target")
+            .field("url", &self.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Plans that fit every size: the tables may grow between two looks of the planner, and a plan that reads a whole table
+/// then lasts for as long as the connection.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+     SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '60s'; \
+     SET statement_timeout = '60s'; SET lock_timeout = '30s'; SET client_min_messages = warning; \
+     SET default_transaction_isolation = 'read committed'";
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of PostgreSQL's, or no root certificates can be found for TLS.
+    pub(super) fn new(url: &str, schema: Option<String>) -> Result<Self, StoreError> {
+        let shown = without_secrets(url);
+        let mut config: Config =
+            url.parse()
+                .map_err(|error: tokio_postgres::Error| StoreError::Unusable {
+                    store: shown.clone(),
+                    problem: format!("the URL cannot be read: {error}"),
+                    advice: "write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`",
+                })?;
+        if config.get_application_name().is_none() {
+            config.application_name("tasker");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        let remote = config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_)));
+        let tls = match config.get_ssl_mode() {
+            SslMode::Disable => None,
+            _ if !remote => None,
+            _ => Some(client_config(&shown)?),
+        };
+        Ok(Self {
+            config,
+            shown,
+            schema,
+            tls,
+        })
+    }
+
+    /// Returns the URL as it may be shown: without a password.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns the schema that the tables are in, if it is not the first of the user's search path.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses.
+    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
+        let unreachable = |source: tasker_engine::BoxError| StoreError::Unavailable {
+            store: self.shown.clone(),
+            source,
+        };
+        let connected = match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self
+                    .config
+                    .connect(MakeRustlsConnect::new(ClientConfig::clone(tls)))
+                    .await
+                    .map_err(|error| unreachable(described(&error).into()))?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+            None => {
+                let (client, connection) = self
+                    .config
+                    .connect(NoTls)
+                    .await
+                    .map_err(|error| unreachable(described(&error).into()))?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+        };
+        let mut connection = connected.map_err(|error| unreachable(Box::new(error)))?;
+        let mut settings = SETTINGS.to_owned();
+        if let Some(schema) = &self.schema {
+            settings.push_str(&format!(
+                "; SET search_path = \"{}\"",
+                schema.replace('"', "\"\"")
+            ));
+        }
+        connection
+            .batch_execute(&settings)
+            .await
+            .map_err(|error| classify(&self.shown, error))?;
+        Ok(connection)
+    }
+}
+
+/// Returns what went wrong with its causes, which the driver leaves out.
+fn described(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn client_config(shown: &str) -> Result<Arc<ClientConfig>, StoreError> {
+    let unusable = |problem: String| StoreError::Unusable {
+        store: shown.to_owned(),
+        problem,
+        advice: "install the system's root certificates, name others in SSL_CERT_FILE, or add `sslmode=disable` to the URL",
+    };
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(format!("TLS cannot be set up: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Returns a URL without user and password.
+fn without_secrets(url: &str) -> String {
+    match url
+        .split_once("://")
+        .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))
+    {
+        Some((scheme, Some((_, place)))) => format!("{scheme}://…@{place}"),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,449 @@
+//! Writing a request back, a statement for each kind of row.
+
+use tasker_types::{StepState, Timestamp};
+
+use super::rows::{letter, number, uuid};
+use super::statement::Bind;
+use super::unit::Unit;
+use crate::work::{LeaseRow, StepKey, StepRow, Tracked, Work};
+
+const INSERT_TASKS: &str = "\
+INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
+    request_digest, origin, parent_task, parent_step, root_task, created_at, started_at, finished_at, start_at, \
+    deadline_at, next_check_at) \
+SELECT u.key, u.id, u.graph, u.state, u.failure, u.priority, u.live_steps, u.identity, u.namespace, \
+    u.idempotency_key, u.request_digest, u.origin, u.parent_task, u.parent_step, \
+    (SELECT coalesce(parent.root_task, parent.id) FROM tasks AS parent WHERE parent.id = u.parent_task), \
+    $1, u.started_at, u.finished_at, u.start_at, u.deadline_at, u.next_check_at \
+FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+    AS u (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, request_digest, \
+    origin, parent_task, parent_step, started_at, finished_at, start_at, deadline_at, next_check_at)";
+
+const UPDATE_TASKS: &str = "\
+UPDATE tasks SET state = u.state, failure = u.failure, priority = u.priority, live_steps = u.live_steps, \
+    started_at = u.started_at, finished_at = u.finished_at, deadline_at = u.deadline_at, \
+    next_check_at = u.next_check_at \
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+    AS u (key, state, failure, priority, live_steps, started_at, finished_at, deadline_at, next_check_at) \
+WHERE tasks.key = u.key";
+
+const UPDATE_STEPS: &str = "\
+UPDATE steps SET state = u.state, attempts = u.attempts, run = u.run, retry_limit = u.retry_limit, \
+    permanent = u.permanent, unmet_parents = u.unmet_parents, next_retry_at = u.next_retry_at, \
+    started_at = u.started_at, finished_at = u.finished_at, timeout_us = u.timeout_us, token = u.token, \
+    lease_actor = u.lease_actor, lease_until = u.lease_until, configured = u.configured \
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+    AS u (task, step, state, attempts, run, retry_limit, permanent, unmet_parents, next_retry_at, started_at, \
+    finished_at, timeout_us, token, lease_actor, lease_until, configured) \
+WHERE steps.task = u.task AND steps.step = u.step";
+
+const COMPLETE_STEPS: &str = "\
+UPDATE steps SET state = 'complete', finished_at = $3, token = NULL, lease_actor = NULL, lease_until = NULL \
+FROM unnest($1, $2) AS u (task, step) \
+WHERE steps.task = u.task AND steps.step = u.step";
+
+const CLAIM_STEPS: &str = "\
+UPDATE steps SET state = 'in_progress', started_at = $4, finished_at = NULL, next_retry_at = NULL, \
+    attempts = attempts + 1, run = run + 1, unmet_parents = u.unmet_parents, token = $5, lease_actor = $6, \
+    lease_until = $7 \
+FROM unnest($1, $2, $3) AS u (task, step, unmet_parents) \
+WHERE steps.task = u.task AND steps.step = u.step";
+
+const DELETE_READY: &str = "\
+DELETE FROM ready_steps AS r USING unnest($1, $2, $3, $4) AS u (queue, rank, task, step), \
+    (VALUES (false), (true)) AS p (parked) \
+WHERE r.queue = u.queue AND r.parked = p.parked AND r.rank = u.rank AND r.task = u.task AND r.step = u.step";
+
+const INSERT_READY: &str = "\
+INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6)";
+
+const INSERT_LEASES: &str = "\
+INSERT INTO leases AS l (token, actor, until, tasks, steps) VALUES ($1, $2, $3, $4, $5) \
+ON CONFLICT (token, actor) DO UPDATE SET until = least(l.until, excluded.until), \
+    tasks = l.tasks || excluded.tasks, steps = l.steps || excluded.steps";
+
+/// A hand-out of which all steps are reported at once need not be looked at any more.
+const DELETE_LEASES: &str = "\
+DELETE FROM leases AS l USING unnest($1, $2, $3) AS u (token, actor, ended) \
+WHERE l.token = u.token AND l.actor = u.actor AND cardinality(l.tasks) <= u.ended";
+
+const DELETE_PAYLOADS: &str = "\
+DELETE FROM payloads AS p USING unnest($1, $2, $3::text[]) AS u (task, step, kind) \
+WHERE p.task = u.task AND p.step = u.step AND p.kind = u.kind::\"char\"";
+
+const UPSERT_PAYLOADS: &str = "\
+INSERT INTO payloads (task, step, kind, body) \
+SELECT u.task, u.step, u.kind::\"char\", u.body FROM unnest($1, $2, $3::text[], $4) AS u (task, step, kind, body) \
+ON CONFLICT (task, step, kind) DO UPDATE SET body = excluded.body, encoding = excluded.encoding";
+
+const INSERT_TRANSITIONS: &str = "\
+INSERT INTO transitions (position, task, step, event, from_state, to_state, at, actor, run, attempt, \
+    handler_version, ran_us, metadata) \
+SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.ord, u.task, u.step, u.event, \
+    u.from_state, u.to_state, $2, u.actor, u.run, u.attempt, u.handler_version, u.ran_us, u.metadata \
+FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY \
+    AS u (task, step, event, from_state, to_state, actor, run, attempt, handler_version, ran_us, metadata, ord)";
+
+/// A statement and its values.
+pub(super) type Change<'a> = (&'static str, Vec<Bind<'a>>);
+
+fn micros(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_micros)
+}
+
+fn wide(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A step's place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    rank: i16,
+    due_at: Option<Timestamp>,
+}
+
+fn place(row: &StepRow, active: bool, priority: i16) -> Option<Place> {
+    row.queued(active).then(|| Place {
+        rank: priority.saturating_neg(),
+        due_at: row.next_retry_at,
+    })
+}
+
+/// Returns values column by column: a list of rows is taken apart once for each.
+macro_rules! column {
+    ($bind:ident, $rows:expr, $row:pat => $value:expr) => {
+        Bind::$bind($rows.iter().map(|$row| $value).collect())
+    };
+}
+
+impl Unit<'_> {
+    /// Returns the statements that write what changed, and when each place that they add to the queue is due.
+    pub(super) fn changes(&self) -> (Vec<Change<'_>>, Vec<Option<Timestamp>>) {
+        let mut changes = Vec::new();
+        let (queue, added) = queue(&self.work);
+        tasks(&self.work, &mut changes);
+        steps(&self.work, &mut changes);
+        changes.extend(queue);
+        leases(&self.work, &mut changes);
+        payloads(&self.work, &mut changes);
+        entries(&self.work, self.offset, &mut changes);
+        (changes, added)
+    }
+}
+
+fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
+    let inserts: Vec<_> = work
+        .created
+        .iter()
+        .map(|(key, new)| (*key, new, &work.tasks[key].now))
+        .collect();
+    if !inserts.is_empty() {
+        let rows = &inserts;
+        let key = |new: &'a crate::work::NewRow| new.idempotency.as_ref();
+        changes.push((
+            INSERT_TASKS,
+            vec![
+                Bind::Int(work.now.as_micros()),
+                column!(Ints, rows, (key, ..) => *key),
+                column!(Ids, rows, (.., now) => uuid(now.id)),
+                column!(Ints, rows, (.., now) => now.graph.id),
+                column!(Texts, rows, (.., now) => now.state.as_str()),
+                column!(MaybeTexts, rows, (.., now) => now.failure.map(tasker_engine::FailureReason::as_str)),
+                column!(Smalls, rows, (.., now) => i32::from(now.priority)),
+                column!(Ints, rows, (.., now) => now.live_steps),
+                column!(MaybeTexts, rows, (_, new, _) => new.identity.as_deref()),
+                column!(MaybeTexts, rows, (_, new, now) => {
+                    key(new).map(|_| now.graph.template.namespace().as_str())
+                }),
+                column!(MaybeTexts, rows, (_, new, _) => key(new).map(|own| own.key.as_str())),
+                column!(MaybeTexts, rows, (_, new, _) => key(new).map(|own| own.digest.as_str())),
+                column!(MaybeTexts, rows, (_, new, _) => new.origin.as_deref()),
+                column!(MaybeIds, rows, (_, new, _) => new.parent.map(|(task, _)| uuid(task))),
+                column!(MaybeSmalls, rows, (_, new, _) => new.parent.map(|(_, step)| number(step.0))),
+                column!(MaybeInts, rows, (.., now) => micros(now.started_at)),
+                column!(MaybeInts, rows, (.., now) => micros(now.finished_at)),
+                column!(MaybeInts, rows, (_, new, _) => micros(new.start_at)),
+                column!(MaybeInts, rows, (.., now) => micros(now.deadline_at)),
+                column!(MaybeInts, rows, (.., now) => micros(now.next_check_at)),
+            ],
+        ));
+    }
+    let updates: Vec<_> = work
+        .tasks
+        .iter()
+        .filter(|(key, row)| {
+            !work.created.contains_key(key)
+                && row.before.as_ref().is_some_and(|before| {
+                    let now = &row.now;
+                    before.state != now.state
+                        || before.failure != now.failure
+                        || before.priority != now.priority
+                        || before.live_steps != now.live_steps
+                        || before.deadline_at != now.deadline_at
+                        || before.next_check_at != now.next_check_at
+                })
+        })
+        .map(|(key, row)| (*key, &row.now))
+        .collect();
+    if updates.is_empty() {
+        return;
+    }
+    let rows = &updates;
+    changes.push((
+        UPDATE_TASKS,
+        vec![
+            column!(Ints, rows, (key, _) => *key),
+            column!(Texts, rows, (_, now) => now.state.as_str()),
+            column!(MaybeTexts, rows, (_, now) => now.failure.map(tasker_engine::FailureReason::as_str)),
+            column!(Smalls, rows, (_, now) => i32::from(now.priority)),
+            column!(Ints, rows, (_, now) => now.live_steps),
+            column!(MaybeInts, rows, (_, now) => micros(now.started_at)),
+            column!(MaybeInts, rows, (_, now) => micros(now.finished_at)),
+            column!(MaybeInts, rows, (_, now) => micros(now.deadline_at)),
+            column!(MaybeInts, rows, (_, now) => micros(now.next_check_at)),
+        ],
+    ));
+}
+
+/// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
+fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
+    let now = Some(work.now);
+    let (mut completed, mut others) = (Vec::new(), Vec::new());
+    let mut claimed: Vec<(LeaseRow, Vec<(StepKey, u32)>)> = Vec::new();
+    for (key, Tracked { before, now: row }) in &work.steps {
+        let Some(before) = before.as_ref().filter(|before| *before != row) else {
+            continue;
+        };
+        let began = StepRow {
+            state: StepState::InProgress,
+            run: before.run + 1,
+            attempts: before.attempts + 1,
+            unmet_parents: row.unmet_parents,
+            started_at: now,
+            next_retry_at: None,
+            finished_at: None,
+            lease: row.lease,
+            ..before.clone()
+        };
+        let ended = StepRow {
+            state: StepState::Complete,
+            finished_at: now,
+            lease: None,
+            ..before.clone()
+        };
+        match row.lease.filter(|_| began == *row) {
+            Some(lease) => match claimed.iter_mut().find(|(own, _)| *own == lease) {
+                Some((_, rows)) => rows.push((*key, row.unmet_parents)),
+                None => claimed.push((lease, vec![(*key, row.unmet_parents)])),
+            },
+            None if ended == *row => completed.push(*key),
+            None => others.push((*key, row)),
+        }
+    }
+    if !completed.is_empty() {
+        changes.push((
+            COMPLETE_STEPS,
+            vec![
+                column!(Ints, completed, key => key.0),
+                column!(Smalls, completed, key => number(key.1)),
+                Bind::Int(work.now.as_micros()),
+            ],
+        ));
+    }
+    for (lease, rows) in claimed {
+        changes.push((
+            CLAIM_STEPS,
+            vec![
+                column!(Ints, rows, (key, _) => key.0),
+                column!(Smalls, rows, (key, _) => number(key.1)),
+                column!(Smalls, rows, (_, unmet) => number(*unmet)),
+                Bind::Int(work.now.as_micros()),
+                Bind::Int(lease.token.0),
+                Bind::Int(lease.actor),
+                Bind::Int(lease.until.as_micros()),
+            ],
+        ));
+    }
+    if others.is_empty() {
+        return;
+    }
+    let rows = &others;
+    changes.push((
+        UPDATE_STEPS,
+        vec![
+            column!(Ints, rows, (key, _) => key.0),
+            column!(Smalls, rows, (key, _) => number(key.1)),
+            column!(Texts, rows, (_, row) => row.state.as_str()),
+            column!(Smalls, rows, (_, row) => number(row.attempts)),
+            column!(Smalls, rows, (_, row) => number(row.run)),
+            column!(Ints, rows, (_, row) => i64::from(row.retry_limit)),
+            column!(Bools, rows, (_, row) => row.permanent),
+            column!(Smalls, rows, (_, row) => number(row.unmet_parents)),
+            column!(MaybeInts, rows, (_, row) => micros(row.next_retry_at)),
+            column!(MaybeInts, rows, (_, row) => micros(row.started_at)),
+            column!(MaybeInts, rows, (_, row) => micros(row.finished_at)),
+            column!(MaybeInts, rows, (_, row) => row.timeout_us),
+            column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.token.0)),
+            column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.actor)),
+            column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.until.as_micros())),
+            column!(Bools, rows, (_, row) => row.configured),
+        ],
+    ));
+}
+
+/// Returns how the queue changes, and when each place that is added is due.
+fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Option<Timestamp>>) {
+    let (mut deletes, mut inserts) = (Vec::new(), Vec::new());
+    for (key, row) in &work.steps {
+        let owner = &work.tasks[&key.0];
+        let queue = owner.now.graph.queues[key.1 as usize];
+        let before = row.before.as_ref().zip(owner.before.as_ref());
+        let before = before.and_then(|(row, task)| place(row, task.state.is_active(), task.priority));
+        let after = place(&row.now, owner.now.state.is_active(), owner.now.priority);
+        if before == after {
+            continue;
+        }
+        if let Some(before) = before {
+            deletes.push((queue, before, *key));
+        }
+        if let Some(after) = after {
+            inserts.push((queue, after, *key));
+        }
+    }
+    let mut changes = Vec::new();
+    if !deletes.is_empty() {
+        changes.push((
+            DELETE_READY,
+            vec![
+                column!(Ints, deletes, (queue, ..) => *queue),
+                column!(Smalls, deletes, (_, place, _) => i32::from(place.rank)),
+                column!(Ints, deletes, (.., key) => key.0),
+                column!(Smalls, deletes, (.., key) => number(key.1)),
+            ],
+        ));
+    }
+    if !inserts.is_empty() {
+        changes.push((
+            INSERT_READY,
+            vec![
+                column!(Ints, inserts, (queue, ..) => *queue),
+                column!(Bools, inserts, (_, place, _) => place.due_at.is_some_and(|due| due > work.now)),
+                column!(Smalls, inserts, (_, place, _) => i32::from(place.rank)),
+                column!(Ints, inserts, (.., key) => key.0),
+                column!(Smalls, inserts, (.., key) => number(key.1)),
+                column!(MaybeInts, inserts, (_, place, _) => micros(place.due_at)),
+            ],
+        ));
+    }
+    (
+        changes,
+        inserts.iter().map(|(_, place, _)| place.due_at).collect(),
+    )
+}
+
+fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
+    let mut ended: Vec<(LeaseRow, i64)> = Vec::new();
+    let mut begun: Vec<(LeaseRow, Vec<StepKey>)> = Vec::new();
+    for (key, row) in &work.steps {
+        let before = row.before.as_ref().and_then(|row| row.lease);
+        let after = row.now.lease;
+        if before.map(|lease| lease.token) == after.map(|lease| lease.token) {
+            continue;
+        }
+        if let Some(lease) = before {
+            match ended
+                .iter_mut()
+                .find(|(own, _)| (own.token, own.actor) == (lease.token, lease.actor))
+            {
+                Some((_, count)) => *count += 1,
+                None => ended.push((lease, 1)),
+            }
+        }
+        if let Some(lease) = after {
+            match begun.iter_mut().find(|(own, _)| *own == lease) {
+                Some((_, keys)) => keys.push(*key),
+                None => begun.push((lease, vec![*key])),
+            }
+        }
+    }
+    if !ended.is_empty() {
+        changes.push((
+            DELETE_LEASES,
+            vec![
+                column!(Ints, ended, (lease, _) => lease.token.0),
+                column!(Ints, ended, (lease, _) => lease.actor),
+                column!(Ints, ended, (_, count) => *count),
+            ],
+        ));
+    }
+    for (lease, keys) in begun {
+        changes.push((
+            INSERT_LEASES,
+            vec![
+                Bind::Int(lease.token.0),
+                Bind::Int(lease.actor),
+                Bind::Int(lease.until.as_micros()),
+                column!(Ints, keys, key => key.0),
+                column!(Smalls, keys, key => number(key.1)),
+            ],
+        ));
+    }
+}
+
+fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
+    let step = |step: i64| i32::try_from(step).unwrap_or(i32::MAX);
+    let (mut deletes, mut writes) = (Vec::new(), Vec::new());
+    for (place, body) in &work.payloads {
+        match body {
+            Some(body) => writes.push((*place, body.as_str())),
+            None => deletes.push(*place),
+        }
+    }
+    if !deletes.is_empty() {
+        changes.push((
+            DELETE_PAYLOADS,
+            vec![
+                column!(Ints, deletes, place => place.0),
+                column!(Smalls, deletes, place => step(place.1)),
+                column!(Texts, deletes, place => letter(place.2)),
+            ],
+        ));
+    }
+    if !writes.is_empty() {
+        changes.push((
+            UPSERT_PAYLOADS,
+            vec![
+                column!(Ints, writes, (place, _) => place.0),
+                column!(Smalls, writes, (place, _) => step(place.1)),
+                column!(Texts, writes, (place, _) => letter(place.2)),
+                column!(Texts, writes, (_, body) => *body),
+            ],
+        ));
+    }
+}
+
+fn entries<'a>(work: &'a Work, offset: i64, changes: &mut Vec<Change<'a>>) {
+    let rows = &work.entries;
+    if rows.is_empty() {
+        return;
+    }
+    changes.push((
+        INSERT_TRANSITIONS,
+        vec![
+            Bind::Int(offset),
+            Bind::Int(work.now.as_micros()),
+            column!(Ints, rows, entry => entry.task),
+            column!(MaybeSmalls, rows, entry => entry.step.map(number)),
+            column!(Texts, rows, entry => entry.event),
+            column!(MaybeTexts, rows, entry => entry.from),
+            column!(MaybeTexts, rows, entry => entry.to),
+            column!(Ints, rows, entry => entry.actor),
+            column!(MaybeSmalls, rows, entry => entry.run.map(number)),
+            column!(MaybeSmalls, rows, entry => entry.attempt.map(number)),
+            column!(MaybeTexts, rows, entry => entry.handler_version.as_deref()),
+            column!(MaybeInts, rows, entry => entry.ran_us.map(wide)),
+            column!(MaybeTexts, rows, entry => entry.metadata.as_ref().map(tasker_engine::Json::as_str)),
+        ],
+    ));
+}

@@ -1,0 +1,312 @@
+//! Looking at tasks, results and histories.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tasker_engine::{Actor, Change, Json, Snapshot, StepEvent, TaskEvent, TaskRecord, Transition};
+use tasker_types::{Position, RunNo, StepNo, StepState, TaskId, TaskState, Timestamp, WorkerId};
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::rows::{
+    STEPS_OF_TASKS, TASKS, key_of, load_kind, load_payloads, load_steps, read_tasks, small, task_id,
+    task_row, time,
+};
+use super::statement::{Bind, Statement};
+
+type MoreSql = (
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<SqlUuid>,
+    Nullable<Integer>,
+    BigInt,
+    Nullable<BigInt>,
+    BigInt,
+    BigInt,
+    Nullable<SqlUuid>,
+);
+
+type MoreTuple = (
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<Uuid>,
+    Option<i32>,
+    i64,
+    Option<i64>,
+    i64,
+    i64,
+    Option<Uuid>,
+);
+
+/// Returns a task and its steps at one moment; the transaction sees one.
+pub(super) async fn snapshot(
+    mut connection: &AsyncPgConnection,
+    task: TaskId,
+    now: Option<Timestamp>,
+) -> QueryResult<Option<Snapshot>> {
+    const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at, \
+         (SELECT coalesce(max(position), 0) FROM transitions WHERE task = $1), \
+         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, root_task \
+         FROM tasks WHERE key = $1";
+    let Some(key) = key_of(connection, task).await? else {
+        return Ok(None);
+    };
+    let Some(read) = read_tasks(connection, TASKS, vec![key]).await?.pop() else {
+        return Ok(None);
+    };
+    let (_, row, _) = task_row(connection, &mut Cache::default(), read).await?;
+    let more: MoreTuple = Statement::<MoreSql>::new(MORE, vec![Bind::Int(key)])
+        .get_result(&mut connection)
+        .await?;
+    let context = load_payloads(connection, &[(key, -1, "context")])
+        .await?
+        .into_values()
+        .next();
+    let failures = load_kind(connection, key, "failure").await?;
+    let progress = load_kind(connection, key, "progress").await?;
+    let workers = workers(connection, key).await?;
+    let active = row.state.is_active();
+    let steps = load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(vec![key])])
+        .await?
+        .into_iter()
+        .map(|((_, step), row, _)| {
+            let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
+            row.record(
+                StepNo(step),
+                active,
+                worker,
+                failures.get(&step),
+                progress.get(&step),
+            )
+        })
+        .collect();
+    let record = TaskRecord {
+        id: row.id,
+        template: Arc::clone(&row.graph.template),
+        state: row.state,
+        failure: row.failure,
+        context: context.unwrap_or_else(Json::null),
+        origin: more
+            .2
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
+        identity: more.0.unwrap_or_else(|| row.id.to_string()),
+        idempotency_key: more.1,
+        priority: row.priority,
+        parent: more.3.map(task_id).zip(more.4.map(|step| StepNo(small(step)))),
+        root: more.9.map(task_id),
+        created_at: Timestamp::from_micros(more.5),
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        start_at: time(more.6),
+        deadline_at: row.deadline_at,
+        next_check_at: row.next_check_at,
+        live_steps: u32::try_from(row.live_steps).unwrap_or_default(),
+    };
+    Ok(Some(Snapshot {
+        task: record,
+        steps,
+        position: Position(more.7),
+        taken_at: now.unwrap_or(Timestamp::from_micros(more.8)),
+    }))
+}
+
+/// Returns the workers that hold leases on a task's steps, by their key.
+async fn workers(mut connection: &AsyncPgConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
+    const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN actors AS a ON a.id = s.lease_actor \
+         WHERE s.task = $1";
+    let rows = Statement::<(BigInt, Text)>::new(SQL, vec![Bind::Int(task)])
+        .load::<(i64, String)>(&mut connection)
+        .await?;
+    let worker = |(id, name): (i64, String)| match name.parse() {
+        Ok(Actor::Worker(worker)) => Some((id, worker)),
+        _ => None,
+    };
+    Ok(rows.into_iter().filter_map(worker).collect())
+}
+
+/// Returns the results of a task's steps that have one.
+pub(super) async fn results(
+    connection: &AsyncPgConnection,
+    task: TaskId,
+) -> QueryResult<Vec<(StepNo, Json)>> {
+    let Some(key) = key_of(connection, task).await? else {
+        return Ok(Vec::new());
+    };
+    let results = load_kind(connection, key, "result").await?;
+    Ok(results
+        .into_iter()
+        .map(|(step, result)| (StepNo(step), result))
+        .collect())
+}
+
+type EntrySql = (
+    BigInt,
+    SqlUuid,
+    Nullable<Integer>,
+    Text,
+    Nullable<Text>,
+    Nullable<Text>,
+    BigInt,
+    Text,
+    Nullable<Integer>,
+    Nullable<Integer>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<Text>,
+);
+
+type EntryTuple = (
+    i64,
+    Uuid,
+    Option<i32>,
+    String,
+    Option<String>,
+    Option<String>,
+    i64,
+    String,
+    Option<i32>,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
+macro_rules! entries {
+    ($where:literal) => {
+        concat!(
+            "SELECT t.position, k.id, t.step, t.event, t.from_state, t.to_state, t.at, a.name, t.run, t.attempt, \
+             t.handler_version, t.ran_us, t.metadata \
+             FROM transitions AS t JOIN tasks AS k ON k.key = t.task JOIN actors AS a ON a.id = t.actor WHERE ",
+            $where,
+            " ORDER BY t.position LIMIT $2"
+        )
+    };
+}
+
+/// Returns entries of a task's history after a position.
+pub(super) async fn history(
+    mut connection: &AsyncPgConnection,
+    task: TaskId,
+    after: Position,
+    limit: u32,
+) -> QueryResult<Vec<Transition>> {
+    const SQL: &str = entries!("t.position > $1 AND t.task = $3");
+    let Some(key) = key_of(connection, task).await? else {
+        return Ok(Vec::new());
+    };
+    let binds = vec![Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(key)];
+    let rows = Statement::<EntrySql>::new(SQL, binds)
+        .load::<EntryTuple>(&mut connection)
+        .await?;
+    rows.into_iter().map(transition).collect()
+}
+
+/// Returns entries of all histories after a position, those that no transaction can come before any more, and whether
+/// there are others.
+pub(super) async fn events(
+    mut connection: &AsyncPgConnection,
+    after: Position,
+    limit: u32,
+    offset: i64,
+) -> QueryResult<(Vec<Transition>, bool)> {
+    const SQL: &str = entries!(
+        "t.position > $1 AND t.position < \
+         ((SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) + $3) << 19"
+    );
+    const MORE: &str =
+        "SELECT count(*) FROM (SELECT FROM transitions AS t WHERE t.position > $1 LIMIT 1) AS m";
+    let binds = vec![Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(offset)];
+    let rows = Statement::<EntrySql>::new(SQL, binds)
+        .load::<EntryTuple>(&mut connection)
+        .await?;
+    let entries: Vec<Transition> = rows.into_iter().map(transition).collect::<QueryResult<_>>()?;
+    if entries.len() >= limit as usize {
+        return Ok((entries, false));
+    }
+    let last = entries.last().map_or(after, |entry| entry.position);
+    let more: (i64,) = Statement::<(BigInt,)>::new(MORE, vec![Bind::Int(last.0)])
+        .get_result(&mut connection)
+        .await?;
+    Ok((entries, more.0 > 0))
+}
+
+/// Returns the position of the last entry of all histories, and the position before which no transaction can write any
+/// more.
+pub(super) async fn position(mut connection: &AsyncPgConnection, offset: i64) -> QueryResult<(i64, i64)> {
+    const SQL: &str = "SELECT coalesce((SELECT max(t.position) FROM transitions AS t), 0), \
+         ((SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) + $1) << 19";
+    Statement::<(BigInt, BigInt)>::new(SQL, vec![Bind::Int(offset)])
+        .get_result::<(i64, i64)>(&mut connection)
+        .await
+}
+
+/// Returns the position of the last entry before one.
+pub(super) async fn position_before(mut connection: &AsyncPgConnection, end: i64) -> QueryResult<Position> {
+    const SQL: &str =
+        "SELECT coalesce((SELECT max(t.position) FROM transitions AS t WHERE t.position < $1), 0)";
+    let (last,) = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(end)])
+        .get_result::<(i64,)>(&mut connection)
+        .await?;
+    Ok(Position(last))
+}
+
+fn transition(row: EntryTuple) -> QueryResult<Transition> {
+    let change = change(&row).ok_or_else(|| {
+        let text = format!(
+            "the history entry at position {} makes no sense: `{}`",
+            row.0, row.3
+        );
+        diesel::result::Error::DeserializationError(text.into())
+    })?;
+    Ok(Transition {
+        position: Position(row.0),
+        task: task_id(row.1),
+        change,
+        at: Timestamp::from_micros(row.6),
+        actor: row.7.parse().unwrap_or(Actor::System),
+        metadata: row.12.map(Json::from_stored),
+    })
+}
+
+fn change(row: &EntryTuple) -> Option<Change> {
+    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+    let step = number(row.2).map(StepNo);
+    let run = number(row.8).map(RunNo);
+    match row.3.as_str() {
+        "created" => return Some(Change::Created),
+        "setting" => return Some(Change::Setting { step }),
+        "late_outcome" => {
+            return Some(Change::LateOutcome {
+                step: step?,
+                run: run?,
+            });
+        }
+        _ => {}
+    }
+    let (from, to) = (row.4.as_deref()?, row.5.as_deref()?);
+    let Some(step) = step else {
+        let event: TaskEvent = row.3.parse().ok()?;
+        return Some(Change::Task {
+            from: from.parse::<TaskState>().ok()?,
+            event,
+            to: to.parse::<TaskState>().ok()?,
+        });
+    };
+    let event: StepEvent = row.3.parse().ok()?;
+    Some(Change::Step {
+        step,
+        from: from.parse::<StepState>().ok()?,
+        event,
+        to: to.parse::<StepState>().ok()?,
+        run: run?,
+        attempt: number(row.9)?,
+        handler_version: row.10.as_ref().and_then(|version| version.parse().ok()),
+        ran_us: row.11.and_then(|us| u64::try_from(us).ok()),
+    })
+}

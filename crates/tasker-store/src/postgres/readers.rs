@@ -1,0 +1,96 @@
+//! Connections that only read, lent one at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use diesel::result::QueryResult;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use futures_util::future::BoxFuture;
+use tasker_engine::StoreError;
+use tokio::sync::Semaphore;
+
+use super::connect::Target;
+use super::error::{Remedy, classify, remedy};
+
+/// Connections that only read.
+pub(super) struct Readers {
+    target: Target,
+    idle: Arc<Mutex<Vec<AsyncPgConnection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readers")
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Readers {
+    /// Returns so many connections, which are opened when they are needed.
+    pub(super) fn new(target: Target, count: u32) -> Self {
+        Self {
+            target,
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(count as usize)),
+        }
+    }
+
+    /// Reads in a transaction of its own, so that everything is seen at one moment. It runs to its end though the caller may
+    /// go away, so that a connection comes back as it was lent.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        look: impl for<'c> FnOnce(&'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let (idle, target) = (Arc::clone(&self.idle), self.target.clone());
+        let reading = tokio::spawn(async move {
+            let result = lend(&idle, &target, look).await;
+            drop(permit);
+            result
+        });
+        reading.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+async fn lend<T>(
+    idle: &Mutex<Vec<AsyncPgConnection>>,
+    target: &Target,
+    look: impl for<'c> FnOnce(&'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>>,
+) -> Result<T, StoreError> {
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let mut connection = None;
+    // A connection that lay idle may be over; a fresh one is not.
+    loop {
+        let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(lent) = lent else { break };
+        if (&lent).batch_execute(BEGIN).await.is_ok() {
+            connection = Some(lent);
+            break;
+        }
+    }
+    let connection = match connection {
+        Some(connection) => connection,
+        None => {
+            let connection = target.connect().await?;
+            (&connection)
+                .batch_execute(BEGIN)
+                .await
+                .map_err(|error| classify(target.shown(), error))?;
+            connection
+        }
+    };
+    let result = look(&connection).await;
+    let broken = result
+        .as_ref()
+        .is_err_and(|error| remedy(error) == Remedy::Reconnect);
+    if !broken && (&connection).batch_execute("ROLLBACK").await.is_ok() {
+        idle.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+    }
+    result.map_err(|error| classify(target.shown(), error))
+}

@@ -1,0 +1,334 @@
+//! Reading the rows that a request looks at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tasker_engine::{Json, Origin};
+use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::statement::{Bind, Statement};
+use crate::work::{LeaseRow, Place, StepKey, StepRow, TaskRow};
+
+/// Returns a value that the database was checked to hold; the default stands for one that no program wrote.
+pub(super) fn parsed<T: std::str::FromStr>(text: &str, otherwise: T) -> T {
+    text.parse().unwrap_or(otherwise)
+}
+
+pub(super) fn time(micros: Option<i64>) -> Option<Timestamp> {
+    micros.map(Timestamp::from_micros)
+}
+
+pub(super) fn small(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+pub(super) fn number(step: u32) -> i32 {
+    i32::try_from(step).unwrap_or(i32::MAX)
+}
+
+pub(super) fn uuid(task: TaskId) -> Uuid {
+    Uuid::from_bytes(*task.as_bytes())
+}
+
+pub(super) fn task_id(uuid: Uuid) -> TaskId {
+    TaskId::from_bytes(uuid.into_bytes())
+}
+
+/// Returns the letter that stands for a kind of payload.
+pub(super) fn letter(kind: &str) -> &'static str {
+    match kind {
+        "context" => "t",
+        "result" => "r",
+        "checkpoint" => "p",
+        "config" => "c",
+        "progress" => "g",
+        _ => "f",
+    }
+}
+
+/// How old the newest version of a row that was read is, in transactions since this one; below zero when a transaction that
+/// began after this one wrote it.
+pub(super) type Age = i32;
+
+/// Tells whether a row was written by a transaction that began after this one. A great distance is that of a row so old
+/// that the numbers of transactions have gone around.
+pub(super) fn overtakes(age: Age) -> bool {
+    (-1_000_000_000..0).contains(&age)
+}
+
+/// Returns the correlation id that a request brought along.
+pub(super) fn correlation_id(origin: Option<String>) -> Option<String> {
+    let origin = serde_json::from_str::<Origin>(&origin?).ok()?;
+    origin.correlation_id
+}
+
+type StepSql = (
+    BigInt,
+    Integer,
+    Text,
+    Integer,
+    Integer,
+    BigInt,
+    Bool,
+    Bool,
+    Integer,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Bool,
+    Integer,
+);
+
+type StepTuple = (
+    i64,
+    i32,
+    String,
+    i32,
+    i32,
+    i64,
+    bool,
+    bool,
+    i32,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    bool,
+    Age,
+);
+
+fn step_row(row: StepTuple) -> (StepKey, StepRow, Age) {
+    let lease = match (row.13, row.14, row.15) {
+        (Some(token), Some(actor), Some(until)) => Some(LeaseRow {
+            token: LeaseToken(token),
+            actor,
+            until: Timestamp::from_micros(until),
+        }),
+        _ => None,
+    };
+    let step = StepRow {
+        state: parsed(&row.2, StepState::Pending),
+        attempts: small(row.3),
+        run: small(row.4),
+        retry_limit: u32::try_from(row.5).unwrap_or(u32::MAX),
+        retryable: row.6,
+        permanent: row.7,
+        unmet_parents: small(row.8),
+        next_retry_at: time(row.9),
+        started_at: time(row.10),
+        finished_at: time(row.11),
+        timeout_us: row.12,
+        configured: row.16,
+        lease,
+    };
+    ((row.0, small(row.1)), step, row.17)
+}
+
+macro_rules! step_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.task, s.step, s.state, s.attempts, s.run, s.retry_limit, s.retryable, s.permanent, \
+             s.unmet_parents, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, s.token, s.lease_actor, \
+             s.lease_until, s.configured, age(s.xmin) ",
+            $rest
+        )
+    };
+}
+
+pub(super) const STEPS: &str = step_columns!(
+    "FROM unnest($1, $2) AS k (task, step) JOIN steps AS s ON s.task = k.task AND s.step = k.step"
+);
+
+/// The steps, and the children of each.
+pub(super) const STEPS_AND_CHILDREN: &str = step_columns!(
+    "FROM (SELECT task, step FROM unnest($1, $2) AS k (task, step) \
+     UNION SELECT k.task, e.to_step FROM unnest($1, $2) AS k (task, step) JOIN tasks AS t ON t.key = k.task \
+         JOIN graph_edges AS e ON e.graph = t.graph AND e.from_step = k.step) AS k \
+     JOIN steps AS s ON s.task = k.task AND s.step = k.step"
+);
+
+pub(super) const STEPS_OF_TASKS: &str =
+    step_columns!("FROM steps AS s WHERE s.task = ANY($1) ORDER BY s.task, s.step");
+
+/// Loads steps by one of the texts above.
+pub(super) async fn load_steps(
+    mut connection: &AsyncPgConnection,
+    sql: &'static str,
+    binds: Vec<Bind<'_>>,
+) -> QueryResult<Vec<(StepKey, StepRow, Age)>> {
+    let rows = Statement::<StepSql>::new(sql, binds)
+        .load::<StepTuple>(&mut connection)
+        .await?;
+    Ok(rows.into_iter().map(step_row).collect())
+}
+
+/// Returns the binds of keys of steps.
+pub(super) fn keys<'a>(keys: &BTreeSet<StepKey>) -> Vec<Bind<'a>> {
+    vec![
+        Bind::Ints(keys.iter().map(|key| key.0).collect()),
+        Bind::Smalls(keys.iter().map(|key| number(key.1)).collect()),
+    ]
+}
+
+type TaskSql = (
+    BigInt,
+    SqlUuid,
+    BigInt,
+    Text,
+    Nullable<Text>,
+    SmallInt,
+    Integer,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Integer,
+);
+
+/// A task's row as it is read.
+pub(super) type TaskTuple = (
+    i64,
+    Uuid,
+    i64,
+    String,
+    Option<String>,
+    i16,
+    i32,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Age,
+);
+
+macro_rules! task_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.key, t.id, t.graph, t.state, t.failure, t.priority, t.live_steps, t.origin, t.started_at, \
+             t.finished_at, t.deadline_at, t.next_check_at, age(t.xmin) ",
+            $rest
+        )
+    };
+}
+
+pub(super) const TASKS: &str = task_columns!("FROM tasks AS t WHERE t.key = ANY($1) ORDER BY t.key");
+
+/// Locks tasks, in the one order in which everyone does.
+pub(super) const LOCKED_TASKS: &str =
+    task_columns!("FROM tasks AS t WHERE t.key = ANY($1) ORDER BY t.key FOR NO KEY UPDATE");
+
+/// Locks those tasks that nobody else has locked.
+pub(super) const FREE_TASKS: &str =
+    task_columns!("FROM tasks AS t WHERE t.key = ANY($1) ORDER BY t.key FOR NO KEY UPDATE SKIP LOCKED");
+
+/// Reads tasks by one of the texts above.
+pub(super) async fn read_tasks(
+    mut connection: &AsyncPgConnection,
+    sql: &'static str,
+    keys: Vec<i64>,
+) -> QueryResult<Vec<TaskTuple>> {
+    Statement::<TaskSql>::new(sql, vec![Bind::Ints(keys)])
+        .load::<TaskTuple>(&mut connection)
+        .await
+}
+
+/// Makes rows of what was read; graphs are looked up.
+pub(super) async fn task_row(
+    connection: &AsyncPgConnection,
+    cache: &mut Cache,
+    row: TaskTuple,
+) -> QueryResult<(i64, TaskRow, Age)> {
+    let task = TaskRow {
+        id: task_id(row.1),
+        graph: cache.graph(connection, row.2).await?,
+        state: parsed(&row.3, TaskState::Pending),
+        failure: row.4.and_then(|reason| reason.parse().ok()),
+        priority: row.5,
+        live_steps: i64::from(row.6),
+        correlation_id: correlation_id(row.7),
+        started_at: time(row.8),
+        finished_at: time(row.9),
+        deadline_at: time(row.10),
+        next_check_at: time(row.11),
+    };
+    Ok((row.0, task, row.12))
+}
+
+/// Returns the keys of the tasks that the outside knows by these ids.
+pub(super) async fn keys_of(
+    mut connection: &AsyncPgConnection,
+    tasks: &[TaskId],
+) -> QueryResult<BTreeMap<TaskId, i64>> {
+    const SQL: &str = "SELECT id, key FROM tasks WHERE id = ANY($1)";
+    let ids = tasks.iter().copied().map(uuid).collect();
+    let rows = Statement::<(SqlUuid, BigInt)>::new(SQL, vec![Bind::Ids(ids)])
+        .load::<(Uuid, i64)>(&mut connection)
+        .await?;
+    Ok(rows.into_iter().map(|(id, key)| (task_id(id), key)).collect())
+}
+
+/// Returns the key of the task that the outside knows by this id.
+pub(super) async fn key_of(connection: &AsyncPgConnection, task: TaskId) -> QueryResult<Option<i64>> {
+    Ok(keys_of(connection, &[task]).await?.get(&task).copied())
+}
+
+/// Loads payloads of these places, those that exist.
+pub(super) async fn load_payloads(
+    mut connection: &AsyncPgConnection,
+    places: &[Place],
+) -> QueryResult<BTreeMap<Place, Json>> {
+    const SQL: &str = "SELECT k.ord, p.body \
+         FROM unnest($1, $2, $3::text[]) WITH ORDINALITY AS k (task, step, kind, ord) \
+         JOIN payloads AS p ON p.task = k.task AND p.step = k.step AND p.kind = k.kind::\"char\"";
+    if places.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let binds = vec![
+        Bind::Ints(places.iter().map(|place| place.0).collect()),
+        Bind::Smalls(
+            places
+                .iter()
+                .map(|place| i32::try_from(place.1).unwrap_or(i32::MAX))
+                .collect(),
+        ),
+        Bind::Texts(places.iter().map(|place| letter(place.2)).collect()),
+    ];
+    let rows = Statement::<(BigInt, Text)>::new(SQL, binds)
+        .load::<(i64, String)>(&mut connection)
+        .await?;
+    let found = rows.into_iter().filter_map(|(index, body)| {
+        let place = places.get(usize::try_from(index - 1).ok()?)?;
+        Some((*place, Json::from_stored(body)))
+    });
+    Ok(found.collect())
+}
+
+/// Loads all payloads of a kind that the steps of a task have.
+pub(super) async fn load_kind(
+    mut connection: &AsyncPgConnection,
+    task: i64,
+    kind: &str,
+) -> QueryResult<BTreeMap<u32, Json>> {
+    const SQL: &str = "SELECT step, body FROM payloads \
+         WHERE task = $1 AND step >= 0 AND kind = $2::text::\"char\" ORDER BY step";
+    let rows = Statement::<(Integer, Text)>::new(SQL, vec![Bind::Int(task), Bind::Text(letter(kind))])
+        .load::<(i32, String)>(&mut connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(step, body)| (small(step), Json::from_stored(body)))
+        .collect())
+}

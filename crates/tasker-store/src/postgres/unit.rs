@@ -1,0 +1,288 @@
+//! A request in a transaction: its rows, and how they come from the database and go back.
+//!
+//! Whoever changes anything of a task but claims a queued step holds the lock of the task's row, and locks of several tasks
+//! are taken in the order of their keys. A claim locks places in the queue, and passes over those that are locked. So
+//! nobody waits for another who waits for him.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use diesel::result::QueryResult;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use futures_util::future::try_join;
+use futures_util::future::try_join_all;
+use tasker_engine::{Actor, Clock, Template};
+use tasker_types::{TaskId, TaskState, Timestamp};
+
+use super::cache::{Cache, Contexts};
+use super::rows::{
+    self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
+    task_row,
+};
+use super::statement::{Bind, Statement, execute};
+use crate::work::{Counts, StepKey, Trouble, Work};
+
+/// The work of a statement that is under way.
+pub(super) type Sent<'c> = Pin<Box<dyn Future<Output = QueryResult<()>> + Send + 'c>>;
+
+/// How often is looked whether a process of the server is gone.
+const LOOKS: u32 = 1_000;
+
+/// A connection that writes, and what belongs to it.
+pub(super) struct Session {
+    pub(super) connection: AsyncPgConnection,
+    pub(super) cache: Cache,
+    /// Contexts that are known to all who write.
+    pub(super) contexts: Arc<Contexts>,
+    /// What is added to the numbers of transactions in positions.
+    pub(super) offset: i64,
+    /// A name that no other connection has.
+    pub(super) nonce: String,
+    /// The server's process at the other end.
+    pub(super) backend: i64,
+    /// The clock of a test; the server's counts otherwise.
+    pub(super) clock: Option<Arc<dyn Clock>>,
+}
+
+/// A transaction under way.
+pub(super) struct Unit<'s> {
+    pub(super) connection: &'s AsyncPgConnection,
+    pub(super) cache: &'s mut Cache,
+    pub(super) contexts: &'s Contexts,
+    pub(super) offset: i64,
+    pub(super) work: Work,
+    /// Work was there that others held.
+    pub(super) passed_over: bool,
+}
+
+impl Session {
+    /// Begins a transaction, with the time at which it does, and the key of the actor that is the store itself.
+    pub(super) async fn begin(
+        &mut self,
+        actors: &[Actor],
+        templates: &[&Arc<Template>],
+    ) -> QueryResult<Unit<'_>> {
+        // They are looked up, and added, in transactions of their own: what is undone must not be remembered.
+        self.cache.make_room();
+        let system = self.cache.actor(&self.connection, &Actor::System).await?;
+        for actor in actors {
+            self.cache.actor(&self.connection, actor).await?;
+        }
+        self.cache.prepare(&self.connection, templates).await?;
+        let mut begin = &self.connection;
+        let ((), now) = try_join(begin.batch_execute("BEGIN"), self.now()).await?;
+        Ok(Unit {
+            connection: &self.connection,
+            cache: &mut self.cache,
+            contexts: &self.contexts,
+            offset: self.offset,
+            work: Work::new(now, system),
+            passed_over: false,
+        })
+    }
+
+    /// Returns the time: the server's, unless there is a clock of a test.
+    pub(super) async fn now(&self) -> QueryResult<Timestamp> {
+        const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        let mut connection = &self.connection;
+        let (now,) = Statement::<(BigInt,)>::new(NOW, Vec::new())
+            .get_result::<(i64,)>(&mut connection)
+            .await?;
+        Ok(Timestamp::from_micros(now))
+    }
+
+    /// Prepares the statements that a turn begins with, which share a trip later on: while one is prepared the other would
+    /// come first.
+    pub(super) async fn warm(&self) -> QueryResult<()> {
+        self.now().await?;
+        read_tasks(&self.connection, LOCKED_TASKS, Vec::new()).await?;
+        load_steps(&self.connection, rows::STEPS_AND_CHILDREN, keys(&BTreeSet::new())).await?;
+        Ok(())
+    }
+
+    /// Ends the server's process of a connection that was lost, and waits until it is gone: what it was about to commit is
+    /// then committed or undone, and no longer in the way of those who look.
+    pub(super) async fn settle(&self, backend: i64) -> QueryResult<()> {
+        const END: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE pid = $1 AND usename = current_user AND application_name = current_setting('application_name')";
+        for _ in 0..LOOKS {
+            let mut connection = &self.connection;
+            let (left,) = Statement::<(BigInt,)>::new(END, vec![Bind::Int(backend)])
+                .get_result::<(i64,)>(&mut connection)
+                .await?;
+            if left == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Err(diesel::result::Error::DatabaseError(
+            diesel::result::DatabaseErrorKind::ClosedConnection,
+            Box::new("a commit whose answer was lost does not end".to_owned()),
+        ))
+    }
+
+    /// Undoes whatever is under way.
+    pub(super) async fn rollback(&mut self) -> QueryResult<()> {
+        let mut connection = &self.connection;
+        connection.batch_execute("ROLLBACK").await
+    }
+}
+
+/// Fails when one of the rows that were read was written by a transaction that began after this one: entries of the history
+/// stand in the order of transactions, and what follows from another's must stand after it.
+fn in_order(ages: impl IntoIterator<Item = Age>) -> Result<(), Trouble> {
+    if ages.into_iter().any(overtakes) {
+        return Err(Trouble::Overtaken);
+    }
+    Ok(())
+}
+
+impl Unit<'_> {
+    /// Takes up tasks that were read.
+    pub(super) async fn add_tasks(&mut self, read: Vec<TaskTuple>) -> Result<(), Trouble> {
+        in_order(read.iter().map(|row| row.12))?;
+        for row in read {
+            let (key, row, _) = task_row(self.connection, self.cache, row).await?;
+            self.work.add_task(key, row);
+        }
+        Ok(())
+    }
+
+    /// Takes up steps that were read.
+    pub(super) fn add_steps(
+        &mut self,
+        read: Vec<(StepKey, crate::work::StepRow, Age)>,
+    ) -> Result<(), Trouble> {
+        in_order(read.iter().map(|row| row.2))?;
+        for (key, row, _) in read {
+            self.work.add_step(key, row);
+        }
+        Ok(())
+    }
+
+    /// Locks and loads tasks that are not loaded yet.
+    pub(super) async fn lock_tasks(&mut self, keys: impl IntoIterator<Item = i64>) -> Result<(), Trouble> {
+        let missing = self.missing(keys);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = read_tasks(self.connection, LOCKED_TASKS, missing).await?;
+        self.add_tasks(read).await
+    }
+
+    /// Locks and loads those of the tasks that nobody else has locked.
+    pub(super) async fn lock_free_tasks(
+        &mut self,
+        keys: impl IntoIterator<Item = i64>,
+    ) -> Result<(), Trouble> {
+        let missing = self.missing(keys);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = read_tasks(self.connection, rows::FREE_TASKS, missing).await?;
+        self.add_tasks(read).await
+    }
+
+    fn missing(&self, keys: impl IntoIterator<Item = i64>) -> Vec<i64> {
+        let missing: BTreeSet<i64> = keys
+            .into_iter()
+            .filter(|key| !self.work.tasks.contains_key(key))
+            .collect();
+        missing.into_iter().collect()
+    }
+
+    /// Loads steps that are not loaded yet.
+    pub(super) async fn load_steps(
+        &mut self,
+        wanted: impl IntoIterator<Item = StepKey>,
+    ) -> Result<(), Trouble> {
+        let missing: BTreeSet<StepKey> = wanted
+            .into_iter()
+            .filter(|key| !self.work.steps.contains_key(key))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = load_steps(self.connection, STEPS, keys(&missing)).await?;
+        self.add_steps(read)
+    }
+
+    /// Loads all steps of tasks.
+    pub(super) async fn load_all_steps(&mut self, tasks: Vec<i64>) -> Result<(), Trouble> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let read = load_steps(self.connection, STEPS_OF_TASKS, vec![Bind::Ints(tasks)]).await?;
+        self.add_steps(read)
+    }
+
+    /// Keeps claims away from the queued steps of tasks that are locked, and waits for those that are under way.
+    pub(super) async fn lock_places(&mut self, tasks: Vec<i64>) -> Result<(), Trouble> {
+        // Every row of a task in the queue is found by its step's key.
+        const SQL: &str = "WITH s AS MATERIALIZED (SELECT s.queue, s.task, s.step FROM steps AS s WHERE s.task = ANY($1)), \
+             r AS MATERIALIZED (SELECT r.queue, r.parked, r.rank, r.task, r.step FROM s \
+                 CROSS JOIN (VALUES (false), (true)) AS p (parked) JOIN tasks AS t ON t.key = s.task \
+                 JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
+                     AND r.task = s.task AND r.step = s.step \
+                 ORDER BY r.task, r.step FOR UPDATE OF r) \
+             SELECT count(*) FROM r";
+        let mut connection = self.connection;
+        Statement::<(BigInt,)>::new(SQL, vec![Bind::Ints(tasks)])
+            .get_result::<(i64,)>(&mut connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends the tasks that were touched and can no longer progress. What this unit changed counts, though it is not
+    /// written yet.
+    pub(super) async fn finalize_touched(&mut self) -> Result<Vec<(TaskId, TaskState)>, Trouble> {
+        let idle = self.work.idle();
+        if idle.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut counts = self.counts(&idle).await?;
+        let unfinished = self.work.unfinished(&mut counts);
+        self.load_all_steps(unfinished).await?;
+        self.work.finalize(&idle, &counts)
+    }
+
+    async fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
+        const COUNTS: &str = "SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
+             FROM steps AS s WHERE s.task = ANY($1) GROUP BY s.task";
+        let mut connection = self.connection;
+        let rows = Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, vec![Bind::Ints(tasks.to_vec())])
+            .load::<(i64, i64, i64)>(&mut connection)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(task, steps, done)| (task, Counts { steps, done }))
+            .collect())
+    }
+
+    /// Writes everything that changed, and commits, in one trip. Tells whether this leaves work in the queue that is due, or
+    /// must wake listeners anyhow.
+    pub(super) async fn commit(mut self) -> QueryResult<bool> {
+        self.work.count_live();
+        let connection = self.connection;
+        let mut sent: Vec<Sent<'_>> = Vec::new();
+        let (changes, added) = self.changes();
+        for (sql, binds) in changes {
+            sent.push(Box::pin(async move {
+                execute(connection, sql, binds).await.map(|_| ())
+            }));
+        }
+        sent.push(Box::pin(async move {
+            let mut connection = connection;
+            connection.batch_execute("COMMIT").await
+        }));
+        try_join_all(sent).await?;
+        let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);
+        Ok(self.work.woken || added.iter().any(due))
+    }
+}

@@ -1,0 +1,95 @@
+//! Telling other processes that there may be work, and being told.
+//!
+//! A hint is sent by a connection of its own, outside of any transaction that writes, at most once in a while: the server
+//! lets only one commit at a time through that sends one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use futures_util::StreamExt as _;
+use tokio::task::JoinHandle;
+
+use super::writer::Desk;
+
+/// The shortest time between two hints of one process.
+const APART: Duration = Duration::from_millis(10);
+
+/// How long to wait before a connection is tried again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The tasks that tell and are told.
+#[derive(Debug)]
+pub(super) struct Listener {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Begins to listen and to tell.
+    pub(super) fn start(desk: &Arc<Desk>) -> Self {
+        let tasks = vec![
+            tokio::spawn(listen(Arc::clone(desk))),
+            tokio::spawn(tell(Arc::clone(desk))),
+        ];
+        Self { tasks }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Passes hints of other processes on.
+async fn listen(desk: Arc<Desk>) {
+    loop {
+        if let Ok(mut connection) = desk.target.connect().await
+            && (&connection)
+                .batch_execute(&format!("LISTEN {}", channel(&desk)))
+                .await
+                .is_ok()
+        {
+            // While nobody listened, something may have been told.
+            desk.wake.send_modify(|count| *count += 1);
+            let mut hints = std::pin::pin!(connection.notifications_stream());
+            while let Some(Ok(hint)) = hints.next().await {
+                if hint.payload != desk.nonce {
+                    desk.wake.send_modify(|count| *count += 1);
+                }
+            }
+        }
+        tokio::time::sleep(PATIENCE).await;
+    }
+}
+
+/// Tells other processes, several occasions at once.
+async fn tell(desk: Arc<Desk>) {
+    let text = format!("NOTIFY {}, '{}'", channel(&desk), desk.nonce);
+    let mut connection: Option<AsyncPgConnection> = None;
+    loop {
+        desk.hint.notified().await;
+        if connection.is_none() {
+            connection = desk.target.connect().await.ok();
+        }
+        let told = match &connection {
+            Some(connection) => {
+                let mut shared = connection;
+                shared.batch_execute(&text).await.is_ok()
+            }
+            None => false,
+        };
+        if !told {
+            connection = None;
+        }
+        tokio::time::sleep(if told { APART } else { PATIENCE }).await;
+    }
+}
+
+/// Returns the name under which the processes that share these tables tell one another, as SQL.
+fn channel(desk: &Desk) -> String {
+    let schema = desk.target.schema().unwrap_or_default();
+    format!("\"tasker wake {}\"", schema.replace('"', "\"\""))
+}

@@ -1,0 +1,520 @@
+//! The connections that write, and what they are asked.
+//!
+//! A few tasks share one queue of requests, each with a connection of its own. Turns that come in while a transaction is
+//! under way share the next one, so that a crowd shares a commit. A transaction runs to its end, whether or not the one who
+//! asked is still there.
+
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt as _;
+use tasker_engine::{
+    Actor, Clock, Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, StoreError, Sweep,
+    Swept, Template, Turn, TurnReply,
+};
+use tasker_types::{TaskContext, TaskId};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::cache::{Cache, Contexts};
+use super::connect::Target;
+use super::error::{Remedy, classify, remedy};
+use super::statement::Statement;
+use super::turn;
+use super::unit::{Session, Unit};
+use crate::work::Trouble;
+
+/// How many turns share a commit at most.
+const SHARED: usize = 64;
+
+/// How often a transaction is tried that meets others.
+const TRIES: u32 = 12;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Something that is asked of the store.
+pub(super) enum Job {
+    Turn(Box<Turn>, Reply<TurnReply>),
+    Create(Box<Create>, Reply<CreateReply>),
+    Renew(Renewal, Reply<Vec<LeaseStatus>>),
+    Sweep(Sweep, Reply<Swept>),
+    Examine(TaskId, Reply<Option<TaskContext>>),
+    CheckIn(TaskId, Duration, Reply<()>),
+    Intervene(Intervention, Reply<Intervened>),
+}
+
+/// What those who write share.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) target: Target,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) contexts: Arc<Contexts>,
+    /// Told when there may be work for others.
+    pub(super) wake: watch::Sender<u64>,
+    /// What this process signs its hints with.
+    pub(super) nonce: String,
+    /// Told when workers of other processes are to look, too.
+    pub(super) hint: Arc<tokio::sync::Notify>,
+}
+
+/// The tasks that write.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: SyncMutex<Option<mpsc::UnboundedSender<Job>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts so many tasks, the first with a connection that is open already.
+    pub(super) fn start(desk: &Arc<Desk>, count: u32, first: Session) -> Self {
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let inbox = Arc::new(Mutex::new(inbox));
+        let mut session = Some(first);
+        let tasks = (0..count.max(1))
+            .map(|_| {
+                let flusher = Flusher {
+                    desk: Arc::clone(desk),
+                    session: session.take(),
+                };
+                tokio::spawn(flusher.run(Arc::clone(&inbox)))
+            })
+            .collect();
+        Self {
+            jobs: SyncMutex::new(Some(jobs)),
+            tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// Asks for something, and waits for the answer.
+    pub(super) async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            let jobs = jobs.as_ref().ok_or(StoreError::Closed)?;
+            jobs.send(job(reply)).map_err(|_| StoreError::Closed)?;
+        }
+        answer.await.unwrap_or_else(|_| {
+            Err(StoreError::Internal {
+                store: "postgres".to_owned(),
+                source: "a request panicked; it was undone".into(),
+            })
+        })
+    }
+
+    /// Refuses further requests, and waits until those that came in are carried out.
+    pub(super) async fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for task in self.tasks.lock().await.drain(..) {
+            // A task that panicked has nothing left to wait for.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Opens a connection that writes.
+pub(super) async fn open(
+    target: &Target,
+    clock: Option<&Arc<dyn Clock>>,
+    contexts: &Arc<Contexts>,
+) -> Result<Session, StoreError> {
+    const OFFSET: &str =
+        "SELECT position_offset, gen_random_uuid()::text, pg_backend_pid()::bigint FROM tasker_schema";
+    let connection = target.connect().await?;
+    let mut shared = &connection;
+    let (offset, nonce, backend) = Statement::<(BigInt, Text, BigInt)>::new(OFFSET, Vec::new())
+        .get_result::<(i64, String, i64)>(&mut shared)
+        .await
+        .map_err(|error| classify(target.shown(), error))?;
+    let session = Session {
+        connection,
+        cache: Cache::default(),
+        contexts: Arc::clone(contexts),
+        offset,
+        nonce,
+        backend,
+        clock: clock.cloned(),
+    };
+    session
+        .warm()
+        .await
+        .map_err(|error| classify(target.shown(), error))?;
+    Ok(session)
+}
+
+/// One connection that writes.
+struct Flusher {
+    desk: Arc<Desk>,
+    session: Option<Session>,
+}
+
+/// What is done in a transaction, perhaps several times.
+#[async_trait]
+trait Request: Sync {
+    /// What is answered.
+    type Answer: Send;
+
+    /// Returns who acts in it.
+    fn actors(&self) -> Vec<Actor> {
+        Vec::new()
+    }
+
+    /// Returns the templates of the tasks that it creates.
+    fn templates(&self) -> Vec<&Arc<Template>> {
+        Vec::new()
+    }
+
+    /// Does it; `again` when an earlier try may have been committed.
+    async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Self::Answer, Trouble>;
+}
+
+struct Turns<'t>(&'t [Turn]);
+
+#[async_trait]
+impl Request for Turns<'_> {
+    type Answer = Vec<TurnReply>;
+
+    fn actors(&self) -> Vec<Actor> {
+        self.0.iter().map(|turn| Actor::Worker(turn.worker)).collect()
+    }
+
+    fn templates(&self) -> Vec<&Arc<Template>> {
+        let outcomes = self.0.iter().flat_map(|turn| &turn.outcomes);
+        let tasks = outcomes.flat_map(|outcome| &outcome.tasks);
+        tasks.map(|task| &task.template).collect()
+    }
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Vec<TurnReply>, Trouble> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        if self.0.len() > 1 {
+            unit.foresee(self.0).await?;
+        }
+        for turn in self.0 {
+            let mut turn = turn.clone();
+            turn.again |= again;
+            answers.push(unit.turn(turn).await?);
+        }
+        Ok(answers)
+    }
+}
+
+#[async_trait]
+impl Request for Create {
+    type Answer = CreateReply;
+
+    fn actors(&self) -> Vec<Actor> {
+        vec![self.actor.clone(), Actor::Worker(self.worker)]
+    }
+
+    fn templates(&self) -> Vec<&Arc<Template>> {
+        self.tasks.iter().map(|task| &task.template).collect()
+    }
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<CreateReply, Trouble> {
+        unit.create(self.clone()).await
+    }
+}
+
+#[async_trait]
+impl Request for Sweep {
+    type Answer = Swept;
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<Swept, Trouble> {
+        unit.sweep(self).await
+    }
+}
+
+struct Examine(TaskId);
+
+#[async_trait]
+impl Request for Examine {
+    type Answer = Option<TaskContext>;
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<Option<TaskContext>, Trouble> {
+        unit.examine(self.0).await
+    }
+}
+
+struct CheckIn(TaskId, Duration);
+
+#[async_trait]
+impl Request for CheckIn {
+    type Answer = ();
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<(), Trouble> {
+        unit.check_in(self.0, self.1).await
+    }
+}
+
+#[async_trait]
+impl Request for Intervention {
+    type Answer = Intervened;
+
+    fn actors(&self) -> Vec<Actor> {
+        vec![self.actor.clone()]
+    }
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<Intervened, Trouble> {
+        let actor = unit.cache.known(&self.actor)?;
+        unit.intervene(self, actor).await
+    }
+}
+
+/// What became of a transaction.
+enum Ended<T> {
+    Done(T, bool),
+    Failed(Trouble),
+    /// The commit was sent, and its answer is missing.
+    Unknown(diesel::result::Error),
+}
+
+impl Flusher {
+    async fn run(mut self, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>) {
+        let mut next = None;
+        loop {
+            let (first, turns) = {
+                let mut inbox = inbox.lock().await;
+                let first = match next.take() {
+                    Some(job) => job,
+                    None => match inbox.recv().await {
+                        Some(job) => job,
+                        None => return,
+                    },
+                };
+                match first {
+                    Job::Turn(turn, reply) => {
+                        let mut turns = vec![(*turn, reply)];
+                        while turns.len() < SHARED {
+                            match inbox.try_recv() {
+                                Ok(Job::Turn(turn, reply)) => turns.push((*turn, reply)),
+                                Ok(other) => {
+                                    next = Some(other);
+                                    break;
+                                }
+                                Err(_) => break,
+                            }
+                        }
+                        (None, turns)
+                    }
+                    other => (Some(other), Vec::new()),
+                }
+            };
+            let work = async {
+                match first {
+                    Some(job) => self.carry_out(job).await,
+                    None => self.turns(turns).await,
+                }
+            };
+            if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                // Nothing is known of the connection; the server undoes what was under way when it closes.
+                self.session = None;
+            }
+        }
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, StoreError> {
+        if self.session.is_none() {
+            let session = open(&self.desk.target, self.desk.clock.as_ref(), &self.desk.contexts).await?;
+            self.session = Some(session);
+        }
+        self.session.as_mut().ok_or(StoreError::Closed)
+    }
+
+    /// Runs a transaction until it succeeds, is refused, or there is no hope. `repeatable` tells whether it may run again
+    /// when it is not known whether it was committed; `work` is told when that is so.
+    async fn transact<T>(
+        &mut self,
+        repeatable: bool,
+        work: &impl Request<Answer = T>,
+    ) -> Result<T, StoreError> {
+        let shown = self.desk.target.shown().to_owned();
+        let mut again = false;
+        let mut doubtful = None;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let session = self.session().await?;
+            let backend = session.backend;
+            if let Some(lost) = doubtful.take()
+                && let Err(error) = session.settle(lost).await
+            {
+                self.session = None;
+                return Err(classify(&shown, error));
+            }
+            let ended = transaction(session, again, work).await;
+            let (error, unknown) = match ended {
+                Ended::Done(value, wakes) => {
+                    if wakes {
+                        self.desk.wake.send_modify(|count| *count += 1);
+                        self.desk.hint.notify_one();
+                    }
+                    return Ok(value);
+                }
+                Ended::Failed(Trouble::Refused(error)) => {
+                    self.undo().await;
+                    return Err(error);
+                }
+                Ended::Failed(Trouble::Overtaken) => {
+                    self.undo().await;
+                    if tries >= TRIES * 4 {
+                        return Err(StoreError::Unavailable {
+                            store: shown,
+                            source: "other transactions came first, time and again".into(),
+                        });
+                    }
+                    continue;
+                }
+                Ended::Failed(Trouble::Database(error)) => (error, false),
+                Ended::Unknown(error) => (error, true),
+            };
+            let remedy = remedy(&error);
+            match remedy {
+                Remedy::Reconnect => self.session = None,
+                Remedy::Repeat | Remedy::GiveUp => self.undo().await,
+            }
+            let unknown = unknown && remedy == Remedy::Reconnect;
+            if remedy == Remedy::GiveUp || tries >= TRIES || (unknown && !repeatable) {
+                return Err(classify(&shown, error));
+            }
+            tracing::debug!(%error, tries, "a transaction is repeated");
+            again |= unknown;
+            doubtful = unknown.then_some(backend);
+            tokio::time::sleep(Duration::from_millis(u64::from(tries * tries))).await;
+        }
+    }
+
+    /// Undoes what is under way; a connection that cannot is given up.
+    async fn undo(&mut self) {
+        if let Some(session) = &mut self.session
+            && session.rollback().await.is_err()
+        {
+            self.session = None;
+        }
+    }
+
+    /// Carries turns out in one transaction; when that fails, each in its own.
+    async fn turns(&mut self, turns: Vec<(Turn, Reply<TurnReply>)>) {
+        let (turns, replies): (Vec<Turn>, Vec<Reply<TurnReply>>) = turns.into_iter().unzip();
+        let shared = self.turn_together(&turns).await;
+        match shared {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    // Who asked may be gone; the work is done all the same.
+                    let _ = reply.send(Ok(answer));
+                }
+            }
+            Err(error) if turns.len() == 1 || error.is_transient() => {
+                let mut error = Some(error);
+                for reply in replies {
+                    let own = error.take().unwrap_or_else(|| StoreError::Unavailable {
+                        store: self.desk.target.shown().to_owned(),
+                        source: "a turn that shared the transaction met an error".into(),
+                    });
+                    let _ = reply.send(Err(own));
+                }
+            }
+            Err(_) => {
+                for (turn, reply) in turns.into_iter().zip(replies) {
+                    let answer = self.turn_together(std::slice::from_ref(&turn)).await;
+                    let _ = reply.send(answer.map(|mut answers| answers.remove(0)));
+                }
+            }
+        }
+    }
+
+    async fn turn_together(&mut self, turns: &[Turn]) -> Result<Vec<TurnReply>, StoreError> {
+        self.transact(true, &Turns(turns)).await
+    }
+
+    async fn carry_out(&mut self, job: Job) {
+        match job {
+            Job::Turn(turn, reply) => self.turns(vec![(*turn, reply)]).await,
+            Job::Create(create, reply) => {
+                let _ = reply.send(self.transact(true, &*create).await);
+            }
+            Job::Renew(renewal, reply) => {
+                let _ = reply.send(self.renew(&renewal).await);
+            }
+            Job::Sweep(sweep, reply) => {
+                let swept = self.transact(true, &sweep).await;
+                let tidied = match swept {
+                    Ok(swept) => self.tidy_leases().await.map(|()| swept),
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(tidied);
+            }
+            Job::Examine(task, reply) => {
+                let context = self.transact(true, &Examine(task)).await;
+                let _ = reply.send(context);
+            }
+            Job::CheckIn(task, delay, reply) => {
+                let done = self.transact(true, &CheckIn(task, delay)).await;
+                let _ = reply.send(done);
+            }
+            Job::Intervene(intervention, reply) => {
+                let intervened = self.transact(false, &intervention).await;
+                let _ = reply.send(intervened);
+            }
+        }
+    }
+
+    async fn renew(&mut self, renewal: &Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
+        let shown = self.desk.target.shown().to_owned();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let session = self.session().await?;
+            let now = session.clock.as_ref().map(|clock| clock.now());
+            match turn::renew(&session.connection, renewal, now).await {
+                Ok(statuses) => {
+                    if !renewal.progress.is_empty() && statuses.contains(&LeaseStatus::Held) {
+                        self.desk.wake.send_modify(|count| *count += 1);
+                        self.desk.hint.notify_one();
+                    }
+                    return Ok(statuses);
+                }
+                Err(error) => {
+                    let remedy = remedy(&error);
+                    if remedy == Remedy::Reconnect {
+                        self.session = None;
+                    }
+                    if remedy == Remedy::GiveUp || tries >= TRIES {
+                        return Err(classify(&shown, error));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tidy_leases(&mut self) -> Result<(), StoreError> {
+        let shown = self.desk.target.shown().to_owned();
+        let session = self.session().await?;
+        match session.tidy_leases().await {
+            Ok(()) => Ok(()),
+            // The next sweep does what is left.
+            Err(error) if remedy(&error) != Remedy::GiveUp => {
+                self.session = None;
+                Ok(())
+            }
+            Err(error) => Err(classify(&shown, error)),
+        }
+    }
+}
+
+async fn transaction<T>(session: &mut Session, again: bool, work: &impl Request<Answer = T>) -> Ended<T> {
+    let mut unit = match session.begin(&work.actors(), &work.templates()).await {
+        Ok(unit) => unit,
+        Err(error) => return Ended::Failed(error.into()),
+    };
+    let value = match work.carry_out(&mut unit, again).await {
+        Ok(value) => value,
+        Err(trouble) => return Ended::Failed(trouble),
+    };
+    match unit.commit().await {
+        Ok(wakes) => Ended::Done(value, wakes),
+        Err(error) => Ended::Unknown(error),
+    }
+}

@@ -1,0 +1,130 @@
+//! The rows that a change looks at, as values.
+
+use std::sync::Arc;
+
+use tasker_engine::{FailureReason, HeldLease, Json, StepRecord, Template};
+use tasker_types::{
+    HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
+    WorkerId,
+};
+
+/// A step of a task, by the task's key and the step's number.
+pub(crate) type StepKey = (i64, u32);
+
+/// A template as tasks keep it, with the queue in which each of its steps waits.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) id: i64,
+    pub(crate) template: Arc<Template>,
+    pub(crate) queues: Vec<i64>,
+}
+
+/// Where steps of one handler wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    pub(crate) namespace: Namespace,
+    pub(crate) handler: HandlerRef,
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskRow {
+    pub(crate) id: TaskId,
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) state: TaskState,
+    pub(crate) failure: Option<FailureReason>,
+    pub(crate) priority: i16,
+    pub(crate) live_steps: i64,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) deadline_at: Option<Timestamp>,
+    pub(crate) next_check_at: Option<Timestamp>,
+}
+
+/// The right to a step in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseRow {
+    pub(crate) token: LeaseToken,
+    pub(crate) actor: i64,
+    pub(crate) until: Timestamp,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StepRow {
+    pub(crate) state: StepState,
+    pub(crate) attempts: u32,
+    pub(crate) run: u32,
+    pub(crate) retry_limit: u32,
+    pub(crate) retryable: bool,
+    pub(crate) permanent: bool,
+    pub(crate) unmet_parents: u32,
+    pub(crate) next_retry_at: Option<Timestamp>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) timeout_us: Option<i64>,
+    /// Whether a configuration of its own replaces the template's.
+    pub(crate) configured: bool,
+    pub(crate) lease: Option<LeaseRow>,
+}
+
+impl StepRow {
+    /// Returns the facts from which the step's readiness follows.
+    pub(crate) fn facts(&self, now: Timestamp) -> StepFacts {
+        StepFacts {
+            state: self.state,
+            attempts: self.attempts,
+            retry_limit: self.retry_limit,
+            retryable: self.retryable,
+            permanent: self.permanent,
+            unmet_parents: self.unmet_parents,
+            due_in: self
+                .next_retry_at
+                .filter(|due| *due > now)
+                .map(|due| due.since(now)),
+        }
+    }
+
+    /// Tells whether the queue has the step, given whether its task is active.
+    pub(crate) fn queued(&self, active: bool) -> bool {
+        let facts = self.facts(Timestamp::default());
+        active
+            && matches!(self.state, StepState::Pending | StepState::Error)
+            && facts.dependencies_satisfied()
+            && facts.retry_eligible()
+    }
+
+    /// Returns the step as others see it.
+    pub(crate) fn record(
+        self,
+        step: StepNo,
+        active: bool,
+        worker: Option<WorkerId>,
+        failure: Option<&Json>,
+        progress: Option<&Json>,
+    ) -> StepRecord {
+        let queued = self.queued(active);
+        StepRecord {
+            step,
+            state: self.state,
+            attempts: self.attempts,
+            run: RunNo(self.run),
+            retry_limit: self.retry_limit,
+            retryable: self.retryable,
+            permanent: self.permanent,
+            unmet_parents: self.unmet_parents,
+            next_retry_at: self.next_retry_at,
+            queued,
+            lease: self.lease.zip(worker).map(|(lease, worker)| HeldLease {
+                worker,
+                token: lease.token,
+                until: lease.until,
+            }),
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            failure: failure.and_then(|json| json.to().ok()),
+            progress: progress.and_then(|json| json.to().ok()),
+        }
+    }
+}

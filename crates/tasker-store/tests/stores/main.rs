@@ -1,0 +1,7 @@
+//! The stores, put through the conformance suite and compared with the store in memory.
+#![expect(clippy::unwrap_used, reason = "a test that cannot open its store has failed")]
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -1,0 +1,3 @@
+//! Every fact that holds for every store.
+
+tasker_testkit::conformance!(crate::postgres::open);

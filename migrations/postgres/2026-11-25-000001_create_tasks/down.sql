@@ -1,0 +1,13 @@
+DROP VIEW attempts;
+DROP TABLE transitions;
+DROP TABLE payloads;
+DROP TABLE actors;
+DROP TABLE leases;
+DROP TABLE ready_steps;
+DROP TABLE steps;
+DROP TABLE tasks;
+DROP TABLE graph_steps;
+DROP TABLE queues;
+DROP TABLE graph_edges;
+DROP TABLE graphs;
+DROP TABLE tasker_schema;

@@ -1,0 +1,308 @@
+-- Times are microseconds since 1970-01-01T00:00:00Z. Inside, tasks have short integer keys beside the ids that the outside
+-- knows. JSON is kept as text: nothing in here reads it, and what was stored is handed on as it was.
+
+CREATE TABLE tasker_schema (
+    id              smallint NOT NULL,
+    version         integer  NOT NULL,
+    oldest_program  integer  NOT NULL,
+    position_offset bigint   NOT NULL,
+    CONSTRAINT tasker_schema_pkey PRIMARY KEY (id),
+    CONSTRAINT tasker_schema_id_check CHECK (id = 1)
+);
+COMMENT ON TABLE tasker_schema IS 'The one row that says which programs may use this schema.';
+COMMENT ON COLUMN tasker_schema.id IS 'Always 1.';
+COMMENT ON COLUMN tasker_schema.version IS 'The version of the schema.';
+COMMENT ON COLUMN tasker_schema.oldest_program IS 'The lowest schema version that a program must know to use it.';
+COMMENT ON COLUMN tasker_schema.position_offset IS
+    'What is added to the number of a transaction in positions: it keeps them growing after a restore into another cluster.';
+INSERT INTO tasker_schema (id, version, oldest_program, position_offset) VALUES (1, 1, 1, 0);
+
+CREATE TABLE graphs (
+    id        bigint GENERATED ALWAYS AS IDENTITY,
+    namespace text NOT NULL,
+    name      text NOT NULL,
+    version   text NOT NULL,
+    digest    text NOT NULL,
+    body      text NOT NULL,
+    CONSTRAINT graphs_pkey PRIMARY KEY (id),
+    CONSTRAINT graphs_digest_key UNIQUE (digest)
+);
+COMMENT ON TABLE graphs IS 'Templates as tasks keep them: equal ones once.';
+COMMENT ON COLUMN graphs.id IS 'The graph''s key.';
+COMMENT ON COLUMN graphs.namespace IS 'The namespace that owns the template.';
+COMMENT ON COLUMN graphs.name IS 'The template''s name.';
+COMMENT ON COLUMN graphs.version IS 'The template''s version.';
+COMMENT ON COLUMN graphs.digest IS 'The SHA-256 of the body.';
+COMMENT ON COLUMN graphs.body IS 'The template as canonical JSON.';
+
+CREATE TABLE graph_edges (
+    graph     bigint  NOT NULL,
+    from_step integer NOT NULL,
+    to_step   integer NOT NULL,
+    CONSTRAINT graph_edges_pkey PRIMARY KEY (graph, from_step, to_step),
+    CONSTRAINT graph_edges_graph_fkey FOREIGN KEY (graph) REFERENCES graphs (id)
+);
+COMMENT ON TABLE graph_edges IS 'Which step waits for which, once for all tasks of a graph.';
+COMMENT ON COLUMN graph_edges.graph IS 'The graph.';
+COMMENT ON COLUMN graph_edges.from_step IS 'The step that must be done first.';
+COMMENT ON COLUMN graph_edges.to_step IS 'The step that waits for it.';
+
+-- Half of each page stays free, so that the updates of `last_served` stay in it.
+CREATE TABLE queues (
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    namespace   text   NOT NULL,
+    handler     text   NOT NULL,
+    last_served bigint NOT NULL DEFAULT 0,
+    CONSTRAINT queues_pkey PRIMARY KEY (id),
+    CONSTRAINT queues_namespace_handler_key UNIQUE (namespace, handler)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE queues IS 'Where steps wait for a worker: one queue for each handler that a namespace''s templates name.';
+COMMENT ON COLUMN queues.id IS 'The queue''s key; a later commit has a greater one.';
+COMMENT ON COLUMN queues.namespace IS 'The namespace of the templates.';
+COMMENT ON COLUMN queues.handler IS 'The handler as the templates name it.';
+COMMENT ON COLUMN queues.last_served IS 'The number of the last hand-out that this queue''s namespace had a part in.';
+
+CREATE TABLE graph_steps (
+    graph       bigint  NOT NULL,
+    step        integer NOT NULL,
+    name        text    NOT NULL,
+    queue       bigint  NOT NULL,
+    parents     integer NOT NULL,
+    retryable   boolean NOT NULL,
+    retry_limit bigint  NOT NULL,
+    CONSTRAINT graph_steps_pkey PRIMARY KEY (graph, step),
+    CONSTRAINT graph_steps_graph_fkey FOREIGN KEY (graph) REFERENCES graphs (id),
+    CONSTRAINT graph_steps_queue_fkey FOREIGN KEY (queue) REFERENCES queues (id)
+);
+COMMENT ON TABLE graph_steps IS 'What all tasks of a graph know of a step.';
+COMMENT ON COLUMN graph_steps.graph IS 'The graph.';
+COMMENT ON COLUMN graph_steps.step IS 'The step''s number.';
+COMMENT ON COLUMN graph_steps.name IS 'The step''s name.';
+COMMENT ON COLUMN graph_steps.queue IS 'Where the step waits for a worker.';
+COMMENT ON COLUMN graph_steps.parents IS 'How many steps it waits for.';
+COMMENT ON COLUMN graph_steps.retryable IS 'Whether a failed attempt may be followed by another.';
+COMMENT ON COLUMN graph_steps.retry_limit IS 'How many attempts there may be.';
+
+-- A task's row changes when it starts and when it ends: a page keeps room for that, so that a start touches no index. There
+-- is no foreign key to `graphs`: each creation would lock the graph's row, and graphs are never removed before their tasks.
+CREATE TABLE tasks (
+    key             bigint   NOT NULL,
+    id              uuid     NOT NULL,
+    graph           bigint   NOT NULL,
+    state           text     NOT NULL,
+    failure         text,
+    priority        smallint NOT NULL,
+    live_steps      integer  NOT NULL,
+    identity        text,
+    namespace       text,
+    idempotency_key text,
+    request_digest  text,
+    origin          text,
+    parent_task     uuid,
+    parent_step     integer,
+    root_task       uuid,
+    trace_context   text,
+    created_at      bigint   NOT NULL,
+    started_at      bigint,
+    finished_at     bigint,
+    start_at        bigint,
+    deadline_at     bigint,
+    next_check_at   bigint,
+    CONSTRAINT tasks_pkey PRIMARY KEY (key),
+    CONSTRAINT tasks_id_key UNIQUE (id),
+    CONSTRAINT tasks_state_check CHECK (
+        state IN ('pending', 'in_progress', 'complete', 'error', 'cancelled', 'resolved_manually')
+    )
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+CREATE SEQUENCE tasks_key_seq OWNED BY tasks.key;
+CREATE UNIQUE INDEX tasks_identity_key ON tasks (identity) WHERE identity IS NOT NULL;
+CREATE UNIQUE INDEX tasks_namespace_idempotency_key_key ON tasks (namespace, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_next_check_at_index ON tasks (next_check_at) WHERE next_check_at IS NOT NULL;
+CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL;
+COMMENT ON TABLE tasks IS 'One row for each task. Who changes anything of a task but claims a step holds the lock of this row.';
+COMMENT ON COLUMN tasks.key IS 'The task''s key.';
+COMMENT ON COLUMN tasks.id IS 'The id that the outside knows.';
+COMMENT ON COLUMN tasks.graph IS 'The template as it was when the task was created.';
+COMMENT ON COLUMN tasks.state IS 'The state.';
+COMMENT ON COLUMN tasks.failure IS 'Why the task is in error.';
+COMMENT ON COLUMN tasks.priority IS 'Higher first.';
+COMMENT ON COLUMN tasks.live_steps IS 'How many steps are in progress or in the queue.';
+COMMENT ON COLUMN tasks.identity IS 'What no other task has; null when it is the id.';
+COMMENT ON COLUMN tasks.namespace IS 'The namespace, for tasks with an idempotency key.';
+COMMENT ON COLUMN tasks.idempotency_key IS 'The key under which the request may be repeated.';
+COMMENT ON COLUMN tasks.request_digest IS 'A digest of that request.';
+COMMENT ON COLUMN tasks.origin IS 'Who asked, from where and why, as JSON; null when nothing was said.';
+COMMENT ON COLUMN tasks.parent_task IS 'The id of the task that created this one.';
+COMMENT ON COLUMN tasks.parent_step IS 'The step that did.';
+COMMENT ON COLUMN tasks.root_task IS 'The id of the first task of that line.';
+COMMENT ON COLUMN tasks.trace_context IS 'The trace that the request belongs to.';
+COMMENT ON COLUMN tasks.created_at IS 'When it was created.';
+COMMENT ON COLUMN tasks.started_at IS 'When its first step was claimed.';
+COMMENT ON COLUMN tasks.finished_at IS 'When it ended, for good or in error.';
+COMMENT ON COLUMN tasks.start_at IS 'No step starts before.';
+COMMENT ON COLUMN tasks.deadline_at IS 'Then the task fails.';
+COMMENT ON COLUMN tasks.next_check_at IS 'When the safety net looks at it; null when it is not active.';
+
+-- A step's row changes twice in a run without trouble. No index but the key, and a third of each page free: both changes
+-- stay in the page and touch no index.
+CREATE TABLE steps (
+    task          bigint   NOT NULL,
+    next_retry_at bigint,
+    started_at    bigint,
+    finished_at   bigint,
+    timeout_us    bigint,
+    token         bigint,
+    lease_actor   bigint,
+    lease_until   bigint,
+    queue         bigint   NOT NULL,
+    step          integer  NOT NULL,
+    attempts      integer  NOT NULL,
+    run           integer  NOT NULL,
+    retry_limit   bigint   NOT NULL,
+    unmet_parents integer  NOT NULL,
+    waits         integer  NOT NULL DEFAULT 0,
+    retryable     boolean  NOT NULL,
+    permanent     boolean  NOT NULL,
+    configured    boolean  NOT NULL DEFAULT false,
+    state         text     NOT NULL,
+    kind          text,
+    CONSTRAINT steps_pkey PRIMARY KEY (task, step),
+    CONSTRAINT steps_state_check CHECK (
+        state IN ('pending', 'in_progress', 'complete', 'error', 'cancelled', 'resolved_manually')
+    ),
+    CONSTRAINT steps_unmet_parents_check CHECK (unmet_parents >= 0),
+    CONSTRAINT steps_attempts_check CHECK (attempts >= 0)
+) WITH (fillfactor = 65, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+COMMENT ON TABLE steps IS 'One row for each step of each task. No index but the key: a change of state touches this row alone.';
+COMMENT ON COLUMN steps.task IS 'The task''s key.';
+COMMENT ON COLUMN steps.next_retry_at IS 'When it is due; null when nothing makes it wait.';
+COMMENT ON COLUMN steps.started_at IS 'When the last attempt was claimed.';
+COMMENT ON COLUMN steps.finished_at IS 'When it last came to a state other than pending and in progress.';
+COMMENT ON COLUMN steps.timeout_us IS 'A time limit that replaces the template''s.';
+COMMENT ON COLUMN steps.token IS 'The token of the request that claimed it, while it is in progress.';
+COMMENT ON COLUMN steps.lease_actor IS 'The worker that holds it.';
+COMMENT ON COLUMN steps.lease_until IS 'When its lease ends.';
+COMMENT ON COLUMN steps.queue IS 'Where the step waits for a worker.';
+COMMENT ON COLUMN steps.step IS 'The step''s number; numbers only grow.';
+COMMENT ON COLUMN steps.attempts IS 'Attempts since the last reset.';
+COMMENT ON COLUMN steps.run IS 'Claims, for ever.';
+COMMENT ON COLUMN steps.retry_limit IS 'How many attempts there may be.';
+COMMENT ON COLUMN steps.unmet_parents IS 'How many parents are not done.';
+COMMENT ON COLUMN steps.waits IS 'How many other things the step waits for.';
+COMMENT ON COLUMN steps.retryable IS 'Whether a failed attempt may be followed by another.';
+COMMENT ON COLUMN steps.permanent IS 'Whether the last failure was permanent.';
+COMMENT ON COLUMN steps.configured IS 'Whether a configuration of its own replaces the template''s.';
+COMMENT ON COLUMN steps.state IS 'The state.';
+COMMENT ON COLUMN steps.kind IS 'What kind of step it is; null for one that a handler runs.';
+
+-- Rows only come and go. Dead entries at the head of the index are what every claim walks over, so vacuum comes after a
+-- thousand of them, whatever the size, and does not pause.
+CREATE TABLE ready_steps (
+    queue  bigint   NOT NULL,
+    task   bigint   NOT NULL,
+    due_at bigint,
+    step   integer  NOT NULL,
+    rank   smallint NOT NULL,
+    parked boolean  NOT NULL,
+    gate   text,
+    CONSTRAINT ready_steps_pkey PRIMARY KEY (queue, parked, rank, task, step)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX ready_steps_due_at_index ON ready_steps (due_at) WHERE due_at IS NOT NULL;
+COMMENT ON TABLE ready_steps IS 'The queue: steps that may be claimed now or at a time.';
+COMMENT ON COLUMN ready_steps.queue IS 'Where the step waits.';
+COMMENT ON COLUMN ready_steps.task IS 'The task''s key: older first.';
+COMMENT ON COLUMN ready_steps.due_at IS 'When a step that waits for its time is due.';
+COMMENT ON COLUMN ready_steps.step IS 'The step''s number.';
+COMMENT ON COLUMN ready_steps.rank IS 'The task''s priority, negated: lower first.';
+COMMENT ON COLUMN ready_steps.parked IS 'True until a claim notices that the step is due.';
+COMMENT ON COLUMN ready_steps.gate IS 'What else must open before the step may be claimed.';
+
+CREATE TABLE leases (
+    token bigint   NOT NULL,
+    actor bigint   NOT NULL,
+    until bigint   NOT NULL,
+    tasks bigint[] NOT NULL,
+    steps integer[] NOT NULL,
+    CONSTRAINT leases_pkey PRIMARY KEY (token, actor)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX leases_until_index ON leases (until);
+COMMENT ON TABLE leases IS
+    'Hand-outs, one row for each: where to look for leases that are over. What counts is in the rows of the steps.';
+COMMENT ON COLUMN leases.token IS 'The token of the request that was handed steps.';
+COMMENT ON COLUMN leases.actor IS 'The worker that was.';
+COMMENT ON COLUMN leases.until IS 'No lease of the hand-out ends before.';
+COMMENT ON COLUMN leases.tasks IS 'The tasks'' keys.';
+COMMENT ON COLUMN leases.steps IS 'The steps'' numbers, in the same order.';
+
+CREATE TABLE actors (
+    id   bigint GENERATED ALWAYS AS IDENTITY,
+    name text NOT NULL,
+    CONSTRAINT actors_pkey PRIMARY KEY (id),
+    CONSTRAINT actors_name_key UNIQUE (name)
+);
+COMMENT ON TABLE actors IS 'Who does things: workers, users, the store itself.';
+COMMENT ON COLUMN actors.id IS 'The actor''s key.';
+COMMENT ON COLUMN actors.name IS '`system`, `worker:ID` or `user:NAME`.';
+
+CREATE TABLE payloads (
+    task     bigint  NOT NULL,
+    step     integer NOT NULL,
+    kind     "char"  NOT NULL,
+    encoding text,
+    body     text    NOT NULL,
+    CONSTRAINT payloads_pkey PRIMARY KEY (task, step, kind),
+    CONSTRAINT payloads_kind_check CHECK (kind IN ('t', 'r', 'p', 'c', 'f', 'g'))
+);
+COMMENT ON TABLE payloads IS 'What tasks and steps carry, apart from the rows that change often.';
+COMMENT ON COLUMN payloads.task IS 'The task''s key.';
+COMMENT ON COLUMN payloads.step IS 'The step''s number; -1 for the task itself.';
+COMMENT ON COLUMN payloads.kind IS 'The con`t`ext, a `r`esult, a check`p`oint, a `c`onfiguration, a `f`ailure, or pro`g`ress.';
+COMMENT ON COLUMN payloads.encoding IS 'How the body is written; null for plain JSON.';
+COMMENT ON COLUMN payloads.body IS 'The body.';
+
+CREATE TABLE transitions (
+    position        bigint NOT NULL,
+    task            bigint NOT NULL,
+    at              bigint NOT NULL,
+    actor           bigint NOT NULL,
+    ran_us          bigint,
+    step            integer,
+    run             integer,
+    attempt         integer,
+    event           text   NOT NULL,
+    from_state      text,
+    to_state        text,
+    handler_version text,
+    metadata        text,
+    CONSTRAINT transitions_pkey PRIMARY KEY (task, position)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+CREATE INDEX transitions_position_index ON transitions (position);
+COMMENT ON TABLE transitions IS 'The history, and by its order the outbox of events. Rows are added, and removed with their task.';
+COMMENT ON COLUMN transitions.position IS
+    'The number of the transaction, shifted left by 19 bits, plus the place within it. Readers stop below the oldest transaction that is under way, so that none that commits late is passed over.';
+COMMENT ON COLUMN transitions.task IS 'The task''s key.';
+COMMENT ON COLUMN transitions.at IS 'When.';
+COMMENT ON COLUMN transitions.actor IS 'Who did it.';
+COMMENT ON COLUMN transitions.ran_us IS 'How many microseconds the handler ran, at an end.';
+COMMENT ON COLUMN transitions.step IS 'The step''s number; null for the task itself.';
+COMMENT ON COLUMN transitions.run IS 'Which claim of the step it belongs to.';
+COMMENT ON COLUMN transitions.attempt IS 'Attempts since the last reset, after the change.';
+COMMENT ON COLUMN transitions.event IS 'What happened; `created`, `late_outcome` and `setting` change no state.';
+COMMENT ON COLUMN transitions.from_state IS 'The state before.';
+COMMENT ON COLUMN transitions.to_state IS 'The state after.';
+COMMENT ON COLUMN transitions.handler_version IS 'The version of the handler, at a start.';
+COMMENT ON COLUMN transitions.metadata IS 'What else is known, as JSON.';
+
+CREATE VIEW attempts AS
+SELECT started.task, started.step, started.run, started.attempt, started.at AS claimed_at, ended.at AS ended_at,
+       ended.event AS outcome, actors.name AS worker, started.handler_version, ended.ran_us, ended.metadata
+FROM transitions AS started
+JOIN actors ON actors.id = started.actor
+LEFT JOIN transitions AS ended
+    ON ended.task = started.task AND ended.step = started.step AND ended.run = started.run
+    AND ended.position > started.position
+    AND ended.event IN ('succeed', 'fail', 'expire', 'release', 'interrupt', 'suspend', 'cancel')
+    AND ended.from_state = 'in_progress'
+WHERE started.event = 'start' AND started.step IS NOT NULL;
+COMMENT ON VIEW attempts IS 'Attempts by run: when claimed and ended, how, by whom, with which version of the handler.';
