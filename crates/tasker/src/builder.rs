@@ -144,13 +144,14 @@ impl TaskerBuilder {
         self
     }
 
-    /// Gives tasks their identity in this way; by default each is its own.
+    /// Gives tasks their identity in this way, whatever `engine.identity_strategy` says; by default each is its own.
     pub fn identity(mut self, strategy: impl Identity + 'static) -> Self {
         self.identity = Some(Arc::new(strategy));
         self
     }
 
-    /// Has tasks that are not done looked at again in this way; by default a worker's sweep does it.
+    /// Has tasks that are not done looked at again in this way, whatever `engine.enqueuing_strategy` says; by default a
+    /// worker's sweep does it.
     pub fn enqueuing(mut self, strategy: impl Enqueuing + 'static) -> Self {
         self.enqueuing = Some(Arc::new(strategy));
         self

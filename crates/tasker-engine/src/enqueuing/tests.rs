@@ -70,6 +70,21 @@ async fn the_immediate_one_has_the_next_sweep_look_and_tells_what_it_was_asked()
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_immediate_one_does_not_remember_without_end() {
+    let (store, task) = store_with_a_task().await;
+    let immediate = Immediate::default();
+    for second in 0..1_002 {
+        let delay = Duration::from_secs(second);
+        immediate.look_again(&store, task, delay, REASON).await.unwrap();
+    }
+    let asked = immediate.take();
+    assert_eq!(
+        (asked.len(), asked[0].1, asked[999].1),
+        (1_000, Duration::from_secs(2), Duration::from_secs(1_001))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_applications_queue_is_asked_and_the_safety_net_stays() {
     let (store, task) = store_with_a_task().await;
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tasker::config::Loader;
 use tasker::{
-    CheckIn, Description, FailureReason, Identity, Refusal, RunError, StepBuilder, TaskFilter, TaskId,
-    TaskRequest, TaskState, Tasker, Template,
+    Description, FailureReason, Identity, Refusal, RunError, StepBuilder, TaskFilter, TaskId, TaskRequest,
+    TaskState, Tasker, Template,
 };
 
 use crate::place::{builder, chain, steps};
@@ -65,24 +65,6 @@ async fn the_configuration_chooses_the_identity() {
     let unique = builder().build().unwrap();
     let first = unique.run(chain("one", &["ok"])).await.unwrap().task_id;
     assert_ne!(unique.run(chain("one", &["ok"])).await.unwrap().task_id, first);
-}
-
-#[test]
-fn the_configuration_chooses_when_to_look_again() {
-    let config = Loader::new()
-        .set("engine.enqueuing_strategy", "immediate")
-        .load()
-        .unwrap();
-    let strategy = |tasker: Tasker| {
-        let text = format!("{tasker:?}");
-        let (_, rest) = text.split_once("enqueuing: ").unwrap();
-        rest.split_once(['(', ',']).unwrap().0.to_owned()
-    };
-    assert_eq!(strategy(builder().build().unwrap()), "CheckIn");
-    let configured = || builder().config(config.clone());
-    assert_eq!(strategy(configured().build().unwrap()), "Immediate");
-    let own = configured().enqueuing(CheckIn).build().unwrap();
-    assert_eq!(strategy(own), "CheckIn");
 }
 
 #[tokio::test(start_paused = true)]

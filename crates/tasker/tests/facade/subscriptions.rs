@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tasker::config::Loader;
 use tasker::{
-    CustomPayload, Event, EventSubscription, HandlingPayload, Position, SeededEntropy, StepBuilder,
-    StepContext, StepError, StepPayload, TaskRequest, TaskState, Tasker, Template, handler,
+    CheckIn, CustomPayload, Event, EventSubscription, HandlingPayload, Position, SeededEntropy, StepBuilder,
+    StepContext, StepError, StepPayload, TaskRequest, TaskState, Tasker, TaskerBuilder, Template, handler,
 };
 
 use crate::place::{builder, chain};
@@ -204,6 +205,36 @@ async fn the_safety_net_is_told_of() {
         .unwrap();
     assert_eq!(delayed.payload["after_seconds"], 10.0);
     assert_eq!(delayed.payload["reason"], "steps_in_progress");
+}
+
+/// Returns how often the safety net looks at a task whose only step runs for 58 seconds.
+async fn looks(configure: impl FnOnce(TaskerBuilder) -> TaskerBuilder) -> usize {
+    let slow = handler(async || {
+        tokio::time::sleep(Duration::from_secs(58)).await;
+        Ok::<_, StepError>(())
+    });
+    let tasker = configure(builder().handler("slow", slow)).build().unwrap();
+    let (told, looks) = listen(&tasker, "workflow.task_reenqueue_requested").await;
+    tasker.run(chain("one", &["slow"])).await.unwrap();
+    looks.caught_up().await.unwrap();
+    told.names().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configuration_chooses_when_the_safety_net_looks() {
+    let immediate = || {
+        Loader::new()
+            .set("engine.enqueuing_strategy", "immediate")
+            .load()
+            .unwrap()
+    };
+    // First after 30 seconds; then after 10 more each time, or with every sweep, that is twice in a heartbeat.
+    assert_eq!(looks(|builder| builder).await, 3);
+    assert_eq!(looks(|builder| builder.config(immediate())).await, 6);
+    assert_eq!(
+        looks(|builder| builder.config(immediate()).enqueuing(CheckIn)).await,
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]
