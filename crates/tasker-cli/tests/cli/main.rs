@@ -14,5 +14,6 @@ mod resume;
 mod run;
 mod store;
 mod task;
+mod tls;
 mod usage;
 mod watch;
