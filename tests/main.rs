@@ -7,6 +7,7 @@ mod business;
 mod crashes;
 mod examples;
 mod forgotten;
+mod graphs;
 mod kill;
 mod kit;
 mod operators;

@@ -1,5 +1,7 @@
-//! What tests of the whole share: the stores that there are, and a simulation of workers that fail in every way.
+//! What tests of the whole share: the stores that there are, a simulation of workers that fail in every way, and the
+//! analysis of graphs beside brute force.
 
+pub mod graphs;
 mod postgres;
 pub mod simulation;
 mod stores;

@@ -50,7 +50,7 @@ enum Command {
     /// Measure, in a release build
     #[command(disable_help_flag = true)]
     Bench(Rest),
-    /// Compare the engine with files of vectors
+    /// Compare the engine with files of vectors, or, in a release build, the analysis of graphs with brute force
     #[command(disable_help_flag = true)]
     Conformance(Rest),
     /// Play seeds of the simulation, in a release build
@@ -101,7 +101,12 @@ fn main() -> anyhow::Result<ExitCode> {
             ))
         }
         Command::Bench(rest) => run::exit(program("tests", "bench", Build::Release, rest.arguments)),
-        Command::Conformance(rest) => run::exit(program("tests", "conformance", Build::Dev, rest.arguments)),
+        Command::Conformance(rest) => {
+            // Millions of graphs take minutes; vectors take seconds, and nobody should wait for a release build.
+            let is_long = rest.arguments.iter().any(|argument| argument == "--graphs");
+            let build = if is_long { Build::Release } else { Build::Dev };
+            run::exit(program("tests", "conformance", build, rest.arguments))
+        }
         Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Mutants { shard } => mutants::main(&shard),

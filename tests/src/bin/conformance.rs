@@ -1,4 +1,5 @@
-//! `cargo xtask conformance FILE...`: compares the engine with files of vectors.
+//! `cargo xtask conformance FILE...`: compares the engine with files of vectors; with `--graphs`, the analysis of graphs
+//! with brute force.
 //!
 //! A line of a file is one vector: its `kind`, what goes in, and what is `expected` to come out. Keys that a vector
 //! does not expect are not compared.
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::tests::graphs::{Compared, Extent, Fitting, every_graph, random_graphs};
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use serde::Deserialize;
@@ -19,18 +21,23 @@ use tasker_types::{
     Backoff, BackoffValues, DependencyGraphValues, GraphWeights, StepFacts, StepState, TaskContext, TaskState,
 };
 
-/// Compares the engine with files of vectors.
+/// Compares the engine with files of vectors, or the analysis of graphs with brute force.
 #[derive(Debug, Parser)]
 #[command(
     name = "conformance",
     bin_name = "cargo xtask conformance",
-    after_help = "Examples:\n  cargo xtask conformance tests/golden/*.jsonl\n\nExit codes:\n  0 all passed   1 some \
+    after_help = "Examples:\n  cargo xtask conformance tests/golden/*.jsonl\n  cargo xtask \
+                  conformance --graphs 6\n\nExit codes:\n  0 all passed   1 some \
                   failed   2 a file cannot be read or has what is no vector"
 )]
 struct Args {
     /// Files with one vector a line, of the kinds `task_context`, `backoff_seconds` and `graph_analysis`.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "graphs", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Instead: every graph of up to so many steps, in every combination of their states that fits, and random ones of
+    /// up to 14 steps.
+    #[arg(long, value_name = "STEPS", conflicts_with = "files", value_parser = clap::value_parser!(u8).range(0..=6))]
+    graphs: Option<u8>,
 }
 
 /// One line of a file.
@@ -90,6 +97,15 @@ const KINDS: [&str; 3] = ["task_context", "backoff_seconds", "graph_analysis"];
 )]
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(most) = args.graphs {
+        return match graphs(most.into()) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let (mut passed, mut failed, mut refused) = (0_u64, 0_u64, false);
     for file in &args.files {
         match compare(file) {
@@ -112,6 +128,41 @@ fn main() -> ExitCode {
         (false, 0) => ExitCode::SUCCESS,
         (false, _) => ExitCode::FAILURE,
     }
+}
+
+/// How many random graphs are compared.
+const RANDOM: u64 = 100_000;
+
+/// Compares the analysis of graphs with brute force.
+#[expect(
+    clippy::print_stdout,
+    reason = "a command's answer goes to its standard output"
+)]
+fn graphs(most: usize) -> anyhow::Result<ExitCode> {
+    let mut sum = Compared::default();
+    let mut add = |what: &str, compared: Compared| {
+        println!("{what}: {compared}");
+        for difference in &compared.described {
+            println!("{difference}");
+        }
+        sum += compared;
+    };
+    for steps in 0..=most {
+        // With six steps there are too many states that the engine never reaches.
+        let fitting = if steps < 6 {
+            Fitting::All
+        } else {
+            Fitting::Reachable
+        };
+        let compared = every_graph(steps, Extent::Every(fitting))?;
+        add(&format!("{steps} steps"), compared);
+    }
+    add("random, up to 14 steps", random_graphs(0..RANDOM, 14)?);
+    println!("{sum}");
+    Ok(match sum.differences {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// How the vectors of a file fared.

@@ -468,8 +468,8 @@ fn secrets_are_not_told() {
     refuses_file(
         "[database]\npassword = 'hunter2'\n[limits.context]\nuser = 'ada'\napiToken = [1, 2]\n",
         &[
-            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, `readers`, `writers`, \
-             `busy_timeout_seconds`",
+            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, \
+             `readers`, `writers`, `busy_timeout_seconds`",
             "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
              number that is at least 1",
         ],
