@@ -26,7 +26,7 @@ pub use error::DagError;
 pub use explain::{
     Cause, Clears, Explainer, Explanation, Link, RootCause, StepCause, StepDetails, TaskExplanation,
 };
-pub use measured::{Arrival, Changed, Forecast, Spread, StepTimes, WhatIf, forecast};
+pub use measured::{Arrival, Changed, Forecast, Spread, StepTimes, WhatIf, WhatIfError, forecast};
 pub use picture::Page;
 pub use template::{TemplateAnalysis, TemplateStep, UnknownDependency};
 

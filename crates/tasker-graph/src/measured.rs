@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use tasker_types::StepFacts;
+use thiserror::Error;
 
 use crate::analysis::Analysis;
 
@@ -90,7 +91,7 @@ pub enum WhatIf {
     Faster {
         /// Its place in step order.
         step: usize,
-        /// How many times as fast, more than 0.
+        /// How many times as fast: a finite number above 0.
         times: f64,
     },
     /// A step fails so many times before it succeeds.
@@ -101,6 +102,26 @@ pub enum WhatIf {
         times: u32,
         /// How long it waits between the attempts, in all.
         waits: Duration,
+    },
+}
+
+/// Why nothing can come of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum WhatIfError {
+    /// The change is one of a step that does not exist.
+    #[error("there is no step at the place {step}: there are {steps}")]
+    UnknownStep {
+        /// The place.
+        step: usize,
+        /// How many steps there are.
+        steps: usize,
+    },
+    /// No step runs so many times as fast.
+    #[error("no step is {times} times as fast: the number must be finite and above 0")]
+    Speed {
+        /// How many times.
+        times: f64,
     },
 }
 
@@ -174,6 +195,10 @@ impl Forecast<'_> {
     }
 
     /// Returns what is known of a step's times.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such step, as every method that takes one.
     pub fn times(&self, step: usize) -> StepTimes {
         self.times[step]
     }
@@ -201,19 +226,33 @@ impl Forecast<'_> {
 
     /// Returns what would come of a change; `None` while the arrival is not known.
     ///
+    /// # Errors
+    ///
+    /// [`WhatIfError`] if the change is none.
+    ///
     /// # Complexity
     ///
     /// O(V + E).
-    pub fn what_if(&self, change: WhatIf) -> Option<Changed> {
+    pub fn what_if(&self, change: WhatIf) -> Result<Option<Changed>, WhatIfError> {
+        let (WhatIf::Faster { step, .. } | WhatIf::Retried { step, .. }) = change;
+        let steps = self.analysis.len();
+        if step >= steps {
+            return Err(WhatIfError::UnknownStep { step, steps });
+        }
+        if let WhatIf::Faster { times, .. } = change
+            && !(times.is_finite() && times > 0.0)
+        {
+            return Err(WhatIfError::Speed { times });
+        }
         let Arrival::In { typical, .. } = self.arrival else {
-            return None;
+            return Ok(None);
         };
         let changed = self.rest(Pick::Typical, Some(change));
-        Some(Changed {
+        Ok(Some(Changed {
             typical: changed,
             late: self.rest(Pick::Late, Some(change)),
             typical_difference_seconds: changed.as_secs_f64() - typical.as_secs_f64(),
-        })
+        }))
     }
 
     /// Returns how much longer a step runs, once it runs.
@@ -439,12 +478,13 @@ mod tests {
         assert_eq!(slacks, [0, 5, 0, 0]);
         assert_eq!(forecast.starts_in(3), Some(seconds(8)));
 
-        let faster = forecast.what_if(WhatIf::Faster { step: 2, times: 2.0 }).unwrap();
+        let what_if = |change| forecast.what_if(change).unwrap().unwrap();
+        let faster = what_if(WhatIf::Faster { step: 2, times: 2.0 });
         assert_eq!(
             (faster.typical, faster.typical_difference_seconds),
             (Duration::from_millis(5_500), -3.5)
         );
-        let idle = forecast.what_if(WhatIf::Faster { step: 1, times: 2.0 }).unwrap();
+        let idle = what_if(WhatIf::Faster { step: 1, times: 2.0 });
         assert_eq!(idle.typical_difference_seconds, 0.0);
         let retried = WhatIf::Retried {
             step: 1,
@@ -452,7 +492,33 @@ mod tests {
             waits: seconds(3),
         };
         // 1 + (2 + 2·2 + 3) + 1 instead of 9.
-        assert_eq!(forecast.what_if(retried).unwrap().typical_difference_seconds, 2.0);
+        assert_eq!(what_if(retried).typical_difference_seconds, 2.0);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let analysis = diamond([InProgress, Pending, Pending, Pending], TaskState::InProgress);
+        let forecast = forecast(&analysis, &[spread(1, 2); 4]);
+        let refused = |change| forecast.what_if(change).unwrap_err().to_string();
+        assert_eq!(
+            refused(WhatIf::Retried {
+                step: 4,
+                times: 1,
+                waits: Duration::ZERO
+            }),
+            "there is no step at the place 4: there are 4"
+        );
+        for (times, text) in [
+            (0.0, "0"),
+            (-0.5, "-0.5"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(
+                refused(WhatIf::Faster { step: 0, times }),
+                format!("no step is {text} times as fast: the number must be finite and above 0")
+            );
+        }
     }
 
     #[test]
@@ -485,7 +551,7 @@ mod tests {
         let none = forecast(&analysis, &[]);
         assert_eq!(none.arrival(), &Arrival::NotMeasured(vec![1, 2, 3]));
         assert!(none.critical_path().is_empty() && none.slack(1).is_none());
-        assert_eq!(none.what_if(WhatIf::Faster { step: 1, times: 2.0 }), None);
+        assert_eq!(none.what_if(WhatIf::Faster { step: 1, times: 2.0 }), Ok(None));
         let written = serde_json::to_value(&none).unwrap();
         assert_eq!(written["status"], "not_measured");
         assert_eq!(written["because_of"], serde_json::json!(["s1", "s2", "s3"]));

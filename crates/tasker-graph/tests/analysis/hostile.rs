@@ -1,5 +1,7 @@
 //! Whatever comes in, there is a correct answer or an error with a name.
 
+mod insight;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -243,7 +243,8 @@ fn steps(analysis: &Analysis, times: &Forecast<'_>, layout: Layout) -> String {
     for step in rows.into_iter().take(SHOWN) {
         let spread = times.times(step).spread;
         let change = |change: WhatIf| {
-            let changed = times.what_if(change);
+            // The step is one of these, and twice as fast is a speed.
+            let changed = times.what_if(change).ok().flatten();
             changed.map_or_else(String::new, |changed| signed(changed.typical_difference_seconds))
         };
         let retried = WhatIf::Retried {
