@@ -1,9 +1,16 @@
 //! What holds a task up, from what the store knows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tasker::{Demand, StepNo, TaskState};
+use tasker::config::Loader;
+use tasker::{
+    Actor, Demand, Scope, StepBuilder, StepError, StepNo, TaskId, TaskRequest, TaskState, Tasker,
+    TaskerBuilder, Template, handler,
+};
+use tasker_engine::Create;
 use tasker_graph::{Arrival, Cause};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::place::{builder, chain};
 
@@ -65,4 +72,89 @@ async fn an_unknown_task_has_no_insight() {
     let tasker = builder().build().unwrap();
     let task = "01890000-0000-7000-8000-000000000000".parse().unwrap();
     assert!(tasker.insight(task).await.unwrap().is_none());
+}
+
+/// A template of three steps that wait for nothing.
+fn wide() -> Arc<Template> {
+    let steps = ["a", "b", "c"].map(|name| StepBuilder::new(name, "hangs"));
+    let template = steps
+        .into_iter()
+        .fold(Template::builder("wide"), |template, step| template.step(step));
+    template.build().unwrap()
+}
+
+async fn cause(tasker: &Tasker, task: TaskId, step: u32) -> Cause {
+    let insight = tasker.insight(task).await.unwrap().unwrap();
+    insight.explain_step(StepNo(step)).chain[0].cause.clone()
+}
+
+/// Runs a task of three steps on so many slots; with all of them in use, looks at why the third step of it, and the
+/// first of another task, do not run.
+async fn with_busy_slots(builder: TaskerBuilder, slots: u32) -> (Cause, Cause) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (starts, mut started) = mpsc::unbounded_channel();
+    let hangs = handler({
+        let gate = Arc::clone(&gate);
+        move || {
+            let (gate, starts) = (Arc::clone(&gate), starts.clone());
+            async move {
+                let _ = starts.send(());
+                let _passed = gate.acquire().await;
+                Ok::<_, StepError>(())
+            }
+        }
+    });
+    let config = Loader::new()
+        .set("execution.max_concurrent_steps", slots)
+        .load()
+        .unwrap();
+    let tasker = builder.config(config).handler("hangs", hangs).build().unwrap();
+    let new = |template| tasker.prepare(TaskRequest::new(template)).unwrap();
+    let (mine, other) = (new(wide()), new(wide()));
+    let (task, waiting) = (mine.id, other.id);
+    let create = Create::new(
+        tasker.worker(Scope::All).handle().id(),
+        Actor::User("ann".to_owned()),
+        vec![mine, other],
+    );
+    tasker.store().create(create).await.unwrap();
+    let running = tokio::spawn({
+        let tasker = tasker.clone();
+        async move { tasker.resume(task).await }
+    });
+    for _ in 0..slots.min(3) {
+        started.recv().await.unwrap();
+    }
+    let causes = (cause(&tasker, task, 2).await, cause(&tasker, waiting, 0).await);
+    gate.add_permits(3);
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.state, TaskState::Complete);
+    // Nobody runs anything any more.
+    assert_eq!(cause(&tasker, waiting, 0).await, Cause::Nothing);
+    tasker.close().await.unwrap();
+    causes
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_slot_says_so() {
+    let limit = Cause::ConcurrencyLimit { limit: 2 };
+    let directory = tempfile::tempdir().unwrap();
+    let file = builder().sqlite(directory.path().join("tasker.db"));
+    // Leases of all tasks are seen, also those that another task holds.
+    assert_eq!(with_busy_slots(file, 2).await, (limit.clone(), limit.clone()));
+    // A store in memory is asked about one task only.
+    assert_eq!(with_busy_slots(builder(), 2).await, (limit, Cause::Nothing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_with_a_free_slot_holds_nothing_up() {
+    let directory = tempfile::tempdir().unwrap();
+    for keep in [builder().sqlite(directory.path().join("tasker.db")), builder()] {
+        let (third, other) = with_busy_slots(keep, 4).await;
+        assert!(
+            matches!(third, Cause::Running { worker: Some(_), .. }),
+            "{third:?}"
+        );
+        assert_eq!(other, Cause::Nothing);
+    }
 }
