@@ -25,8 +25,7 @@ const PORTION: u64 = 2_000;
     name = "cargo xtask sim",
     after_help = "Examples:\n  cargo xtask sim --seeds 1000\n  cargo xtask sim --seed 42 --store memory\n  \
                   cargo xtask sim --seeds 20000 --store memory --workers 4 --steps 20\n  \
-                  cargo xtask sim --seeds 1000000 --store memory --record target/sim.json\n  \
-                  cargo xtask sim --exhaustive"
+                  cargo xtask sim --seeds 1000000 --store memory --record target/sim.json"
 )]
 struct Args {
     /// How many seeds to play, from `--seed` on; 100 by default, 1 with `--seed` alone.
