@@ -1,6 +1,6 @@
 //! Which pages there are, and where their links lead.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use pulldown_cmark::{Event, Parser, Tag};
 
@@ -38,6 +38,18 @@ pub(super) fn is_tested_as_documentation(page: &Path) -> Result<(), String> {
     }
 }
 
+/// Returns a path without `..`, as a browser understands it.
+fn resolved(path: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+    }
+    resolved
+}
+
 /// Returns every page below a directory, without the examples, which have texts and tests of their own.
 fn pages_below(directory: &Path) -> Vec<PathBuf> {
     let mut pages = Vec::new();
@@ -60,6 +72,27 @@ fn every_page_is_in_the_summary() {
         .filter(|page| !page.ends_with("SUMMARY.md") && !known.contains(page))
         .collect();
     assert_eq!(missing, Vec::<PathBuf>::new());
+}
+
+/// The book's index is its first page as it is, so the links of that page must lead from the book's root.
+#[test]
+fn the_first_page_is_at_the_root() {
+    assert_eq!(
+        pages_of_the_summary().first(),
+        Some(&root().join("docs/README.md"))
+    );
+}
+
+#[test]
+fn no_link_leads_out_of_the_book() {
+    let docs = root().join("docs");
+    let outside: Vec<String> = pages_of_the_summary()
+        .iter()
+        .flat_map(|page| links(page).into_iter().map(move |target| (page, target)))
+        .filter(|(_, target)| !resolved(target).starts_with(&docs))
+        .map(|(page, target)| format!("{}: {}", page.display(), target.display()))
+        .collect();
+    assert_eq!(outside, Vec::<String>::new());
 }
 
 #[test]
