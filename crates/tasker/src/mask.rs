@@ -9,29 +9,55 @@ use tasker_types::TelemetryValues;
 /// there instead. Nothing at all is no secret: null stays null.
 #[must_use]
 pub fn masked(value: Value, telemetry: &TelemetryValues) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, value)| {
-                let value = masked_field(&name, value, telemetry);
-                (name, value)
-            });
-            Value::Object(fields.collect())
-        }
-        Value::Array(items) => {
-            let items = items.into_iter().map(|item| masked(item, telemetry));
-            Value::Array(items.collect())
-        }
-        value => value,
-    }
+    Mask::of(telemetry).value(value)
 }
 
 /// Returns the value of a name, or the mask if the name is that of a secret.
 #[must_use]
 pub fn masked_field(name: &str, value: Value, telemetry: &TelemetryValues) -> Value {
-    if !value.is_null() && telemetry.hides(name) {
-        telemetry.filter_mask.clone().into()
-    } else {
-        masked(value, telemetry)
+    Mask::of(telemetry).field(name, value)
+}
+
+/// How a value is masked: which names are secret, and what is done with texts of other names.
+pub(crate) struct Mask<'a, Hides, Text> {
+    pub(crate) hides: Hides,
+    pub(crate) text: Text,
+    pub(crate) mask: &'a str,
+}
+
+impl<'a> Mask<'a, (), ()> {
+    fn of(telemetry: &'a TelemetryValues) -> Mask<'a, impl Fn(&str) -> bool, impl Fn(String) -> String> {
+        Mask {
+            hides: |name: &str| telemetry.hides(name),
+            text: |text| text,
+            mask: &telemetry.filter_mask,
+        }
+    }
+}
+
+impl<Hides: Fn(&str) -> bool, Text: Fn(String) -> String> Mask<'_, Hides, Text> {
+    /// Masks what is within a value, at any depth.
+    pub(crate) fn value(&self, value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.into_iter().map(|(name, value)| {
+                    let value = self.field(&name, value);
+                    (name, value)
+                });
+                Value::Object(fields.collect())
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.value(item)).collect()),
+            Value::String(text) => Value::String((self.text)(text)),
+            value => value,
+        }
+    }
+
+    fn field(&self, name: &str, value: Value) -> Value {
+        if !value.is_null() && (self.hides)(name) {
+            self.mask.into()
+        } else {
+            self.value(value)
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which names stand for secrets, so that their values are neither kept nor shown.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tasker_types::TelemetryValues;
+
+use crate::mask::Mask;
 
 /// Parts of names of secrets of HTTP, whatever the configuration says: in lower case, with `_` between their words.
 const PARTS: [&str; 15] = [
@@ -48,27 +50,16 @@ impl SecretNames {
 
     /// Returns a JSON value, such as the configuration of a step, with all values of secrets masked.
     ///
-    /// A URL's user, password and query are masked wherever a text begins like one.
+    /// A URL's user, password, query and fragment are masked wherever a text begins like one.
     #[must_use]
     pub fn masked(&self, value: &Value) -> Value {
-        match value {
-            Value::Object(fields) => Value::Object(self.masked_fields(fields)),
-            Value::Array(items) => items.iter().map(|item| self.masked(item)).collect(),
-            Value::String(text) => Value::String(masked_url(text, &self.telemetry.filter_mask)),
-            other => other.clone(),
-        }
-    }
-
-    fn masked_fields(&self, fields: &Map<String, Value>) -> Map<String, Value> {
-        let masked = |(name, value): (&String, &Value)| {
-            let value = if self.has(name) && !value.is_null() {
-                Value::String(self.telemetry.filter_mask.clone())
-            } else {
-                self.masked(value)
-            };
-            (name.clone(), value)
+        let mask = &*self.telemetry.filter_mask;
+        let secret = Mask {
+            hides: |name: &str| self.has(name),
+            text: |text: String| masked_url(&text, mask),
+            mask,
         };
-        fields.iter().map(masked).collect()
+        secret.value(value.clone())
     }
 }
 
@@ -77,11 +68,13 @@ fn masked_url(text: &str, mask: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
-    if !matches!(scheme, "http" | "https" | "postgres" | "postgresql") {
+    // Who reads a URL does not mind white space before it, nor the case of its scheme.
+    let known = scheme.trim_start().to_ascii_lowercase();
+    if !matches!(&*known, "http" | "https" | "postgres" | "postgresql") {
         return text.to_owned();
     }
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, _)) => (rest, format!("?{mask}")),
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], format!("{}{mask}", &rest[at..=at])),
         None => (rest, String::new()),
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -133,6 +126,25 @@ mod tests {
             SecretNames::of(&TelemetryValues::default()).masked(&config),
             masked
         );
+    }
+
+    #[track_caller]
+    fn url(text: &str, masked: &str) {
+        assert_eq!(masked_url(text, "***"), masked);
+    }
+
+    #[test]
+    fn a_url_is_masked_however_it_is_written() {
+        url("HTTPS://ann:pw@h/a", "HTTPS://***@h/a");
+        url(" http://ann:pw@h", " http://***@h");
+        url(
+            "postgres://ann:p@w@h:5432/db?sslmode=off",
+            "postgres://***@h:5432/db?***",
+        );
+        url("https://h/callback#access_token=1?x", "https://h/callback#***");
+        url("https://h?mail=ann@example.org", "https://h?***");
+        url("ftp://ann:pw@h/", "ftp://ann:pw@h/");
+        url("https://h/a", "https://h/a");
     }
 
     #[test]
