@@ -63,9 +63,11 @@ fn seeds_end_well_on_every_store() {
 }
 
 #[test]
-fn a_seed_gives_one_history_on_every_store_and_another_seed_another() {
+fn a_seed_gives_one_history_on_every_store_in_this_process_and_another_seed_another() {
     let in_memory = simulate(7, StoreKind::Memory).unwrap().digest;
-    for kind in StoreKind::ALL {
+    // When the answers of a server come is not for the scheduler to say, and so neither is at which of them a worker dies.
+    let kinds = StoreKind::ALL.iter().filter(|kind| **kind != StoreKind::Postgres);
+    for kind in kinds {
         let run = |seed| simulate(seed, *kind).unwrap();
         let (first, again, other) = (run(7), run(7), run(8));
         assert_eq!(
