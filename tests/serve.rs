@@ -156,3 +156,39 @@ fn a_port_that_is_taken_is_told() {
         "{message}"
     );
 }
+
+#[test]
+fn who_may_what_is_checked_at_the_start_and_at_each_request() {
+    let place = Place::new();
+    place.write(
+        "tasker.toml",
+        "[auth]\nauthentication_enabled = true\nauthenticator = \"jwt\"\nauthorization_enabled = true\n\
+         coordinator = \"rbac\"\njwt.keys = [{ algorithm = \"HS256\", file = \"key\" }]\nroles.ops.permissions = [\"tasker.handler:idnex\"]\n",
+    );
+    place.write("key", "too short\n");
+    let error = refused(&place, &[]);
+    assert_eq!(error["code"], "auth");
+    assert_eq!(error["message"], "the configuration of `auth` cannot be used");
+    let faults = error["faults"].as_array().unwrap();
+    let told: Vec<_> = faults
+        .iter()
+        .map(|fault| fault["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "`auth.roles.ops.permissions` has `tasker.handler:idnex`, which is neither `*`, nor a permission such as \
+             `tasker.task:show` or `tasker.task:*`; did you mean `tasker.handler:index`?",
+            "`auth.jwt.keys[0]` is a secret of 9 bytes, but it must have at least 32",
+        ]
+    );
+    place.write("key", &"k".repeat(32));
+    let role = "auth.roles={ ops = { permissions = [\"*\"] } }";
+    // Who asks callers may be reached by others.
+    let options = ["--api-only", "--set", role, "--set", "server.bind=0.0.0.0:0"];
+    let service = Service::start(&place, &options);
+    assert_eq!(service.ask("GET", "/health/live", None).0, 200);
+    let (status, problem) = service.ask("GET", "/tasker/handlers", None);
+    assert_eq!((status, &problem["code"]), (401, &Value::from("unauthenticated")));
+    assert_eq!(service.stop(), Some(0));
+}

@@ -107,6 +107,11 @@ impl Session {
         View::silent(&self.terminal)
     }
 
+    /// Returns the environment as it was at the start.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Returns how large things may be.
     pub(crate) fn limits(&self) -> &Limits {
         self.config.limits()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasker_types::{
-    Backoff, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
+    Auth, Backoff, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
 };
 
 use crate::literal::literal;
@@ -31,6 +31,7 @@ pub(crate) struct Provenance {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sections {
+    pub(crate) auth: Arc<Auth>,
     pub(crate) backoff: Arc<Backoff>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) database: Arc<Database>,
@@ -52,6 +53,11 @@ pub struct Entry {
 }
 
 impl Config {
+    /// Returns who may use the service, and how they say who they are.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.sections.auth
+    }
+
     /// Returns how long failed steps wait.
     pub fn backoff(&self) -> &Arc<Backoff> {
         &self.sections.backoff
@@ -118,6 +124,7 @@ impl Config {
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         let Sections {
+            auth,
             backoff,
             cache,
             database,
@@ -128,6 +135,7 @@ impl Config {
             server,
             telemetry,
         } = &self.sections;
+        self.enter(&**auth, &mut entries);
         self.enter(&**backoff, &mut entries);
         self.enter(&**cache, &mut entries);
         self.enter(&**database, &mut entries);

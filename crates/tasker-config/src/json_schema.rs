@@ -109,6 +109,9 @@ fn shape(shape: &Shape, bounds: &Bounds, schema: &mut Map<String, Value>) {
                 say("pattern", pattern.into());
             }
         }
+        Shape::Table => {
+            say("type", "object".into());
+        }
         Shape::Number => {
             say("type", "number".into());
             range(bounds, None, None, schema);

@@ -356,6 +356,7 @@ impl Merged {
 
     fn sections(&self, faults: &mut Vec<Fault>) -> Sections {
         Sections {
+            auth: self.section(faults),
             backoff: self.section(faults),
             cache: self.section(faults),
             database: self.section(faults),

@@ -257,6 +257,14 @@ fn in_directory(directory: &Path, value: Value) -> Value {
             let paths = paths.into_iter().map(|path| in_directory(directory, path));
             Value::from(paths.collect::<Vec<_>>())
         }
+        // A table of a list names its file.
+        Value::Dict(tag, table) => {
+            let entries = table.into_iter().map(|(name, value)| match name.as_str() {
+                "file" => (name, in_directory(directory, value)),
+                _ => (name, value),
+            });
+            Value::Dict(tag, entries.collect())
+        }
         value => value,
     }
 }

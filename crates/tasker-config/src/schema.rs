@@ -7,7 +7,7 @@ use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use tasker_types::{
-    Backoff, Bounds, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server,
+    Auth, Backoff, Bounds, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server,
     SettingFault, Telemetry,
 };
 
@@ -15,6 +15,7 @@ use crate::environment::PREFIX;
 
 /// The sections, in the order of the reference.
 pub(crate) const SECTIONS: &[Schema] = &[
+    Schema::of::<Auth>(),
     Schema::of::<Backoff>(),
     Schema::of::<Cache>(),
     Schema::of::<Database>(),
@@ -27,7 +28,11 @@ pub(crate) const SECTIONS: &[Schema] = &[
 ];
 
 /// Keys whose values are paths, relative to the file that has them.
-pub(crate) const PATHS: &[&str] = &["engine.task_config_directory", "engine.custom_events_directories"];
+pub(crate) const PATHS: &[&str] = &[
+    "auth.jwt.keys",
+    "engine.task_config_directory",
+    "engine.custom_events_directories",
+];
 
 /// A section without its type.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ pub(crate) enum Shape {
     Number,
     /// One of these texts.
     Choice(&'static [&'static str]),
+    /// A table whose names are not fixed, or that is part of a list.
+    Table,
     /// A list of such.
     List(Box<Self>),
 }
@@ -84,6 +91,8 @@ impl Shape {
             },
             "f32" | "f64" => Self::Number,
             "a boolean" => Self::Truth,
+            "a map" => Self::Table,
+            name if name.starts_with("struct ") => Self::Table,
             _ => Self::Text,
         }
     }
@@ -98,6 +107,7 @@ impl Shape {
         match self {
             Self::Text => format!("a string{}", suffix(bounds)),
             Self::Truth => "true or false".to_owned(),
+            Self::Table => "a table of tables".to_owned(),
             Self::Whole {
                 signed: false,
                 greatest,
@@ -117,6 +127,7 @@ impl Shape {
             Self::Whole { .. } => "whole numbers",
             Self::Number => "numbers",
             Self::Truth => "true or false",
+            Self::Table => "tables",
             Self::Text | Self::Choice(_) | Self::List(_) => "strings",
         }
     }

@@ -8,6 +8,7 @@ pub use tasker;
 mod access;
 mod api;
 mod app;
+mod auth;
 mod extract;
 mod guard;
 mod harden;
@@ -19,6 +20,9 @@ mod templates;
 
 pub use crate::access::{Access, Permission, Reach, TaskScope, UnknownPermission};
 pub use crate::app::{App, AppBuilder};
+pub use crate::auth::{
+    Auth, AuthBuilder, AuthFaults, AuthenticationError, Authenticator, Coordinator, Deny, Jwt, Rbac, bearer,
+};
 pub use crate::guard::{Caller, Granted, Guard, Open};
 pub use crate::problem::{Code, Problem};
 pub use crate::routes::{RouteInfo, openapi, router, routes};

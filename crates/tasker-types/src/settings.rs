@@ -4,6 +4,7 @@
 //! The section itself ([`Backoff`], [`Limits`], …) holds values that passed every check, reads like them
 //! and cannot be changed. Where values come from is the business of `tasker-config`.
 
+mod auth;
 mod backoff;
 mod bounds;
 mod cache;
@@ -21,6 +22,7 @@ use thiserror::Error;
 
 use bounds::Bounded;
 
+pub use auth::{Auth, AuthValues, JwtKeyValues, JwtValues, RoleValues};
 pub use backoff::{Backoff, BackoffValues, ReenqueueDelays};
 pub use bounds::Bounds;
 pub use cache::{Cache, CacheValues};
@@ -259,6 +261,7 @@ mod tests {
 
     #[test]
     fn defaults_pass_their_own_checks() {
+        defaults_pass::<Auth>();
         defaults_pass::<Backoff>();
         defaults_pass::<Database>();
         defaults_pass::<Engine>();
@@ -304,6 +307,35 @@ mod tests {
         refused::<Execution>(
             |v| v.heartbeat_seconds = f64::INFINITY,
             "`execution.heartbeat_seconds` is inf, but it must be a finite number that is more than 0",
+        );
+    }
+
+    #[test]
+    fn who_is_asked_for_permissions_must_say_who_they_are() {
+        refused::<Auth>(
+            |v| v.authorization_enabled = true,
+            "`auth.authorization_enabled` is true, but it must be false unless `authentication_enabled` is true: who is \
+             not known has no roles",
+        );
+        refused::<Auth>(
+            |v| {
+                v.authenticator.clear();
+                v.coordinator.clear();
+                v.jwt.issuer = Some(String::new());
+                v.jwt.audience = Some(String::new());
+                v.jwt.leeway_seconds = 61;
+                v.jwt.max_bytes = 255;
+                v.jwt.name_claim.clear();
+                v.jwt.roles_claim.clear();
+            },
+            "`auth.authenticator` is \"\", but it must be not empty; \
+             `auth.coordinator` is \"\", but it must be not empty; \
+             `auth.jwt.issuer` is \"\", but it must be not empty; \
+             `auth.jwt.audience` is \"\", but it must be not empty; \
+             `auth.jwt.leeway_seconds` is 61, but it must be between 0 and 60; \
+             `auth.jwt.max_bytes` is 255, but it must be between 256 and 65536; \
+             `auth.jwt.name_claim` is \"\", but it must be not empty; \
+             `auth.jwt.roles_claim` is \"\", but it must be not empty",
         );
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tasker::{Scope, Tasker, UnknownHandlers};
-use tasker_server::{App, Insecure, ServeError, TemplateFaultCause, Templates, TemplatesError};
+use tasker_server::{
+    App, Auth, AuthFaults, Insecure, ServeError, TemplateFaultCause, Templates, TemplatesError,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Serve;
@@ -26,6 +28,7 @@ pub(super) fn run(session: &Session, arguments: &Serve) -> Result<Exit, Problem>
         let tasker = session.open().await?;
         let app = App::builder(tasker.clone())
             .templates(templates(&tasker, arguments)?)
+            .guard(Auth::builder().build(tasker.config().auth(), session.environment(), tasker.clock())?)
             .build();
         let insecure = match arguments.insecure {
             true => Insecure::Permitted,
@@ -101,6 +104,17 @@ fn tell(session: &Session, app: &App, address: std::io::Result<std::net::SocketA
     session
         .output()
         .result(&listening, || format!("{}\n", listening.url))
+}
+
+impl From<AuthFaults> for Problem {
+    fn from(faults: AuthFaults) -> Self {
+        let told = faults.as_slice().iter().map(|fault| Fault {
+            file: None,
+            line: None,
+            message: fault.clone(),
+        });
+        Self::refused("auth", "the configuration of `auth` cannot be used").with_faults(told.collect())
+    }
 }
 
 impl From<ServeError> for Problem {

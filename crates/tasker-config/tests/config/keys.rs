@@ -10,6 +10,53 @@ const SCORE: &str = "a number that is more than 0";
 
 /// A key, a value as a file spells it that is of another type, and what it must be.
 const TYPES: &[(&str, &str, &str)] = &[
+    ("auth.authentication_enabled", "\"yes\"", "true or false"),
+    ("auth.authenticator", "5", "a string that is not empty"),
+    ("auth.authorization_enabled", "1", "true or false"),
+    ("auth.coordinator", "5", "a string that is not empty"),
+    ("auth.roles", "5", "a table of tables"),
+    ("auth.jwt.keys", "5", "a list of tables"),
+    ("auth.jwt.issuer", "5", "a string that is not empty"),
+    ("auth.jwt.audience", "5", "a string that is not empty"),
+    (
+        "auth.jwt.leeway_seconds",
+        "0.5",
+        "a whole number between 0 and 60",
+    ),
+    (
+        "auth.jwt.max_bytes",
+        "\"8k\"",
+        "a whole number between 256 and 65536",
+    ),
+    ("auth.jwt.name_claim", "5", "a string that is not empty"),
+    ("auth.jwt.roles_claim", "5", "a string that is not empty"),
+    ("server.bind", "8080", "a string"),
+    ("server.base_path", "5", "a string"),
+    (
+        "server.body_bytes",
+        "\"2M\"",
+        "a whole number between 1024 and 1073741824",
+    ),
+    (
+        "server.header_bytes",
+        "1.5",
+        "a whole number between 8192 and 1048576",
+    ),
+    (
+        "server.header_timeout_seconds",
+        "\"5s\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.request_timeout_seconds",
+        "\"5s\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.connections",
+        "\"all\"",
+        "a whole number between 1 and 1000000",
+    ),
     (
         "backoff.default_backoff_seconds",
         "[1.5]",
@@ -253,6 +300,19 @@ const TYPES: &[(&str, &str, &str)] = &[
 
 /// A key, a value as a file spells it that is out of bounds, and what it must be.
 const BOUNDS: &[(&str, &str, &str)] = &[
+    ("auth.authenticator", "\"\"", "not empty"),
+    ("auth.coordinator", "\"\"", "not empty"),
+    ("auth.jwt.issuer", "\"\"", "not empty"),
+    ("auth.jwt.audience", "\"\"", "not empty"),
+    ("auth.jwt.leeway_seconds", "61", "between 0 and 60"),
+    ("auth.jwt.max_bytes", "255", "between 256 and 65536"),
+    ("auth.jwt.name_claim", "\"\"", "not empty"),
+    ("auth.jwt.roles_claim", "\"\"", "not empty"),
+    ("server.body_bytes", "1023", "between 1024 and 1073741824"),
+    ("server.header_bytes", "8191", "between 8192 and 1048576"),
+    ("server.header_timeout_seconds", "0.0", "between 0.1 and 3600"),
+    ("server.request_timeout_seconds", "3600.5", "between 0.1 and 3600"),
+    ("server.connections", "0", "between 1 and 1000000"),
     (
         "backoff.default_backoff_seconds",
         "[]",

@@ -239,6 +239,7 @@ fn the_reference_has_every_key_with_its_default() {
     assert_eq!(
         names,
         [
+            "auth",
             "backoff",
             "cache",
             "database",
@@ -252,7 +253,7 @@ fn the_reference_has_every_key_with_its_default() {
     );
     let keys: usize = reference.iter().map(|section| section.keys.len()).sum();
     assert_eq!(keys, Config::default().entries().len());
-    let key = &reference[0].keys[5];
+    let key = &reference[1].keys[5];
     assert_eq!(key.name, "reenqueue_delays.has_ready_steps");
     assert_eq!(key.default.as_deref(), Some("0"));
     assert_eq!(key.variable, "TASKER_BACKOFF__REENQUEUE_DELAYS__HAS_READY_STEPS");

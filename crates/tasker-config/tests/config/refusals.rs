@@ -76,7 +76,7 @@ fn without_a_near_one_all_names_are_told() {
     refuses_file(
         "zebra = 1\n",
         &[
-            "tasker.toml:1: unknown section `zebra`; known are `backoff`, `cache`, `database`, `dependency_graph`, \
+            "tasker.toml:1: unknown section `zebra`; known are `auth`, `backoff`, `cache`, `database`, `dependency_graph`, \
            `engine`, `execution`, `limits`, `server`, `telemetry`, `profiles`",
         ],
     );

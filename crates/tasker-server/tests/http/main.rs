@@ -4,5 +4,6 @@
 mod handlers;
 mod kit;
 mod limits;
+mod roles;
 mod table;
 mod tasks;

@@ -169,6 +169,16 @@ pub(super) trait Bounded {
     }
 }
 
+impl Bounded for bool {
+    fn is_within(&self, _: &Bounds) -> bool {
+        true
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Bounded for u32 {
     fn is_within(&self, bounds: &Bounds) -> bool {
         bounds.holds(f64::from(*self))
