@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Bounds, Check, section, table};
-use crate::Namespace;
 
 /// A key by which tokens are checked: a shared secret, or a public key in PEM. It is never in the configuration itself.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -46,7 +45,7 @@ pub struct RoleValues {
     /// Permissions such as `tasker.task:show`, `tasker.task:*` for all of a resource, or `*` for all.
     pub permissions: Vec<String>,
     /// The namespaces in which the permissions hold; in all if there are none.
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Vec<crate::Namespace>,
     /// Whether they hold only for tasks that the caller asked for.
     pub own_tasks: bool,
 }
@@ -62,8 +61,7 @@ table! {
         authorization_enabled: bool = false,
         /// Who decides: `rbac` by `roles`, `deny`, which permits nothing, or what the program has registered.
         coordinator: String = "deny".to_owned(); in Bounds::not_empty(),
-        /// Roles by name, each a table with `permissions` (`tasker.task:show`, `tasker.task:*`, `*`), the `namespaces` in
-        /// which they hold (all if none), and `own_tasks = true` for tasks that the caller asked for only.
+        /// Roles by name: tables with `permissions`, the `namespaces` in which they hold (all if none), and `own_tasks`.
         roles: BTreeMap<String, RoleValues> = BTreeMap::new(),
         /// How JSON Web Tokens are checked.
         jwt: JwtValues = JwtValues::default() => JwtValues,
