@@ -84,11 +84,35 @@ fn value(section: &Schema, key: &Key, name: &str, default: Option<Value>) -> Val
     }
     let mut schema = Map::new();
     schema.insert("description".to_owned(), description.into());
-    shape(&section.shape(name), &key.bounds, &mut schema);
+    let own = section.shape(name);
+    shape(&own, &key.bounds, &mut schema);
+    match own {
+        Shape::Table => {
+            schema.insert("additionalProperties".to_owned(), entry(section, name, false));
+        }
+        Shape::List(element) if *element == Shape::Table => {
+            schema.insert("items".to_owned(), entry(section, name, true));
+        }
+        _ => {}
+    }
     if let Some(default) = default {
         schema.insert("default".to_owned(), default);
     }
     schema.into()
+}
+
+/// Returns the schema of the tables that a list or a table holds.
+fn entry(section: &Schema, name: &str, is_list: bool) -> Value {
+    let properties = section.entry(name, is_list).into_iter().map(|(field, own)| {
+        let mut schema = Map::new();
+        shape(&own, &Bounds::NONE, &mut schema);
+        (field.to_owned(), Value::from(schema))
+    });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties.collect::<Map<_, _>>(),
+    })
 }
 
 fn shape(shape: &Shape, bounds: &Bounds, schema: &mut Map<String, Value>) {

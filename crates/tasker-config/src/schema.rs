@@ -41,6 +41,7 @@ pub(crate) struct Schema {
     pub(crate) doc: &'static str,
     pub(crate) keys: &'static [Key],
     check: fn(&Value) -> Result<Vec<SettingFault>, Refusal>,
+    fields: fn(&Value) -> &'static [&'static str],
 }
 
 /// Why a value does not fit its key.
@@ -140,6 +141,7 @@ impl Schema {
             doc: S::DOC,
             keys: S::KEYS,
             check: check::<S>,
+            fields: fields::<S>,
         }
     }
 
@@ -157,19 +159,21 @@ impl Schema {
 
     /// Returns the type of a key's values.
     pub(crate) fn shape(&self, key: &str) -> Shape {
-        // No key takes this text, except those that take every text.
-        let impossible = || Value::from("\0");
-        match self.probe(key, impossible()) {
-            Ok(_) | Err(Refusal::Content(_)) => Shape::Text,
-            Err(Refusal::Variant(variants)) => Shape::Choice(variants),
-            Err(Refusal::Type(list)) if list == "a sequence" => {
-                match self.probe(key, Value::from(vec![impossible()])) {
-                    Err(Refusal::Type(element)) => Shape::List(Box::new(Shape::named(&element))),
-                    _ => Shape::List(Box::new(Shape::Text)),
-                }
+        shape_of(|value| self.probe(key, value))
+    }
+
+    /// Returns the keys of the tables that a list or a table holds, with their types.
+    pub(crate) fn entry(&self, key: &str, is_list: bool) -> Vec<(&'static str, Shape)> {
+        let within = |field: &str, value: Value| {
+            let entry = Value::from(Dict::from([(field.to_owned(), value)]));
+            match is_list {
+                true => Value::from(vec![entry]),
+                false => Value::from(Dict::from([("x".to_owned(), entry)])),
             }
-            Err(Refusal::Type(expected)) => Shape::named(&expected),
-        }
+        };
+        let fields = (self.fields)(&nested(key, within("\0", Value::from(0))));
+        let shape = |field: &str| shape_of(|value| self.probe(key, within(field, value)));
+        fields.iter().map(|field| (*field, shape(field))).collect()
     }
 
     /// Returns what the values of a key must be: their type, and its bounds.
@@ -216,6 +220,29 @@ impl Schema {
     /// Returns the variable of the environment that sets a key.
     pub(crate) fn variable(&self, key: &str) -> String {
         format!("{PREFIX}{}__{}", self.name, key.replace('.', "__")).to_ascii_uppercase()
+    }
+}
+
+/// Returns the type of values by how they are refused.
+fn shape_of(probe: impl Fn(Value) -> Result<Vec<SettingFault>, Refusal>) -> Shape {
+    // No key takes this text, except those that take every text.
+    let impossible = || Value::from("\0");
+    match probe(impossible()) {
+        Ok(_) | Err(Refusal::Content(_)) => Shape::Text,
+        Err(Refusal::Variant(variants)) => Shape::Choice(variants),
+        Err(Refusal::Type(list)) if list == "a sequence" => match probe(Value::from(vec![impossible()])) {
+            Err(Refusal::Type(element)) => Shape::List(Box::new(Shape::named(&element))),
+            _ => Shape::List(Box::new(Shape::Text)),
+        },
+        Err(Refusal::Type(expected)) => Shape::named(&expected),
+    }
+}
+
+/// Returns the fields that there are where a value has one that there is not.
+fn fields<S: Section>(value: &Value) -> &'static [&'static str] {
+    match S::Values::deserialize(value).map_err(|error| error.kind) {
+        Err(Kind::UnknownField(_, fields)) => fields,
+        _ => &[],
     }
 }
 
