@@ -6,7 +6,7 @@ use super::{Bounds, Check, section, table};
 
 /// A key by which tokens are checked: a shared secret, or a public key in PEM. It is never in the configuration itself.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct JwtKeyValues {
     /// The name by which tokens choose the key.
     pub kid: Option<String>,
