@@ -10,7 +10,7 @@ pub mod postgres;
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod status;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod work;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

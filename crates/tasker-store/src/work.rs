@@ -4,6 +4,8 @@
 //! changed here, and writes the differences back.
 
 mod claims;
+mod create;
+mod entry;
 mod finalize;
 mod intervene;
 mod record;
@@ -17,9 +19,13 @@ use tasker_engine::{
 };
 use tasker_types::{StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp, Version};
 
-pub(crate) use claims::{Accepted, Candidate, Choice, accepted};
+#[cfg(feature = "postgres")]
+pub(crate) use claims::Choice;
+pub(crate) use claims::{Accepted, Candidate, accepted};
+pub(crate) use create::{Taken, identity, key};
+pub(crate) use entry::{Entry, change};
 pub(crate) use finalize::Counts;
-pub(crate) use rows::{Graph, LeaseRow, Queue, StepKey, StepRow, TaskRow};
+pub(crate) use rows::{Graph, Kind, Lease, Place, Queue, StepKey, StepRow, TaskRow};
 
 /// How long after a task was named by a sweep another sweep may name it.
 pub(crate) const CHECK_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -37,41 +43,6 @@ impl<T: Clone> Tracked<T> {
         Self {
             before: Some(row.clone()),
             now: row,
-        }
-    }
-}
-
-/// An entry for the history.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) task: i64,
-    pub(crate) step: Option<u32>,
-    pub(crate) event: &'static str,
-    pub(crate) from: Option<&'static str>,
-    pub(crate) to: Option<&'static str>,
-    pub(crate) actor: i64,
-    pub(crate) run: Option<u32>,
-    pub(crate) attempt: Option<u32>,
-    pub(crate) handler_version: Option<String>,
-    pub(crate) ran_us: Option<u64>,
-    pub(crate) metadata: Option<Json>,
-}
-
-impl Entry {
-    /// Returns an entry that says no more than what happened, and who did it.
-    pub(crate) fn new(task: i64, step: Option<u32>, event: &'static str, actor: i64) -> Self {
-        Self {
-            task,
-            step,
-            event,
-            from: None,
-            to: None,
-            actor,
-            run: None,
-            attempt: None,
-            handler_version: None,
-            ran_us: None,
-            metadata: None,
         }
     }
 }
@@ -94,33 +65,27 @@ pub(crate) struct NewRow {
     pub(crate) start_at: Option<Timestamp>,
 }
 
-/// Where a payload lies: its task, its step (-1 for the task itself), and its kind.
-pub(crate) type Place = (i64, i64, &'static str);
-
 /// The rows of a request.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct Work<L> {
     pub(crate) now: Timestamp,
-    /// The key of the actor that is the store itself.
-    pub(crate) system: i64,
     pub(crate) tasks: BTreeMap<i64, Tracked<TaskRow>>,
     pub(crate) created: BTreeMap<i64, NewRow>,
-    pub(crate) steps: BTreeMap<StepKey, Tracked<StepRow>>,
+    pub(crate) steps: BTreeMap<StepKey, Tracked<StepRow<L>>>,
     /// Payloads to write; `None` to remove.
     pub(crate) payloads: BTreeMap<Place, Option<Json>>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry<'static>>,
     /// Tasks whose end is to be checked.
     pub(crate) touched: BTreeSet<i64>,
     /// Whether listeners are to be told, whatever the queue says.
     pub(crate) woken: bool,
 }
 
-impl Work {
+impl<L: Lease> Work<L> {
     /// Returns work that has changed nothing yet.
-    pub(crate) fn new(now: Timestamp, system: i64) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             now,
-            system,
             tasks: BTreeMap::new(),
             created: BTreeMap::new(),
             steps: BTreeMap::new(),
@@ -137,7 +102,7 @@ impl Work {
     }
 
     /// Takes up a step that was read, unless it is there already.
-    pub(crate) fn add_step(&mut self, key: StepKey, row: StepRow) {
+    pub(crate) fn add_step(&mut self, key: StepKey, row: StepRow<L>) {
         self.steps.entry(key).or_insert_with(|| Tracked::read(row));
     }
 
@@ -150,17 +115,22 @@ impl Work {
         &mut self.tasks.get_mut(&key).expect("the task is loaded").now
     }
 
-    pub(crate) fn step(&self, key: StepKey) -> &StepRow {
+    pub(crate) fn step(&self, key: StepKey) -> &StepRow<L> {
         &self.steps[&key].now
     }
 
     #[expect(clippy::expect_used, reason = "every caller has loaded the step")]
-    pub(crate) fn step_mut(&mut self, key: StepKey) -> &mut StepRow {
+    pub(crate) fn step_mut(&mut self, key: StepKey) -> &mut StepRow<L> {
         &mut self.steps.get_mut(&key).expect("the step is loaded").now
     }
 
+    /// Has a payload written, or removed.
+    pub(crate) fn put(&mut self, key: StepKey, kind: Kind, body: Option<Json>) {
+        self.payloads.insert((key, kind), body);
+    }
+
     /// Returns the loaded steps of a task.
-    pub(crate) fn steps_of(&self, task: i64) -> impl Iterator<Item = (u32, &StepRow)> {
+    pub(crate) fn steps_of(&self, task: i64) -> impl Iterator<Item = (u32, &StepRow<L>)> {
         self.steps
             .range((task, 0)..=(task, u32::MAX))
             .map(|(key, row)| (key.1, &row.now))
@@ -186,7 +156,7 @@ impl Work {
     }
 
     /// Applies an event to a step: its state, its lease, its times, its history. The children are told apart, by
-    /// [`Work::tell_children`].
+    /// [`Work::tell`].
     pub(crate) fn apply(
         &mut self,
         key: StepKey,
@@ -208,7 +178,7 @@ impl Work {
             }
             StepEvent::Release | StepEvent::Suspend => row.attempts -= 1,
             StepEvent::Reset => {
-                row.attempts = 0;
+                row.attempts *= u32::from(tasker_types::bug(64));
                 row.permanent = false;
                 row.next_retry_at = None;
             }
@@ -223,12 +193,11 @@ impl Work {
         }
         let (run, attempt) = (row.run, row.attempts);
         if event == StepEvent::Start && run > 1 {
-            self.payloads.insert((key.0, i64::from(key.1), "progress"), None);
+            self.put(key, Kind::Progress, None);
         }
         if event == StepEvent::Reset {
-            self.payloads.insert((key.0, i64::from(key.1), "failure"), None);
-            self.payloads
-                .insert((key.0, i64::from(key.1), "checkpoint"), None);
+            self.put(key, Kind::Failure, None);
+            self.put(key, Kind::Checkpoint, None);
         }
         self.entries.push(Entry {
             from: Some(from.as_str()),
@@ -254,11 +223,15 @@ impl Work {
         children
     }
 
-    /// Tells the children of steps, which are loaded, that their parents are done since now, each once.
-    pub(crate) fn tell_children(&mut self, done: &[StepKey]) {
-        for child in self.children(done) {
-            let row = self.step_mut(child);
-            row.unmet_parents = row.unmet_parents.saturating_sub(1);
+    /// Tells steps, which are loaded, that a parent is done since now, each as often as it stands there.
+    pub(crate) fn tell(&mut self, children: &[StepKey]) {
+        for child in children {
+            let row = self.step_mut(*child);
+            row.unmet_parents = row.unmet_parents.saturating_sub(if tasker_types::bug(61) {
+                0
+            } else {
+                1 + u32::from(tasker_types::bug(60))
+            });
         }
     }
 
@@ -310,35 +283,19 @@ impl Work {
         let now = self.now;
         let row = self.step_mut(key);
         row.permanent = failure.severity == Severity::Permanent;
-        row.next_retry_at = row.facts(now).retry_eligible().then(|| now.plus(retry_in));
+        row.next_retry_at = row.facts(now).retry_eligible().then(|| {
+            now.plus(if tasker_types::bug(72) {
+                std::time::Duration::ZERO
+            } else {
+                retry_in
+            })
+        });
         self.keep_failure(key, failure);
     }
 
     /// Records a failure.
     pub(crate) fn keep_failure(&mut self, key: StepKey, failure: &Failure) {
         let json = Json::of(failure).unwrap_or_else(|_| Json::null());
-        self.payloads
-            .insert((key.0, i64::from(key.1), "failure"), Some(json));
-    }
-}
-
-/// Why a request was given up: the database failed, the request was refused, or it has to be done again.
-#[derive(Debug)]
-pub(crate) enum Trouble {
-    Database(diesel::result::Error),
-    Refused(StoreError),
-    /// Another transaction that began later came first; a new one will come after it.
-    Overtaken,
-}
-
-impl From<diesel::result::Error> for Trouble {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error)
+        self.put(key, Kind::Failure, Some(json));
     }
 }

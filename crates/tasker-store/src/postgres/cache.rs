@@ -12,7 +12,8 @@ use tasker_engine::{Actor, Json, StoreError, Template, canonical_json};
 
 use super::rows::number;
 use super::statement::{Bind, Statement, execute};
-use crate::work::{Graph, Place, Queue, Trouble};
+use super::unit::Trouble;
+use crate::work::{Graph, Kind, Place, Queue};
 
 /// How many templates are kept in memory.
 const GRAPHS: usize = 1_000;
@@ -325,23 +326,23 @@ impl Contexts {
     }
 
     /// Returns the context at a place, if it is one and known.
-    pub(super) fn get(&self, (task, step, _): Place) -> Option<Json> {
+    pub(super) fn get(&self, (key, kind): Place) -> Option<Json> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.1.get(&task).filter(|_| step < 0).cloned()
+        known.1.get(&key.0).filter(|_| kind == Kind::Context).cloned()
     }
 
     /// Keeps the contexts among what was read.
     pub(super) fn learn(&self, read: &BTreeMap<Place, Json>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((task, step, _), context) in read {
-            if *step >= 0 {
+        for ((key, kind), context) in read {
+            if *kind != Kind::Context {
                 continue;
             }
             if known.0 > CONTEXTS {
                 *known = (0, BTreeMap::new());
             }
             known.0 += context.as_str().len() + size_of::<(i64, Json)>();
-            known.1.insert(*task, context.clone());
+            known.1.insert(key.0, context.clone());
         }
     }
 }

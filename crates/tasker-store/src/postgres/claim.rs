@@ -12,10 +12,10 @@ use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId
 use uuid::Uuid;
 
 use super::cache::queues_after;
-use super::rows::{self, TASKS, load_payloads, read_tasks, small, time};
+use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, read_tasks, small, time};
 use super::statement::{Bind, Statement, execute};
-use super::unit::Unit;
-use crate::work::{Accepted, Candidate, Choice, LeaseRow, Note, Place, StepKey, StepRow, TaskRow, Trouble};
+use super::unit::{Trouble, Unit};
+use crate::work::{Accepted, Candidate, Choice, Note, Place, StepKey, TaskRow};
 
 /// What a worker could be handed at all.
 #[derive(Debug)]
@@ -231,11 +231,13 @@ impl Unit<'_> {
                 started_at: time(waits.1),
                 finished_at: time(waits.2),
                 timeout_us: waits.3,
-                configured: step_row.6,
                 lease: None,
             };
             self.work.add_task(key, task);
             self.work.add_step((key, step), row);
+            if step_row.6 {
+                self.configured.insert((key, step));
+            }
             // A step that this unit changed counts as it is now.
             if self.work.step((key, step)).queued(true) {
                 due.push((i64::from(rank), key, step, queue));
@@ -297,7 +299,7 @@ impl Unit<'_> {
         let steps: Vec<StepKey> = keys.iter().map(|(key, _)| *key).collect();
         let (known, missing): (Vec<Place>, Vec<Place>) = self
             .work
-            .places_of(&steps)
+            .places_of(&steps, &self.configured)
             .into_iter()
             .partition(|place| self.contexts.has(*place));
         let mut read = load_payloads(self.connection, &missing).await?;

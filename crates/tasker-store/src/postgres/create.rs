@@ -1,32 +1,23 @@
 //! Creating tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
-use tasker_engine::{Create, CreateReply, Created, Json, NewTask, Origin, StepEvent, StoreError};
-use tasker_types::{Namespace, StepState, TaskId, TaskState, Timestamp};
+use tasker_engine::{Create, CreateReply, Created, Json, NewTask, StepEvent, StoreError};
+use tasker_types::{Namespace, TaskId, Timestamp};
 use uuid::Uuid;
 
-use super::rows::{task_id, uuid};
+use super::rows::{StepRow, task_id, uuid};
 use super::statement::{Bind, Statement, execute};
-use super::unit::Unit;
-use crate::work::{Entry, Graph, NewRow, Note, StepKey, StepRow, TaskRow, Tracked, Trouble};
+use super::unit::{Trouble, Unit};
+use crate::work::{Note, StepKey, Taken, identity, key};
 
 /// How many tasks one request may create: a position has room for half a million entries of one transaction.
 const TASKS: usize = 100_000;
-
-/// What is taken already, in the database or by an earlier task of the same request.
-#[derive(Debug, Default)]
-struct Taken {
-    ids: BTreeSet<TaskId>,
-    identities: BTreeMap<String, TaskId>,
-    keys: BTreeMap<(Namespace, String), (TaskId, String)>,
-}
 
 /// Tasks that are being created.
 #[derive(Debug)]
@@ -104,7 +95,8 @@ impl Unit<'_> {
                 .bypassed
                 .extend(task.bypass.iter().map(|step| (key, step.0)));
             creation.keys.push(key);
-            self.insert(key, task, &graph, creation.actor, creation.check_in);
+            self.work
+                .create(key, task, graph, creation.actor, creation.check_in);
         }
         Ok(Created::New(id))
     }
@@ -196,43 +188,6 @@ impl Unit<'_> {
         Ok(taken)
     }
 
-    fn insert(&mut self, key: i64, task: NewTask, graph: &Arc<Graph>, actor: i64, check_in: Duration) {
-        let work = &mut self.work;
-        let said = task.origin != Origin::default();
-        let identity = identity(&task).map(str::to_owned);
-        let row = TaskRow {
-            id: task.id,
-            graph: Arc::clone(graph),
-            state: TaskState::Pending,
-            failure: None,
-            priority: task.priority,
-            live_steps: 0,
-            correlation_id: task.origin.correlation_id.clone(),
-            started_at: None,
-            finished_at: None,
-            deadline_at: task.deadline_at,
-            next_check_at: Some(work.now.plus(check_in)),
-        };
-        let new = NewRow {
-            identity,
-            idempotency: task.idempotency,
-            origin: said.then(|| serde_json::to_string(&task.origin).unwrap_or_default()),
-            parent: task.parent,
-            start_at: task.start_at,
-        };
-        work.tasks.insert(
-            key,
-            Tracked {
-                before: None,
-                now: row,
-            },
-        );
-        work.created.insert(key, new);
-        work.payloads.insert((key, -1, "context"), Some(task.context));
-        work.touched.insert(key);
-        work.entries.push(Entry::new(key, None, "created", actor));
-    }
-
     /// Writes the steps of all new tasks, and takes up those that wait for nothing.
     async fn write_steps(&mut self, created: &[i64]) -> QueryResult<()> {
         const SQL: &str = "INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, \
@@ -255,21 +210,7 @@ impl Unit<'_> {
             starts.push(start_at.map(Timestamp::as_micros));
             for (number, step) in graph.template.steps().iter().enumerate() {
                 if step.depends_on().is_empty() {
-                    let row = StepRow {
-                        state: StepState::Pending,
-                        attempts: 0,
-                        run: 0,
-                        retry_limit: step.retry_limit(),
-                        retryable: step.retryable(),
-                        permanent: false,
-                        unmet_parents: 0,
-                        next_retry_at: start_at,
-                        started_at: None,
-                        finished_at: None,
-                        timeout_us: None,
-                        configured: false,
-                        lease: None,
-                    };
+                    let row = StepRow::new(step, start_at);
                     roots.push(((*key, u32::try_from(number).unwrap_or(u32::MAX)), row));
                 }
             }
@@ -293,48 +234,10 @@ impl Unit<'_> {
             };
             // A fresh step is pending, and a pending step can be resolved.
             if self.work.apply(*step, StepEvent::Resolve, actor, note).is_ok() {
-                self.work.tell_children(&[*step]);
+                let children = self.work.children(&[*step]);
+                self.work.tell(&children);
             }
         }
         Ok(())
-    }
-}
-
-/// Returns the identity of a task if it is more than its id.
-fn identity(task: &NewTask) -> Option<&str> {
-    (task.identity != task.id.to_string()).then_some(&*task.identity)
-}
-
-fn key(task: &NewTask) -> Option<(Namespace, String)> {
-    let idempotency = task.idempotency.as_ref()?;
-    Some((task.template.namespace().clone(), idempotency.key.clone()))
-}
-
-impl Taken {
-    /// Tells what becomes of a task that cannot be created; takes its names if it can.
-    fn judge(&mut self, task: &NewTask) -> Option<Created> {
-        if self.ids.contains(&task.id) {
-            return Some(Created::New(task.id));
-        }
-        if let Some((other, digest)) = key(task).and_then(|key| self.keys.get(&key)) {
-            let same = task
-                .idempotency
-                .as_ref()
-                .is_some_and(|idempotency| idempotency.digest == *digest);
-            return Some(if same {
-                Created::Repeated(*other)
-            } else {
-                Created::KeyReused(*other)
-            });
-        }
-        if let Some(other) = self.identities.get(&task.identity) {
-            return Some(Created::Duplicate(*other));
-        }
-        self.ids.insert(task.id);
-        self.identities.insert(task.identity.clone(), task.id);
-        if let (Some(key), Some(idempotency)) = (key(task), &task.idempotency) {
-            self.keys.insert(key, (task.id, idempotency.digest.clone()));
-        }
-        None
     }
 }

@@ -2,10 +2,10 @@
 
 use tasker_types::{StepState, Timestamp};
 
-use super::rows::{letter, number, uuid};
+use super::rows::{LeaseRow, StepRow, Work, letter, number, payload_step, uuid};
 use super::statement::Bind;
 use super::unit::Unit;
-use crate::work::{LeaseRow, StepKey, StepRow, Tracked, Work};
+use crate::work::{Kind, StepKey, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
@@ -31,10 +31,14 @@ const UPDATE_STEPS: &str = "\
 UPDATE steps SET state = u.state, attempts = u.attempts, run = u.run, retry_limit = u.retry_limit, \
     permanent = u.permanent, unmet_parents = u.unmet_parents, next_retry_at = u.next_retry_at, \
     started_at = u.started_at, finished_at = u.finished_at, timeout_us = u.timeout_us, token = u.token, \
-    lease_actor = u.lease_actor, lease_until = u.lease_until, configured = u.configured \
-FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+    lease_actor = u.lease_actor, lease_until = u.lease_until \
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
     AS u (task, step, state, attempts, run, retry_limit, permanent, unmet_parents, next_retry_at, started_at, \
-    finished_at, timeout_us, token, lease_actor, lease_until, configured) \
+    finished_at, timeout_us, token, lease_actor, lease_until) \
+WHERE steps.task = u.task AND steps.step = u.step";
+
+const CONFIGURE_STEPS: &str = "\
+UPDATE steps SET configured = true FROM unnest($1, $2) AS u (task, step) \
 WHERE steps.task = u.task AND steps.step = u.step";
 
 const COMPLETE_STEPS: &str = "\
@@ -96,20 +100,6 @@ fn wide(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A step's place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    rank: i16,
-    due_at: Option<Timestamp>,
-}
-
-fn place(row: &StepRow, active: bool, priority: i16) -> Option<Place> {
-    row.queued(active).then(|| Place {
-        rank: priority.saturating_neg(),
-        due_at: row.next_retry_at,
-    })
-}
-
 /// Returns values column by column: a list of rows is taken apart once for each.
 macro_rules! column {
     ($bind:ident, $rows:expr, $row:pat => $value:expr) => {
@@ -127,6 +117,7 @@ impl Unit<'_> {
         changes.extend(queue);
         leases(&self.work, &mut changes);
         payloads(&self.work, &mut changes);
+        configured(&self.work, &mut changes);
         entries(&self.work, self.offset, &mut changes);
         (changes, added)
     }
@@ -287,7 +278,6 @@ fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.token.0)),
             column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.actor)),
             column!(MaybeInts, rows, (_, row) => row.lease.map(|lease| lease.until.as_micros())),
-            column!(Bools, rows, (_, row) => row.configured),
         ],
     ));
 }
@@ -299,8 +289,8 @@ fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Option<Timestamp>>) {
         let owner = &work.tasks[&key.0];
         let queue = owner.now.graph.queues[key.1 as usize];
         let before = row.before.as_ref().zip(owner.before.as_ref());
-        let before = before.and_then(|(row, task)| place(row, task.state.is_active(), task.priority));
-        let after = place(&row.now, owner.now.state.is_active(), owner.now.priority);
+        let before = before.and_then(|(row, task)| row.place(task.state.is_active(), task.priority));
+        let after = row.now.place(owner.now.state.is_active(), owner.now.priority);
         if before == after {
             continue;
         }
@@ -392,7 +382,6 @@ fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
 }
 
 fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
-    let step = |step: i64| i32::try_from(step).unwrap_or(i32::MAX);
     let (mut deletes, mut writes) = (Vec::new(), Vec::new());
     for (place, body) in &work.payloads {
         match body {
@@ -404,9 +393,9 @@ fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
         changes.push((
             DELETE_PAYLOADS,
             vec![
-                column!(Ints, deletes, place => place.0),
-                column!(Smalls, deletes, place => step(place.1)),
-                column!(Texts, deletes, place => letter(place.2)),
+                column!(Ints, deletes, (key, _) => key.0),
+                column!(Smalls, deletes, place => payload_step(*place)),
+                column!(Texts, deletes, (_, kind) => letter(*kind)),
             ],
         ));
     }
@@ -414,10 +403,28 @@ fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
         changes.push((
             UPSERT_PAYLOADS,
             vec![
-                column!(Ints, writes, (place, _) => place.0),
-                column!(Smalls, writes, (place, _) => step(place.1)),
-                column!(Texts, writes, (place, _) => letter(place.2)),
+                column!(Ints, writes, ((key, _), _) => key.0),
+                column!(Smalls, writes, (place, _) => payload_step(*place)),
+                column!(Texts, writes, ((_, kind), _) => letter(*kind)),
                 column!(Texts, writes, (_, body) => *body),
+            ],
+        ));
+    }
+}
+
+/// Marks the steps that got a configuration of their own.
+fn configured<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
+    let places = work.payloads.keys();
+    let keys: Vec<StepKey> = places
+        .filter(|(_, kind)| *kind == Kind::Config)
+        .map(|(key, _)| *key)
+        .collect();
+    if !keys.is_empty() {
+        changes.push((
+            CONFIGURE_STEPS,
+            vec![
+                column!(Ints, keys, key => key.0),
+                column!(Smalls, keys, key => number(key.1)),
             ],
         ));
     }

@@ -9,8 +9,7 @@ use tasker_types::{StepNo, StepState, TaskId};
 
 use super::rows::key_of;
 use super::statement::{Bind, Statement, execute};
-use super::unit::Unit;
-use crate::work::Trouble;
+use super::unit::{Trouble, Unit};
 
 impl Unit<'_> {
     /// Carries out a demand; when it is refused, the caller undoes everything.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use tasker_engine::{Actor, Change, Json, Snapshot, StepEvent, TaskEvent, TaskRecord, Transition};
-use tasker_types::{Position, RunNo, StepNo, StepState, TaskId, TaskState, Timestamp, WorkerId};
+use tasker_engine::{Actor, Json, Snapshot, TaskRecord, Transition};
+use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
 use super::cache::Cache;
@@ -16,6 +16,7 @@ use super::rows::{
     task_row, time,
 };
 use super::statement::{Bind, Statement};
+use crate::work::{Entry, Kind, change};
 
 type MoreSql = (
     Nullable<Text>,
@@ -63,18 +64,18 @@ pub(super) async fn snapshot(
     let more: MoreTuple = Statement::<MoreSql>::new(MORE, vec![Bind::Int(key)])
         .get_result(&mut connection)
         .await?;
-    let context = load_payloads(connection, &[(key, -1, "context")])
+    let context = load_payloads(connection, &[((key, 0), Kind::Context)])
         .await?
         .into_values()
         .next();
-    let failures = load_kind(connection, key, "failure").await?;
-    let progress = load_kind(connection, key, "progress").await?;
+    let failures = load_kind(connection, key, Kind::Failure).await?;
+    let progress = load_kind(connection, key, Kind::Progress).await?;
     let workers = workers(connection, key).await?;
     let active = row.state.is_active();
     let steps = load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(vec![key])])
         .await?
         .into_iter()
-        .map(|((_, step), row, _)| {
+        .map(|((_, step), row, ..)| {
             let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
             row.record(
                 StepNo(step),
@@ -138,7 +139,7 @@ pub(super) async fn results(
     let Some(key) = key_of(connection, task).await? else {
         return Ok(Vec::new());
     };
-    let results = load_kind(connection, key, "result").await?;
+    let results = load_kind(connection, key, Kind::Result).await?;
     Ok(results
         .into_iter()
         .map(|(step, result)| (StepNo(step), result))
@@ -257,7 +258,18 @@ pub(super) async fn position_before(mut connection: &AsyncPgConnection, end: i64
 }
 
 fn transition(row: EntryTuple) -> QueryResult<Transition> {
-    let change = change(&row).ok_or_else(|| {
+    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+    // Whose it is and who did it stand in the row by their names.
+    let entry = Entry {
+        from: row.4.as_deref(),
+        to: row.5.as_deref(),
+        run: number(row.8),
+        attempt: number(row.9),
+        handler_version: row.10,
+        ran_us: row.11.and_then(|us| u64::try_from(us).ok()),
+        ..Entry::new(0, number(row.2), &row.3, 0)
+    };
+    let change = change(&entry).ok_or_else(|| {
         let text = format!(
             "the history entry at position {} makes no sense: `{}`",
             row.0, row.3
@@ -271,42 +283,5 @@ fn transition(row: EntryTuple) -> QueryResult<Transition> {
         at: Timestamp::from_micros(row.6),
         actor: row.7.parse().unwrap_or(Actor::System),
         metadata: row.12.map(Json::from_stored),
-    })
-}
-
-fn change(row: &EntryTuple) -> Option<Change> {
-    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
-    let step = number(row.2).map(StepNo);
-    let run = number(row.8).map(RunNo);
-    match row.3.as_str() {
-        "created" => return Some(Change::Created),
-        "setting" => return Some(Change::Setting { step }),
-        "late_outcome" => {
-            return Some(Change::LateOutcome {
-                step: step?,
-                run: run?,
-            });
-        }
-        _ => {}
-    }
-    let (from, to) = (row.4.as_deref()?, row.5.as_deref()?);
-    let Some(step) = step else {
-        let event: TaskEvent = row.3.parse().ok()?;
-        return Some(Change::Task {
-            from: from.parse::<TaskState>().ok()?,
-            event,
-            to: to.parse::<TaskState>().ok()?,
-        });
-    };
-    let event: StepEvent = row.3.parse().ok()?;
-    Some(Change::Step {
-        step,
-        from: from.parse::<StepState>().ok()?,
-        event,
-        to: to.parse::<StepState>().ok()?,
-        run: run?,
-        attempt: number(row.9)?,
-        handler_version: row.10.as_ref().and_then(|version| version.parse().ok()),
-        ran_us: row.11.and_then(|us| u64::try_from(us).ok()),
     })
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::cache::Cache;
 use super::statement::{Bind, Statement};
-use crate::work::{LeaseRow, Place, StepKey, StepRow, TaskRow};
+use crate::work::{Kind, Lease, Place, StepKey, TaskRow};
 
 /// Returns a value that the database was checked to hold; the default stands for one that no program wrote.
 pub(super) fn parsed<T: std::str::FromStr>(text: &str, otherwise: T) -> T {
@@ -39,16 +39,48 @@ pub(super) fn task_id(uuid: Uuid) -> TaskId {
 }
 
 /// Returns the letter that stands for a kind of payload.
-pub(super) fn letter(kind: &str) -> &'static str {
+pub(super) fn letter(kind: Kind) -> &'static str {
     match kind {
-        "context" => "t",
-        "result" => "r",
-        "checkpoint" => "p",
-        "config" => "c",
-        "progress" => "g",
-        _ => "f",
+        Kind::Context => "t",
+        Kind::Result => "r",
+        Kind::Checkpoint => "p",
+        Kind::Config => "c",
+        Kind::Failure => "f",
+        Kind::Progress => "g",
     }
 }
+
+/// Returns the number of the step under which a payload stands: -1 for a task's context.
+pub(super) fn payload_step((key, kind): Place) -> i32 {
+    match kind {
+        Kind::Context => -1,
+        _ => number(key.1),
+    }
+}
+
+/// The right to a step in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeaseRow {
+    pub(super) token: LeaseToken,
+    pub(super) actor: i64,
+    pub(super) until: Timestamp,
+}
+
+impl Lease for LeaseRow {
+    fn token(&self) -> LeaseToken {
+        self.token
+    }
+
+    fn until(&self) -> Timestamp {
+        self.until
+    }
+}
+
+pub(super) type StepRow = crate::work::StepRow<LeaseRow>;
+pub(super) type Work = crate::work::Work<LeaseRow>;
+
+/// A step as it is read: its key and row, whether a configuration of its own replaces the template's, and the row's age.
+pub(super) type ReadStep = (StepKey, StepRow, bool, Age);
 
 /// How old the newest version of a row that was read is, in transactions since this one; below zero when a transaction that
 /// began after this one wrote it.
@@ -108,7 +140,7 @@ type StepTuple = (
     Age,
 );
 
-fn step_row(row: StepTuple) -> (StepKey, StepRow, Age) {
+fn step_row(row: StepTuple) -> ReadStep {
     let lease = match (row.13, row.14, row.15) {
         (Some(token), Some(actor), Some(until)) => Some(LeaseRow {
             token: LeaseToken(token),
@@ -129,10 +161,9 @@ fn step_row(row: StepTuple) -> (StepKey, StepRow, Age) {
         started_at: time(row.10),
         finished_at: time(row.11),
         timeout_us: row.12,
-        configured: row.16,
         lease,
     };
-    ((row.0, small(row.1)), step, row.17)
+    ((row.0, small(row.1)), step, row.16, row.17)
 }
 
 macro_rules! step_columns {
@@ -166,7 +197,7 @@ pub(super) async fn load_steps(
     mut connection: &AsyncPgConnection,
     sql: &'static str,
     binds: Vec<Bind<'_>>,
-) -> QueryResult<Vec<(StepKey, StepRow, Age)>> {
+) -> QueryResult<Vec<ReadStep>> {
     let rows = Statement::<StepSql>::new(sql, binds)
         .load::<StepTuple>(&mut connection)
         .await?;
@@ -297,14 +328,9 @@ pub(super) async fn load_payloads(
         return Ok(BTreeMap::new());
     }
     let binds = vec![
-        Bind::Ints(places.iter().map(|place| place.0).collect()),
-        Bind::Smalls(
-            places
-                .iter()
-                .map(|place| i32::try_from(place.1).unwrap_or(i32::MAX))
-                .collect(),
-        ),
-        Bind::Texts(places.iter().map(|place| letter(place.2)).collect()),
+        Bind::Ints(places.iter().map(|(key, _)| key.0).collect()),
+        Bind::Smalls(places.iter().map(|place| payload_step(*place)).collect()),
+        Bind::Texts(places.iter().map(|(_, kind)| letter(*kind)).collect()),
     ];
     let rows = Statement::<(BigInt, Text)>::new(SQL, binds)
         .load::<(i64, String)>(&mut connection)
@@ -320,7 +346,7 @@ pub(super) async fn load_payloads(
 pub(super) async fn load_kind(
     mut connection: &AsyncPgConnection,
     task: i64,
-    kind: &str,
+    kind: Kind,
 ) -> QueryResult<BTreeMap<u32, Json>> {
     const SQL: &str = "SELECT step, body FROM payloads \
          WHERE task = $1 AND step >= 0 AND kind = $2::text::\"char\" ORDER BY step";

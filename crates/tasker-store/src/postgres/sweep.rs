@@ -13,8 +13,8 @@ use tasker_types::{StepNo, TaskContext, TaskId, Timestamp};
 
 use super::rows::{key_of, small};
 use super::statement::{Bind, Statement, execute};
-use super::unit::{Session, Unit};
-use crate::work::{CHECK_AGAIN, Note, StepKey, Trouble};
+use super::unit::{Session, Trouble, Unit};
+use crate::work::{CHECK_AGAIN, Note, StepKey};
 
 /// Steps whose lease is over, found by the hand-outs that they belong to.
 const OVER: &str = "\
@@ -64,7 +64,7 @@ impl Unit<'_> {
                 None => return Ok(swept),
             },
         };
-        let system = self.work.system;
+        let system = self.system;
         let over = self.over(scope, sweep.limit).await?;
         self.lock_tasks(over.iter().map(|key| key.0)).await?;
         self.load_steps(over.iter().copied()).await?;

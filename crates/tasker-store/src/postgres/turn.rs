@@ -12,8 +12,8 @@ use tasker_types::{TaskId, Timestamp};
 
 use super::rows::{self, LOCKED_TASKS, STEPS_AND_CHILDREN, keys, load_steps, number, read_tasks, uuid};
 use super::statement::{Bind, Statement};
-use super::unit::Unit;
-use crate::work::{StepKey, Trouble};
+use super::unit::{Trouble, Unit};
+use crate::work::StepKey;
 
 /// When to look again for work that another transaction was about to change.
 const SOON: Duration = Duration::from_millis(2);
@@ -66,8 +66,9 @@ impl Unit<'_> {
         if let Some(creation) = &creation {
             self.end_creation(creation).await?;
         }
-        self.load_steps(self.work.children(&done)).await?;
-        self.work.tell_children(&done);
+        let children = self.work.children(&done);
+        self.load_steps(children.iter().copied()).await?;
+        self.work.tell(&children);
         reply.finished = self.finalize_touched().await?;
         if turn.again {
             reply.claims = self.claims_under(turn.worker, &turn.want).await?;

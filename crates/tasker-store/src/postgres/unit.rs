@@ -14,7 +14,7 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use futures_util::future::try_join;
 use futures_util::future::try_join_all;
-use tasker_engine::{Actor, Clock, Template};
+use tasker_engine::{Actor, Clock, StoreError, Template};
 use tasker_types::{TaskId, TaskState, Timestamp};
 
 use super::cache::{Cache, Contexts};
@@ -22,8 +22,9 @@ use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
     task_row,
 };
+use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute};
-use crate::work::{Counts, StepKey, Trouble, Work};
+use crate::work::{Counts, StepKey};
 
 /// The work of a statement that is under way.
 pub(super) type Sent<'c> = Pin<Box<dyn Future<Output = QueryResult<()>> + Send + 'c>>;
@@ -53,7 +54,11 @@ pub(super) struct Unit<'s> {
     pub(super) cache: &'s mut Cache,
     pub(super) contexts: &'s Contexts,
     pub(super) offset: i64,
+    /// The key of the actor that is the store itself.
+    pub(super) system: i64,
     pub(super) work: Work,
+    /// The steps that were read of which a configuration of their own replaces the template's.
+    pub(super) configured: BTreeSet<StepKey>,
     /// Work was there that others held.
     pub(super) passed_over: bool,
 }
@@ -79,7 +84,9 @@ impl Session {
             cache: &mut self.cache,
             contexts: &self.contexts,
             offset: self.offset,
-            work: Work::new(now, system),
+            system,
+            work: Work::new(now),
+            configured: BTreeSet::new(),
             passed_over: false,
         })
     }
@@ -155,13 +162,13 @@ impl Unit<'_> {
     }
 
     /// Takes up steps that were read.
-    pub(super) fn add_steps(
-        &mut self,
-        read: Vec<(StepKey, crate::work::StepRow, Age)>,
-    ) -> Result<(), Trouble> {
-        in_order(read.iter().map(|row| row.2))?;
-        for (key, row, _) in read {
+    pub(super) fn add_steps(&mut self, read: Vec<ReadStep>) -> Result<(), Trouble> {
+        in_order(read.iter().map(|row| row.3))?;
+        for (key, row, configured, _) in read {
             self.work.add_step(key, row);
+            if configured {
+                self.configured.insert(key);
+            }
         }
         Ok(())
     }
@@ -249,7 +256,7 @@ impl Unit<'_> {
         let mut counts = self.counts(&idle).await?;
         let unfinished = self.work.unfinished(&mut counts);
         self.load_all_steps(unfinished).await?;
-        self.work.finalize(&idle, &counts)
+        Ok(self.work.finalize(&idle, &counts, self.system)?)
     }
 
     async fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
@@ -284,5 +291,26 @@ impl Unit<'_> {
         try_join_all(sent).await?;
         let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);
         Ok(self.work.woken || added.iter().any(due))
+    }
+}
+
+/// Why a request was given up: the database failed, the request was refused, or it has to be done again.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Database(diesel::result::Error),
+    Refused(StoreError),
+    /// Another transaction that began later came first; a new one will come after it.
+    Overtaken,
+}
+
+impl From<diesel::result::Error> for Trouble {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
     }
 }

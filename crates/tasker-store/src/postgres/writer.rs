@@ -24,8 +24,8 @@ use super::connect::Target;
 use super::error::{Remedy, classify, remedy};
 use super::statement::Statement;
 use super::turn;
+use super::unit::Trouble;
 use super::unit::{Session, Unit};
-use crate::work::Trouble;
 
 /// How many turns share a commit at most.
 const SHARED: usize = 64;

@@ -14,8 +14,9 @@ use tasker_engine::{Actor, Template, canonical_json};
 use tasker_types::Timestamp;
 
 use super::kept::Kept;
-use super::rows::{Graph, Queue, json};
+use super::rows::json;
 use super::statement::{Bind, Statement};
+use crate::work::{Graph, Queue};
 
 /// How many templates are kept in memory.
 const GRAPHS: usize = 1_000;

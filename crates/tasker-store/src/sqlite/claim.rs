@@ -13,21 +13,10 @@ use tasker_types::{Namespace, RunNo, StepNo, TaskState, Timestamp, Version, Work
 use super::cache::Ahead;
 use super::history;
 use super::kept::Carried;
-use super::rows::{
-    CarriedRows, Kind, LeaseRow, Payloads, StepKey, json, key_of, load_carried, load_payloads, payload,
-    unpacked,
-};
+use super::rows::{CarriedRows, LeaseRow, json, key_of, load_carried, load_payloads};
 use super::statement::{Bind, Statement};
-use super::unit::{Note, Trouble, Unit};
-
-/// A place in the queue, in the order of claims: rank (the priority, negated), age, step; and the queue it is in.
-type Candidate = (i64, i64, u32, i64);
-
-/// The queues that a worker takes steps from, with the version of the handler that would run them.
-type Accepted = BTreeMap<i64, (Namespace, Version)>;
-
-const CONTEXT: i64 = Kind::Context as i64;
-const CONFIG: i64 = Kind::Config as i64;
+use super::unit::{Trouble, Unit};
+use crate::work::{Accepted, Candidate, Kind, Note, StepKey, accepted};
 
 /// What a worker could be handed at all.
 #[derive(Debug)]
@@ -38,24 +27,16 @@ pub(super) struct Reach {
 }
 
 impl Unit<'_> {
-    fn accepted(&mut self, want: &Want) -> QueryResult<Accepted> {
-        let queues = self.cache.queues(self.connection)?;
-        let accepted = queues.iter().filter_map(|(id, queue)| {
-            let version = want.accepts.version_for(&queue.namespace, &queue.handler)?;
-            Some((*id, (queue.namespace.clone(), version)))
-        });
-        Ok(accepted.collect())
-    }
-
     /// Returns what a worker could be handed; `None` when its scope is a task that is not there.
     pub(super) fn reach(&mut self, want: &Want) -> QueryResult<Option<Reach>> {
         let task = match want.scope {
             Scope::All => None,
             Scope::Task(task) => {
                 let new = self
+                    .work
                     .created
                     .keys()
-                    .find(|key| self.task(**key).id == task)
+                    .find(|key| self.work.task(**key).id == task)
                     .copied();
                 let key = match new {
                     Some(key) => Some(key),
@@ -67,7 +48,7 @@ impl Unit<'_> {
                 key
             }
         };
-        let accepted = self.accepted(want)?;
+        let accepted = accepted(want, self.cache.queues(self.connection)?);
         Ok(Some(Reach { accepted, task }))
     }
 
@@ -98,18 +79,23 @@ impl Unit<'_> {
         let mut keys = Vec::with_capacity(due.len());
         for (_, task, step, queue) in due {
             let version = accepted[&queue].1.clone();
-            if self.task(task).state == TaskState::Pending {
-                self.apply_to_task(task, TaskEvent::Start, actor, None, None)?;
+            if self.work.task(task).state == TaskState::Pending {
+                self.work
+                    .apply_to_task(task, TaskEvent::Start, actor, None, None)?;
             }
             let note = Note {
                 handler_version: Some(version.clone()),
                 ..Note::default()
             };
-            if self.apply((task, step), StepEvent::Start, actor, note).is_err() {
+            if self
+                .work
+                .apply((task, step), StepEvent::Start, actor, note)
+                .is_err()
+            {
                 continue;
             }
-            let (process, until) = (self.process, self.now.plus(want.lease));
-            self.step_mut((task, step)).lease = Some(LeaseRow {
+            let (process, until) = (self.process, self.work.now.plus(want.lease));
+            self.work.step_mut((task, step)).lease = Some(LeaseRow {
                 id: 0,
                 token: want.token,
                 actor,
@@ -128,7 +114,7 @@ impl Unit<'_> {
         const FIRST_OF_TASK: &str = "SELECT rank, task, step FROM ready_steps WHERE queue = ?1 AND parked = 0 \
              AND (due_at IS NULL OR due_at <= ?2) AND task = ?4 ORDER BY rank, task, step LIMIT ?3";
         const ANY: &str = "SELECT task FROM ready_steps WHERE queue = ?1 AND parked = 0 LIMIT 1";
-        let now = self.now.as_micros();
+        let now = self.work.now.as_micros();
         self.unpark()?;
         let mut due = Vec::new();
         for queue in accepted.keys() {
@@ -158,12 +144,12 @@ impl Unit<'_> {
             );
         }
         // What this unit changed counts as it is now, not as the table has it.
-        due.retain(|(_, task, step, _)| !self.steps.contains_key(&(*task, *step)));
-        for (key, row) in &self.steps {
-            let task = self.task(key.0);
+        due.retain(|(_, task, step, _)| !self.work.steps.contains_key(&(*task, *step)));
+        for (key, row) in &self.work.steps {
+            let task = self.work.task(key.0);
             let queue = task.graph.queues[key.1 as usize];
             if row.now.queued(task.state.is_active())
-                && row.now.next_retry_at.is_none_or(|due| due <= self.now)
+                && row.now.next_retry_at.is_none_or(|due| due <= self.work.now)
                 && scope.is_none_or(|task| task == key.0)
                 && accepted.contains_key(&queue)
             {
@@ -179,13 +165,13 @@ impl Unit<'_> {
         const UNPARK: &str = "UPDATE ready_steps SET parked = 0 WHERE parked = 1 AND due_at <= ?1";
         const AHEAD: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
              ORDER BY due_at LIMIT 1";
-        let line = self.cache.line.at(self.now);
+        let line = self.cache.line.at(self.work.now);
         match line.ahead {
             Some(Ahead::Nothing) => return Ok(()),
-            Some(Ahead::From(first)) if first > self.now => return Ok(()),
+            Some(Ahead::From(first)) if first > self.work.now => return Ok(()),
             _ => {}
         }
-        let binds = [Bind::Int(self.now.as_micros())];
+        let binds = [Bind::Int(self.work.now.as_micros())];
         if Statement::<()>::new(UNPARK, &binds).execute(self.connection)? > 0 {
             line.empty.clear();
         }
@@ -236,18 +222,20 @@ impl Unit<'_> {
         let mut missing = BTreeSet::new();
         for (key, _) in keys {
             // A step that runs for the first time has left nothing behind.
-            if self.step(*key).run > 1 {
-                missing.insert(payload(*key, Kind::Checkpoint));
+            if self.work.step(*key).run > 1 {
+                missing.insert((*key, Kind::Checkpoint));
             }
-            let parents = self.template(key.0).step(StepNo(key.1)).depends_on();
-            missing.extend(
-                parents
-                    .iter()
-                    .map(|parent| payload((key.0, parent.0), Kind::Result)),
-            );
+            let parents = self
+                .work
+                .task(key.0)
+                .graph
+                .template
+                .step(StepNo(key.1))
+                .depends_on();
+            missing.extend(parents.iter().map(|parent| ((key.0, parent.0), Kind::Result)));
         }
-        let mut payloads = Payloads::new();
-        missing.retain(|key| match self.payloads.get(key) {
+        let mut payloads = BTreeMap::new();
+        missing.retain(|key| match self.work.payloads.get(key) {
             Some(written) => {
                 payloads.extend(written.clone().map(|body| (*key, body)));
                 false
@@ -261,12 +249,12 @@ impl Unit<'_> {
         self.carry(keys.iter().map(|(key, _)| key.0))?;
         let mut claims = Vec::with_capacity(keys.len());
         for ((key, step), version) in keys {
-            let (task, row) = (self.task(*key), self.step((*key, *step)));
+            let (task, row) = (self.work.task(*key), self.work.step((*key, *step)));
             let (Some(lease), Some(carried)) = (row.lease, self.carried.get(key)) else {
                 continue;
             };
             let parents = task.graph.template.step(StepNo(*step)).depends_on().iter();
-            let result = |parent: &StepNo| payloads.get(&payload((*key, parent.0), Kind::Result)).cloned();
+            let result = |parent: &StepNo| payloads.get(&((*key, parent.0), Kind::Result)).cloned();
             claims.push(Claim {
                 lease: Lease {
                     task: task.id,
@@ -279,14 +267,14 @@ impl Unit<'_> {
                 attempt: row.attempts,
                 retry_limit: row.retry_limit,
                 parents: parents.map(|parent| (*parent, result(parent))).collect(),
-                checkpoint: payloads.get(&payload((*key, *step), Kind::Checkpoint)).cloned(),
+                checkpoint: payloads.get(&((*key, *step), Kind::Checkpoint)).cloned(),
                 timeout: row
                     .timeout_us
                     .and_then(|us| u64::try_from(us).ok())
                     .map(Duration::from_micros),
                 config: carried.configs.get(step).cloned(),
                 handler_version: version.clone(),
-                claimed_at: row.started_at.unwrap_or(self.now),
+                claimed_at: row.started_at.unwrap_or(self.work.now),
             });
         }
         Ok(claims)
@@ -311,7 +299,7 @@ impl Unit<'_> {
         // Nothing of a task that is not written yet can be found.
         let written: Vec<i64> = unknown
             .iter()
-            .filter(|task| !self.created.contains_key(task))
+            .filter(|task| !self.work.created.contains_key(task))
             .copied()
             .collect();
         let mut known = load_carried(self.connection, &written)?;
@@ -321,23 +309,20 @@ impl Unit<'_> {
                 mut configs,
             } = known.remove(&task).unwrap_or_default();
             // What this unit writes counts as it is now.
-            for (key, body) in self
-                .payloads
-                .range(payload((task, 0), Kind::Context)..payload((task + 1, 0), Kind::Context))
-            {
-                let step = unpacked(key >> 3).1;
-                match (key & 7, body) {
-                    (CONTEXT, _) => context.clone_from(body),
-                    (CONFIG, Some(body)) => {
-                        configs.insert(step, body.clone());
+            let own = ((task, 0), Kind::Context)..((task + 1, 0), Kind::Context);
+            for (((_, step), kind), body) in self.work.payloads.range(own) {
+                match (kind, body) {
+                    (Kind::Context, _) => context.clone_from(body),
+                    (Kind::Config, Some(body)) => {
+                        configs.insert(*step, body.clone());
                     }
-                    (CONFIG, None) => {
-                        configs.remove(&step);
+                    (Kind::Config, None) => {
+                        configs.remove(step);
                     }
                     _ => {}
                 }
             }
-            let row = self.task(task);
+            let row = self.work.task(task);
             let claimed = ClaimedTask {
                 template: Arc::clone(&row.graph.template),
                 context: context.unwrap_or_else(Json::null),
@@ -359,7 +344,7 @@ impl Unit<'_> {
         let mut held = Vec::new();
         // What this very request ended is no longer held.
         for key in self.held_under(HELD, &[Bind::Int(want.token.0), Bind::Int(actor)])? {
-            let run = self.step(key).run;
+            let run = self.work.step(key).run;
             let mut version = None;
             history::each_of_task(self.connection, key.0, |entry| {
                 if entry.step == Some(key.1) && entry.run == Some(run) && entry.event == "start" {
@@ -375,18 +360,18 @@ impl Unit<'_> {
     pub(super) fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
         const NEXT: &str = "SELECT due_at FROM ready_steps INDEXED BY ready_steps_due_at_index WHERE due_at > ?1 \
              AND queue IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR task = ?3) ORDER BY due_at LIMIT 1";
-        if self.cache.line.at(self.now).ahead == Some(Ahead::Nothing) {
+        if self.cache.line.at(self.work.now).ahead == Some(Ahead::Nothing) {
             return Ok(None);
         }
         let queues = json(&reach.accepted.keys().collect::<Vec<_>>());
         let binds = [
-            Bind::Int(self.now.as_micros()),
+            Bind::Int(self.work.now.as_micros()),
             Bind::Text(&queues),
             Bind::MaybeInt(reach.task),
         ];
         let rows = Statement::<(BigInt,)>::new(NEXT, &binds).load::<(i64,)>(self.connection)?;
         Ok(rows
             .first()
-            .map(|row| Timestamp::from_micros(row.0).since(self.now)))
+            .map(|row| Timestamp::from_micros(row.0).since(self.work.now)))
     }
 }

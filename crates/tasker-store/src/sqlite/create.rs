@@ -1,28 +1,19 @@
 //! Creating tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::json;
-use tasker_engine::{Create, CreateReply, Created, Json, NewTask, Origin, StepEvent};
-use tasker_types::{Namespace, TaskId, TaskState};
+use tasker_engine::{Create, CreateReply, Created, Json, NewTask, StepEvent};
+use tasker_types::{Namespace, TaskId};
 
 use super::flush::hex;
-use super::history::Entry;
-use super::rows::{Kind, StepKey, StepRow, TaskRow, json as list_of, task_id};
+use super::rows::{StepRow, json as list_of, task_id};
 use super::statement::{Bind, Statement};
-use super::unit::{NewRow, Note, Tracked, Trouble, Unit};
-
-/// What is taken already, in the database or by an earlier task of the same request.
-#[derive(Debug, Default)]
-struct Taken {
-    ids: BTreeSet<TaskId>,
-    identities: BTreeMap<String, TaskId>,
-    keys: BTreeMap<(Namespace, String), (TaskId, String)>,
-}
+use super::unit::{Trouble, Unit};
+use crate::work::{Note, StepKey, Taken, Tracked, identity, key};
 
 /// Tasks that are being created in one unit of work.
 #[derive(Debug)]
@@ -85,7 +76,9 @@ impl Unit<'_> {
         creation
             .bypassed
             .extend(task.bypass.iter().map(|step| (key, step.0)));
-        self.insert(key, task, creation.actor, creation.check_in)?;
+        let graph = self.cache.graph_of(self.connection, &task.template)?;
+        self.work
+            .create(key, task, graph, creation.actor, creation.check_in);
         Ok(Created::New(id))
     }
 
@@ -141,56 +134,6 @@ impl Unit<'_> {
         Ok(taken)
     }
 
-    fn insert(&mut self, key: i64, task: NewTask, actor: i64, check_in: Duration) -> QueryResult<()> {
-        let graph = self.cache.graph_of(self.connection, &task.template)?;
-        let said = task.origin != Origin::default();
-        let identity = identity(&task).map(str::to_owned);
-        let row = TaskRow {
-            id: task.id,
-            graph,
-            state: TaskState::Pending,
-            failure: None,
-            priority: task.priority,
-            live_steps: 0,
-            correlation_id: task.origin.correlation_id.clone(),
-            started_at: None,
-            finished_at: None,
-            deadline_at: task.deadline_at,
-            next_check_at: Some(self.now.plus(check_in)),
-        };
-        let new = NewRow {
-            identity,
-            idempotency: task.idempotency,
-            origin: said.then(|| list_of(&task.origin)),
-            parent: task.parent,
-            start_at: task.start_at,
-        };
-        self.tasks.insert(
-            key,
-            Tracked {
-                before: None,
-                now: row,
-            },
-        );
-        self.created.insert(key, new);
-        self.put((key, 0), Kind::Context, Some(task.context));
-        self.touched.insert(key);
-        self.entries.push(Entry {
-            task: key,
-            step: None,
-            event: "created",
-            from: None,
-            to: None,
-            actor,
-            run: None,
-            attempt: None,
-            handler_version: None,
-            ran_us: None,
-            metadata: None,
-        });
-        Ok(())
-    }
-
     /// Writes the steps of all new tasks, and takes up those that wait for nothing.
     fn write_steps(&mut self) -> QueryResult<()> {
         const SQL: &str = "INSERT INTO steps (key, state, attempts, run, retry_limit, retryable, permanent, \
@@ -198,19 +141,20 @@ impl Unit<'_> {
              SELECT (k.value->>0) << 24 | g.step, 'pending', 0, 0, g.retry_limit, g.retryable, 0, g.parents, g.queue, \
                 CASE WHEN g.parents = 0 THEN k.value->>2 END \
              FROM jsonb_each(?1) AS k CROSS JOIN graph_steps AS g ON g.graph = k.value->>1";
-        if self.created.is_empty() {
+        if self.work.created.is_empty() {
             return Ok(());
         }
         let mut tasks = Vec::new();
-        for (key, new) in &self.created {
-            let start_at = new.start_at.filter(|start| *start > self.now);
-            let graph = &self.tasks[key].now.graph;
+        for (key, new) in &self.work.created {
+            let start_at = new.start_at.filter(|start| *start > self.work.now);
+            let graph = &self.work.tasks[key].now.graph;
             tasks.push((key, graph.id, start_at.map(tasker_types::Timestamp::as_micros)));
             for (number, step) in graph.template.steps().iter().enumerate() {
                 if step.depends_on().is_empty() {
                     let place = (*key, u32::try_from(number).unwrap_or(u32::MAX));
-                    self.steps
-                        .insert(place, Tracked::loaded(StepRow::new(step, start_at)));
+                    self.work
+                        .steps
+                        .insert(place, Tracked::read(StepRow::new(step, start_at)));
                 }
             }
         }
@@ -224,60 +168,14 @@ impl Unit<'_> {
         for step in steps {
             let metadata = Some(Json::from(&json!({ "bypassed": true })));
             // A fresh step is pending, and a pending step can be resolved.
-            if self
-                .apply(
-                    *step,
-                    StepEvent::Resolve,
-                    actor,
-                    Note {
-                        metadata,
-                        ..Note::default()
-                    },
-                )
-                .is_ok()
-            {
+            let note = Note {
+                metadata,
+                ..Note::default()
+            };
+            if self.work.apply(*step, StepEvent::Resolve, actor, note).is_ok() {
                 self.tell_children(&[*step])?;
             }
         }
         Ok(())
-    }
-}
-
-/// Returns the identity of a task if it is more than its id.
-fn identity(task: &NewTask) -> Option<&str> {
-    (task.identity != task.id.to_string()).then_some(&*task.identity)
-}
-
-fn key(task: &NewTask) -> Option<(Namespace, String)> {
-    let idempotency = task.idempotency.as_ref()?;
-    Some((task.template.namespace().clone(), idempotency.key.clone()))
-}
-
-impl Taken {
-    /// Tells what becomes of a task that cannot be created; takes its names if it can.
-    fn judge(&mut self, task: &NewTask) -> Option<Created> {
-        if self.ids.contains(&task.id) {
-            return Some(Created::New(task.id));
-        }
-        if let Some((other, digest)) = key(task).and_then(|key| self.keys.get(&key)) {
-            let same = task
-                .idempotency
-                .as_ref()
-                .is_some_and(|idempotency| idempotency.digest == *digest);
-            return Some(if same {
-                Created::Repeated(*other)
-            } else {
-                Created::KeyReused(*other)
-            });
-        }
-        if let Some(other) = self.identities.get(&task.identity) {
-            return Some(Created::Duplicate(*other));
-        }
-        self.ids.insert(task.id);
-        self.identities.insert(task.identity.clone(), task.id);
-        if let (Some(key), Some(idempotency)) = (key(task), &task.idempotency) {
-            self.keys.insert(key, (task.id, idempotency.digest.clone()));
-        }
-        None
     }
 }

@@ -10,16 +10,10 @@ use serde::Serialize;
 use tasker_types::{StepState, TaskState, Timestamp};
 
 use super::kept::SMALL;
-use super::rows::{Kind, StepRow, TaskRow, json, packed, unpacked};
+use super::rows::{StepRow, json, packed, payload};
 use super::statement::{Bind, Statement};
-use super::unit::{Tracked, Unit};
-
-/// How many steps a task has, and how many of them are done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Counts {
-    pub(super) steps: i64,
-    pub(super) done: i64,
-}
+use super::unit::Unit;
+use crate::work::{Counts, Kind, TaskRow, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
@@ -85,9 +79,6 @@ const DELETE_PAYLOADS: &str = "DELETE FROM payloads WHERE key IN (SELECT value F
 const UPSERT_PAYLOADS: &str = "\
 INSERT OR REPLACE INTO payloads (key, body) SELECT value->>0, value->>1 FROM jsonb_each(?1)";
 
-const CONTEXT: i64 = Kind::Context as i64;
-const CONFIG: i64 = Kind::Config as i64;
-
 /// Of a request that creates more tasks than this, none is kept: they will wait for a while.
 const KEEP_CREATED: usize = 64;
 
@@ -100,22 +91,8 @@ fn micros(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_micros)
 }
 
-/// A step's place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    rank: i16,
-    due_at: Option<Timestamp>,
-}
-
-fn place(row: &StepRow, active: bool, priority: i16) -> Option<Place> {
-    row.queued(active).then(|| Place {
-        rank: priority.saturating_neg(),
-        due_at: row.next_retry_at,
-    })
-}
-
 impl Unit<'_> {
-    /// Counts the steps of tasks, with what this unit has changed.
+    /// Counts the steps of tasks as the database has them.
     pub(super) fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
         let mut counts = BTreeMap::new();
         let mut unknown = Vec::new();
@@ -138,17 +115,12 @@ impl Unit<'_> {
             let rows = rows.into_iter();
             counts.extend(rows.map(|(task, steps, done)| (task, Counts { steps, done })));
         }
-        for (key, row) in &self.steps {
-            if let (Some(counts), Some(before)) = (counts.get_mut(&key.0), &row.before) {
-                counts.done += i64::from(row.now.state.is_done()) - i64::from(before.state.is_done());
-            }
-        }
         Ok(counts)
     }
 
     /// Writes everything that changed.
     pub(super) fn flush(&mut self) -> QueryResult<()> {
-        self.count_live();
+        self.work.count_live();
         self.flush_tasks()?;
         self.flush_leases()?;
         self.flush_steps()?;
@@ -161,12 +133,12 @@ impl Unit<'_> {
 
     /// Keeps what was written for the next unit.
     fn keep(&mut self) {
-        let few = self.created.len() <= KEEP_CREATED;
+        let few = self.work.created.len() <= KEEP_CREATED;
         let kept = &mut self.cache.kept;
-        for (key, Tracked { now: row, .. }) in &self.tasks {
+        for (key, Tracked { now: row, .. }) in &self.work.tasks {
             if !row.state.is_active() {
                 kept.forget(*key);
-            } else if !self.created.contains_key(key) {
+            } else if !self.work.created.contains_key(key) {
                 kept.put_task(*key, row);
             } else if few && row.graph.template.steps().len() <= SMALL {
                 let steps = row.graph.template.steps().iter().zip(0_u32..);
@@ -175,12 +147,12 @@ impl Unit<'_> {
                 kept.put_whole(*key, steps.collect());
             }
         }
-        for (key, row) in &self.steps {
+        for (key, row) in &self.work.steps {
             kept.put_step(*key, &row.now);
         }
-        for key in self.payloads.keys() {
-            if matches!(key & 7, CONTEXT | CONFIG) {
-                kept.drop_carried(unpacked(key >> 3).0);
+        for key in self.work.payloads.keys() {
+            if matches!(key.1, Kind::Context | Kind::Config) {
+                kept.drop_carried(key.0.0);
             }
         }
         for (key, carried) in &self.carried {
@@ -191,19 +163,19 @@ impl Unit<'_> {
     fn flush_tasks(&mut self) -> QueryResult<()> {
         let mut inserts = Vec::new();
         let (mut started, mut completed, mut updates) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, Tracked { before, now }) in &self.tasks {
+        for (key, Tracked { before, now }) in &self.work.tasks {
             if let Some(before) = before {
                 if *before == *now {
                     continue;
                 }
                 let start = TaskRow {
                     state: TaskState::InProgress,
-                    started_at: Some(self.now),
+                    started_at: Some(self.work.now),
                     ..before.clone()
                 };
                 let complete = TaskRow {
                     state: TaskState::Complete,
-                    finished_at: Some(self.now),
+                    finished_at: Some(self.work.now),
                     live_steps: 0,
                     next_check_at: None,
                     ..before.clone()
@@ -221,7 +193,7 @@ impl Unit<'_> {
             let failure = now.failure.map(tasker_engine::FailureReason::as_str);
             let (began, finished) = (micros(now.started_at), micros(now.finished_at));
             let (deadline, check) = (micros(now.deadline_at), micros(now.next_check_at));
-            if let Some(new) = self.created.get(key) {
+            if let Some(new) = self.work.created.get(key) {
                 let namespace = new.idempotency.as_ref().map(|_| now.graph.template.namespace());
                 let (parent, parent_step) = new
                     .parent
@@ -253,18 +225,18 @@ impl Unit<'_> {
             }
         }
         let inserts: Vec<Vec<serde_json::Value>> = inserts.iter().map(flatten).collect();
-        run_at(self.connection, INSERT_TASKS, &inserts, self.now)?;
-        run_at(self.connection, START_TASKS, &started, self.now)?;
-        run_at(self.connection, COMPLETE_TASKS, &completed, self.now)?;
+        run_at(self.connection, INSERT_TASKS, &inserts, self.work.now)?;
+        run_at(self.connection, START_TASKS, &started, self.work.now)?;
+        run_at(self.connection, COMPLETE_TASKS, &completed, self.work.now)?;
         run(self.connection, UPDATE_TASKS, &updates)
     }
 
     /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
     fn flush_steps(&mut self) -> QueryResult<()> {
-        let now = Some(self.now);
+        let now = Some(self.work.now);
         let (mut completed, mut others) = (Vec::new(), Vec::new());
         let mut claimed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for (place, Tracked { before, now: row }) in &self.steps {
+        for (place, Tracked { before, now: row }) in &self.work.steps {
             let key = packed(*place);
             if let Some(before) = before {
                 if before == row {
@@ -307,7 +279,7 @@ impl Unit<'_> {
                 u8::from(row.retryable),
                 u8::from(row.permanent),
                 row.unmet_parents,
-                self.tasks[&place.0].now.graph.queues[place.1 as usize],
+                self.work.tasks[&place.0].now.graph.queues[place.1 as usize],
                 micros(row.next_retry_at),
                 micros(row.started_at),
                 micros(row.finished_at),
@@ -315,12 +287,12 @@ impl Unit<'_> {
                 row.lease.map(|lease| lease.id),
             ));
         }
-        run_at(self.connection, COMPLETE_STEPS, &completed, self.now)?;
+        run_at(self.connection, COMPLETE_STEPS, &completed, self.work.now)?;
         for (lease, steps) in claimed {
             let steps = json(&steps);
             let binds = [
                 Bind::Text(&steps),
-                Bind::Int(self.now.as_micros()),
+                Bind::Int(self.work.now.as_micros()),
                 Bind::Int(lease),
             ];
             Statement::<()>::new(CLAIM_STEPS, &binds).execute(self.connection)?;
@@ -331,12 +303,12 @@ impl Unit<'_> {
     fn flush_queue(&mut self) -> QueryResult<()> {
         let mut deletes = Vec::new();
         let mut inserts = Vec::new();
-        for ((task, step), row) in &self.steps {
-            let owner = &self.tasks[task];
+        for ((task, step), row) in &self.work.steps {
+            let owner = &self.work.tasks[task];
             let queue = owner.now.graph.queues[*step as usize];
             let before = row.before.as_ref().zip(owner.before.as_ref());
-            let before = before.and_then(|(row, task)| place(row, task.state.is_active(), task.priority));
-            let after = place(&row.now, owner.now.state.is_active(), owner.now.priority);
+            let before = before.and_then(|(row, task)| row.place(task.state.is_active(), task.priority));
+            let after = row.now.place(owner.now.state.is_active(), owner.now.priority);
             if before == after {
                 continue;
             }
@@ -344,7 +316,7 @@ impl Unit<'_> {
                 deletes.push((queue, before.rank, task, step));
             }
             if let Some(after) = after {
-                let later = after.due_at.filter(|due| *due > self.now);
+                let later = after.due_at.filter(|due| *due > self.work.now);
                 let parked = u8::from(later.is_some());
                 inserts.push((queue, parked, after.rank, *task, *step, micros(after.due_at)));
                 self.cache.line.added(queue, later);
@@ -360,10 +332,10 @@ impl Unit<'_> {
     fn flush_payloads(&mut self) -> QueryResult<()> {
         let mut deletes = Vec::new();
         let mut writes = Vec::new();
-        for (key, body) in &self.payloads {
+        for (place, body) in &self.work.payloads {
             match body {
-                Some(body) => writes.push((key, body.as_str())),
-                None => deletes.push(key),
+                Some(body) => writes.push((payload(*place), body.as_str())),
+                None => deletes.push(payload(*place)),
             }
         }
         run(self.connection, DELETE_PAYLOADS, &deletes)?;
@@ -372,7 +344,11 @@ impl Unit<'_> {
 
     /// Tells whether this unit left work in the queue that is due, or must wake listeners anyhow.
     pub(super) fn wakes(&self) -> bool {
-        self.woken || self.added.iter().any(|due| due.is_none_or(|due| due <= self.now))
+        self.work.woken
+            || self
+                .added
+                .iter()
+                .any(|due| due.is_none_or(|due| due <= self.work.now))
     }
 }
 

@@ -6,13 +6,14 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::SqliteConnection;
-use serde::{Deserialize, Serialize};
-use tasker_engine::{Actor, Change, Json, Transition};
-use tasker_types::{Position, RunNo, StepNo, TaskId, Timestamp};
+use serde::Serialize;
+use tasker_engine::{Actor, Transition};
+use tasker_types::{Position, TaskId, Timestamp};
 
 use super::rows::{json, key_of, task_id};
 use super::statement::{Bind, Statement};
 use super::unit::Unit;
+use crate::work::{Entry, change};
 
 /// A row that has this many entries takes in no other task's: whoever reads the history of a task reads them all.
 const FULL: usize = 128;
@@ -22,24 +23,6 @@ const MOST: usize = 1_024;
 
 /// How many rows are read at once.
 const ROWS: i64 = 64;
-
-/// An entry, its fields in the order in which the database lists them. Names are texts: a program that is older than the
-/// one that wrote them may not know them.
-#[derive(Debug, Deserialize)]
-pub(super) struct Entry<'a> {
-    pub(super) task: i64,
-    pub(super) step: Option<u32>,
-    #[serde(borrow)]
-    pub(super) event: &'a str,
-    pub(super) from: Option<&'a str>,
-    pub(super) to: Option<&'a str>,
-    pub(super) actor: i64,
-    pub(super) run: Option<u32>,
-    pub(super) attempt: Option<u32>,
-    pub(super) handler_version: Option<String>,
-    pub(super) ran_us: Option<u64>,
-    pub(super) metadata: Option<Json>,
-}
 
 /// A row of the history.
 struct Row {
@@ -66,7 +49,7 @@ impl Row {
 impl Unit<'_> {
     /// Writes what was added to the history. The entries of a task keep their order and stand together.
     pub(super) fn flush_entries(&mut self) -> QueryResult<()> {
-        let mut entries = std::mem::take(&mut self.entries);
+        let mut entries = std::mem::take(&mut self.work.entries);
         entries.sort_by_key(|entry| entry.task);
         let mut row: Vec<&Entry<'_>> = Vec::new();
         for own in entries.chunk_by(|one, other| one.task == other.task) {
@@ -92,7 +75,7 @@ impl Unit<'_> {
         let text = json(&entries.iter().map(|entry| parts(entry)).collect::<Vec<_>>());
         let binds = [
             Bind::Int(position),
-            Bind::Int(self.now.as_micros()),
+            Bind::Int(self.work.now.as_micros()),
             Bind::Text(&text),
         ];
         Statement::<()>::new(HISTORY, &binds).execute(self.connection)?;
@@ -283,41 +266,4 @@ impl Names {
             metadata: entry.metadata,
         })
     }
-}
-
-fn change(entry: &Entry<'_>) -> Option<Change> {
-    let step = entry.step.map(StepNo);
-    let run = entry.run.map(RunNo);
-    match entry.event {
-        "created" => return Some(Change::Created),
-        "setting" => return Some(Change::Setting { step }),
-        "late_outcome" => {
-            return Some(Change::LateOutcome {
-                step: step?,
-                run: run?,
-            });
-        }
-        _ => {}
-    }
-    let (from, to) = (entry.from?, entry.to?);
-    let Some(step) = step else {
-        return Some(Change::Task {
-            from: from.parse().ok()?,
-            event: entry.event.parse().ok()?,
-            to: to.parse().ok()?,
-        });
-    };
-    Some(Change::Step {
-        step,
-        from: from.parse().ok()?,
-        event: entry.event.parse().ok()?,
-        to: to.parse().ok()?,
-        run: run?,
-        attempt: entry.attempt?,
-        handler_version: entry
-            .handler_version
-            .as_ref()
-            .and_then(|version| version.parse().ok()),
-        ran_us: entry.ran_us,
-    })
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tasker_engine::{ClaimedTask, Json};
 
-use super::rows::{StepKey, StepRow, TaskRow};
+use super::rows::StepRow;
+use crate::work::{StepKey, TaskRow};
 
 /// The steps of a task with no more than so many are loaded and kept together; of a larger one, those in progress.
 pub(super) const SMALL: usize = 64;

@@ -6,9 +6,10 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 
-use super::rows::{LeaseRow, StepKey, json, packed, unpacked};
+use super::rows::{LeaseRow, json, packed, unpacked};
 use super::statement::{Bind, Statement};
 use super::unit::Unit;
+use crate::work::StepKey;
 
 const INSERT: &str = "\
 INSERT INTO leases (id, token, actor, process, until, held, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -24,7 +25,7 @@ impl Unit<'_> {
     pub(super) fn flush_leases(&mut self) -> QueryResult<()> {
         let mut given: BTreeMap<LeaseRow, Vec<StepKey>> = BTreeMap::new();
         let mut taken: BTreeMap<i64, i64> = BTreeMap::new();
-        for (key, row) in &self.steps {
+        for (key, row) in &self.work.steps {
             let before = row.before.as_ref().and_then(|row| row.lease);
             let after = row.now.lease;
             if before == after {
@@ -45,7 +46,7 @@ impl Unit<'_> {
             let id = self.cache.next_lease(self.connection)?;
             self.give(&lease, id, &steps)?;
             for step in steps {
-                self.step_mut(step).lease = Some(LeaseRow { id, ..lease });
+                self.work.step_mut(step).lease = Some(LeaseRow { id, ..lease });
             }
         }
         for (lease, count) in taken {
@@ -102,7 +103,7 @@ impl Unit<'_> {
             self.load_tasks(steps.iter().map(|step| step.0))?;
             self.load_steps(steps.iter().copied())?;
             held.extend(steps.into_iter().filter(|step| {
-                let row = self.steps.get(step);
+                let row = self.work.steps.get(step);
                 row.and_then(|row| row.now.lease)
                     .is_some_and(|own| own.id == lease)
             }));

@@ -11,10 +11,9 @@ use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 
 use super::cache::read_graph;
 use super::history;
-use super::rows::{
-    Kind, key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, payload, task_id, time,
-};
+use super::rows::{key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, task_id, time};
 use super::statement::{Bind, Statement};
+use crate::work::Kind;
 
 type MoreSql = (
     Nullable<Text>,
@@ -58,7 +57,7 @@ pub(super) fn snapshot(
     };
     let more: MoreTuple = Statement::<MoreSql>::new(MORE, &[Bind::Int(key)]).get_result(connection)?;
     let position = history::last(connection)?;
-    let context = load_payloads(connection, &[payload((key, 0), Kind::Context)])?
+    let context = load_payloads(connection, &[((key, 0), Kind::Context)])?
         .into_values()
         .next();
     let failures = load_kind(connection, key, Kind::Failure)?;

@@ -7,16 +7,11 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use tasker_engine::{FailureReason, HeldLease, Json, Origin, StepRecord, StepTemplate, Template};
-use tasker_types::{
-    HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
-    WorkerId,
-};
+use tasker_engine::{Json, Origin};
+use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 
 use super::statement::{Bind, Statement};
-
-/// A step of a task, by the task's key and the step's number.
-pub(crate) type StepKey = (i64, u32);
+use crate::work::{Graph, Kind, Lease, Place, StepKey, TaskRow};
 
 /// How many bits of a step's key in the database are its number.
 const STEP_BITS: u32 = 24;
@@ -34,61 +29,22 @@ pub(crate) fn unpacked(key: i64) -> StepKey {
     (key >> STEP_BITS, small(key & (MOST_STEPS as i64 - 1)))
 }
 
-/// What a payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A task's context; it stands with step 0.
-    Context = 0,
-    Result = 1,
-    Checkpoint = 2,
-    Config = 3,
-    Failure = 4,
-    Progress = 5,
-}
-
 /// Returns a payload's key in the database.
-pub(crate) fn payload(key: StepKey, kind: Kind) -> i64 {
+pub(crate) fn payload((key, kind): Place) -> i64 {
     (packed(key) << 3) | kind as i64
 }
 
-/// A template as tasks keep it, with the queue in which each of its steps waits.
-#[derive(Debug)]
-pub(crate) struct Graph {
-    pub(crate) id: i64,
-    pub(crate) template: Arc<Template>,
-    pub(crate) queues: Vec<i64>,
-}
-
-/// A graph never changes.
-impl PartialEq for Graph {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl Eq for Graph {}
-
-/// Where steps of one handler wait.
-#[derive(Clone, Debug)]
-pub(crate) struct Queue {
-    pub(crate) namespace: Namespace,
-    pub(crate) handler: HandlerRef,
-}
-
-/// A task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TaskRow {
-    pub(crate) id: TaskId,
-    pub(crate) graph: Arc<Graph>,
-    pub(crate) state: TaskState,
-    pub(crate) failure: Option<FailureReason>,
-    pub(crate) priority: i16,
-    pub(crate) live_steps: i64,
-    pub(crate) correlation_id: Option<String>,
-    pub(crate) started_at: Option<Timestamp>,
-    pub(crate) finished_at: Option<Timestamp>,
-    pub(crate) deadline_at: Option<Timestamp>,
-    pub(crate) next_check_at: Option<Timestamp>,
+/// Returns where the payload lies that a key in the database stands for.
+fn place(key: i64) -> Place {
+    let kind = match key & 7 {
+        0 => Kind::Context,
+        1 => Kind::Result,
+        2 => Kind::Checkpoint,
+        3 => Kind::Config,
+        4 => Kind::Failure,
+        _ => Kind::Progress,
+    };
+    (unpacked(key >> 3), kind)
 }
 
 /// The right to a step in progress.
@@ -102,100 +58,17 @@ pub(crate) struct LeaseRow {
     pub(crate) until: Timestamp,
 }
 
-/// A step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StepRow {
-    pub(crate) state: StepState,
-    pub(crate) attempts: u32,
-    pub(crate) run: u32,
-    pub(crate) retry_limit: u32,
-    pub(crate) retryable: bool,
-    pub(crate) permanent: bool,
-    pub(crate) unmet_parents: u32,
-    pub(crate) next_retry_at: Option<Timestamp>,
-    pub(crate) started_at: Option<Timestamp>,
-    pub(crate) finished_at: Option<Timestamp>,
-    pub(crate) timeout_us: Option<i64>,
-    pub(crate) lease: Option<LeaseRow>,
-}
-
-impl StepRow {
-    /// Returns the facts from which the step's readiness follows.
-    pub(crate) fn facts(&self, now: Timestamp) -> StepFacts {
-        StepFacts {
-            state: self.state,
-            attempts: self.attempts,
-            retry_limit: self.retry_limit,
-            retryable: self.retryable,
-            permanent: self.permanent,
-            unmet_parents: self.unmet_parents,
-            due_in: self
-                .next_retry_at
-                .filter(|due| *due > now)
-                .map(|due| due.since(now)),
-        }
+impl Lease for LeaseRow {
+    fn token(&self) -> LeaseToken {
+        self.token
     }
 
-    /// Returns the row of a step that was just created, due at a time.
-    pub(crate) fn new(step: &StepTemplate, due: Option<Timestamp>) -> Self {
-        Self {
-            state: StepState::Pending,
-            attempts: 0,
-            run: 0,
-            retry_limit: step.retry_limit(),
-            retryable: step.retryable(),
-            permanent: false,
-            unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
-            next_retry_at: due,
-            started_at: None,
-            finished_at: None,
-            timeout_us: None,
-            lease: None,
-        }
-    }
-
-    /// Tells whether the queue has the step, given whether its task is active.
-    pub(crate) fn queued(&self, active: bool) -> bool {
-        let facts = self.facts(Timestamp::default());
-        active
-            && matches!(self.state, StepState::Pending | StepState::Error)
-            && facts.dependencies_satisfied()
-            && facts.retry_eligible()
-    }
-
-    /// Returns the step as others see it.
-    pub(crate) fn record(
-        self,
-        step: StepNo,
-        active: bool,
-        worker: Option<WorkerId>,
-        failure: Option<&Json>,
-        progress: Option<&Json>,
-    ) -> StepRecord {
-        let queued = self.queued(active);
-        StepRecord {
-            step,
-            state: self.state,
-            attempts: self.attempts,
-            run: RunNo(self.run),
-            retry_limit: self.retry_limit,
-            retryable: self.retryable,
-            permanent: self.permanent,
-            unmet_parents: self.unmet_parents,
-            next_retry_at: self.next_retry_at,
-            queued,
-            lease: self.lease.zip(worker).map(|(lease, worker)| HeldLease {
-                worker,
-                token: lease.token,
-                until: lease.until,
-            }),
-            started_at: self.started_at,
-            finished_at: self.finished_at,
-            failure: failure.and_then(|json| json.to().ok()),
-            progress: progress.and_then(|json| json.to().ok()),
-        }
+    fn until(&self) -> Timestamp {
+        self.until
     }
 }
+
+pub(crate) type StepRow = crate::work::StepRow<LeaseRow>;
 
 /// Returns a value that the database was checked to hold; the default stands for one that no program wrote.
 fn parsed<T: std::str::FromStr>(text: &str, otherwise: T) -> T {
@@ -406,22 +279,22 @@ pub(crate) fn key_of(connection: &mut SqliteConnection, task: TaskId) -> QueryRe
     Ok(keys.first().map(|row| row.0))
 }
 
-/// What tasks and steps carry, by the payload's key.
-pub(crate) type Payloads = BTreeMap<i64, Json>;
-
 /// Loads payloads, those that exist.
-pub(crate) fn load_payloads(connection: &mut SqliteConnection, keys: &[i64]) -> QueryResult<Payloads> {
+pub(crate) fn load_payloads(
+    connection: &mut SqliteConnection,
+    places: &[Place],
+) -> QueryResult<BTreeMap<Place, Json>> {
     const SQL: &str =
         "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p ON p.key = k.value";
-    if keys.is_empty() {
-        return Ok(Payloads::new());
+    if places.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    let list = json(keys);
+    let list = json(&places.iter().map(|place| payload(*place)).collect::<Vec<_>>());
     let rows =
         Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&list)]).load::<(i64, String)>(connection)?;
     Ok(rows
         .into_iter()
-        .map(|(key, body)| (key, Json::from_stored(body)))
+        .map(|(key, body)| (place(key), Json::from_stored(body)))
         .collect())
 }
 
@@ -447,10 +320,10 @@ pub(crate) fn load_carried(
     let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&json(tasks))])
         .load::<(i64, String)>(connection)?;
     for (key, body) in rows {
-        let (task, step) = unpacked(key >> 3);
+        let ((task, step), kind) = place(key);
         let own = all.entry(task).or_default();
         let body = Json::from_stored(body);
-        if key & 7 == Kind::Context as i64 {
+        if kind == Kind::Context {
             own.context = Some(body);
         } else {
             own.configs.insert(step, body);
@@ -468,14 +341,14 @@ pub(crate) fn load_kind(
     const SQL: &str =
         "SELECT key, body FROM payloads WHERE key >= ?1 AND key < ?2 AND key & 7 = ?3 ORDER BY key";
     let binds = [
-        Bind::Int(payload((task, 0), Kind::Context)),
-        Bind::Int(payload((task + 1, 0), Kind::Context)),
+        Bind::Int(payload(((task, 0), Kind::Context))),
+        Bind::Int(payload(((task + 1, 0), Kind::Context))),
         Bind::Int(kind as i64),
     ];
     let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
     Ok(rows
         .into_iter()
-        .map(|(key, body)| (unpacked(key >> 3).1, Json::from_stored(body)))
+        .map(|(key, body)| (place(key).0.1, Json::from_stored(body)))
         .collect())
 }
 

@@ -11,12 +11,10 @@ use tasker_engine::{
 };
 use tasker_types::{StepNo, TaskContext, TaskId, Timestamp};
 
-use super::rows::{StepKey, json, key_of};
+use super::rows::{json, key_of};
 use super::statement::{Bind, Statement};
-use super::unit::{Note, Trouble, Unit};
-
-/// How long after a task was named by a sweep another sweep may name it.
-pub(super) const CHECK_AGAIN: Duration = Duration::from_secs(10);
+use super::unit::{Trouble, Unit};
+use crate::work::{CHECK_AGAIN, Note, StepKey};
 
 /// There are few leases, since one is for all steps that were handed out together.
 const OVER: &str = "SELECT id, steps FROM leases WHERE until < ?1 OR process IN (SELECT value FROM json_each(?2)) ORDER BY id";
@@ -52,34 +50,36 @@ impl Unit<'_> {
                 metadata: Json::of(&failure).ok(),
                 ..Note::default()
             };
-            if self.apply(key, StepEvent::Expire, system, note).is_ok() {
-                let attempts = self.step(key).attempts;
+            if self.work.apply(key, StepEvent::Expire, system, note).is_ok() {
+                let attempts = self.work.step(key).attempts;
                 let wait = retry_delay(&sweep.backoff, attempts, None, &mut || random.next_u64());
-                self.set_failure(key, &failure, wait);
-                swept.expired.push((self.task(key.0).id, StepNo(key.1)));
+                self.work.set_failure(key, &failure, wait);
+                swept.expired.push((self.work.task(key.0).id, StepNo(key.1)));
             }
         }
         for key in self.keys(OVERDUE, scope, sweep.limit)? {
             self.load_tasks([key])?;
             self.load_all_steps(key)?;
-            if self.task(key).state.is_active() {
+            if self.work.task(key).state.is_active() {
                 let reason = Some(FailureReason::DeadlineExceeded);
-                let state = self.apply_to_task(key, TaskEvent::Fail, system, reason, None)?;
-                swept.finished.push((self.task(key).id, state));
+                let state = self
+                    .work
+                    .apply_to_task(key, TaskEvent::Fail, system, reason, None)?;
+                swept.finished.push((self.work.task(key).id, state));
             }
         }
         let ended = self.finalize_touched()?;
         swept.finished.extend(ended);
         // Tasks that this sweep ended still stand in the table, and must not take the place of others.
-        let loaded = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+        let loaded = u32::try_from(self.work.tasks.len()).unwrap_or(u32::MAX);
         for key in self.keys(DUE, scope, sweep.limit.saturating_add(loaded))? {
             if swept.due.len() >= sweep.limit as usize {
                 break;
             }
             self.load_tasks([key])?;
-            let again = self.now.plus(CHECK_AGAIN);
-            let now = self.now;
-            let task = self.task_mut(key);
+            let again = self.work.now.plus(CHECK_AGAIN);
+            let now = self.work.now;
+            let task = self.work.task_mut(key);
             if task.next_check_at.is_some_and(|check| check <= now) {
                 task.next_check_at = Some(again);
                 swept.due.push(task.id);
@@ -95,7 +95,7 @@ impl Unit<'_> {
             .load::<(i64,)>(self.connection)?;
         Ok(rows
             .first()
-            .map(|row| Timestamp::from_micros(row.0).since(self.now)))
+            .map(|row| Timestamp::from_micros(row.0).since(self.work.now)))
     }
 
     fn over(&mut self, dead: &[i64], scope: Option<i64>, limit: u32) -> QueryResult<Vec<StepKey>> {
@@ -103,7 +103,7 @@ impl Unit<'_> {
         let mut over = self.held_under(
             OVER,
             &[
-                Bind::Int(self.now.as_micros() + i64::from(tasker_types::bug(71)) * 1_000_000),
+                Bind::Int(self.work.now.as_micros() + i64::from(tasker_types::bug(71)) * 1_000_000),
                 Bind::Text(&dead),
             ],
         )?;
@@ -114,7 +114,7 @@ impl Unit<'_> {
 
     fn keys(&mut self, sql: &'static str, scope: Option<i64>, limit: u32) -> QueryResult<Vec<i64>> {
         let binds = [
-            Bind::Int(self.now.as_micros()),
+            Bind::Int(self.work.now.as_micros()),
             Bind::MaybeInt(scope),
             Bind::Int(i64::from(limit)),
         ];
@@ -129,7 +129,7 @@ impl Unit<'_> {
         };
         self.load_tasks([key])?;
         let context = self.active_context(key)?;
-        self.touched.insert(key);
+        self.work.touched.insert(key);
         self.finalize_touched()?;
         self.flush()?;
         Ok(context)
@@ -139,9 +139,9 @@ impl Unit<'_> {
     pub(super) fn check_in(&mut self, task: TaskId, delay: Duration) -> Result<(), Trouble> {
         if let Some(key) = key_of(self.connection, task)? {
             self.load_tasks([key])?;
-            if self.task(key).state.is_active() {
-                let at = self.now.plus(delay);
-                self.task_mut(key).next_check_at = Some(at);
+            if self.work.task(key).state.is_active() {
+                let at = self.work.now.plus(delay);
+                self.work.task_mut(key).next_check_at = Some(at);
                 self.flush()?;
             }
         }

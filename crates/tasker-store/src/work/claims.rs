@@ -1,13 +1,23 @@
 //! Who is next, and what a worker is told of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+#[cfg(feature = "postgres")]
+use std::collections::BTreeSet;
+#[cfg(feature = "postgres")]
 use std::sync::Arc;
+#[cfg(feature = "postgres")]
 use std::time::Duration;
 
-use tasker_engine::{Claim, ClaimedTask, Json, Lease, Want};
-use tasker_types::{Namespace, RunNo, StepNo, Version};
+use tasker_engine::Want;
+#[cfg(feature = "postgres")]
+use tasker_engine::{Claim, ClaimedTask, Json, Lease};
+use tasker_types::{Namespace, Version};
+#[cfg(feature = "postgres")]
+use tasker_types::{RunNo, StepNo};
 
-use super::{Queue, StepKey, Work};
+use super::Queue;
+#[cfg(feature = "postgres")]
+use super::{Kind, Place, StepKey, Work};
 
 /// A place in the queue, in the order of claims: rank (the priority, negated), age, step; and the queue it is in.
 pub(crate) type Candidate = (i64, i64, u32, i64);
@@ -24,6 +34,7 @@ pub(crate) fn accepted<'a>(want: &Want, queues: impl IntoIterator<Item = (&'a i6
     accepted.collect()
 }
 
+#[cfg(feature = "postgres")]
 /// What is handed out, in the order of tasks and steps, and which namespaces had a part in it.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
@@ -33,6 +44,7 @@ pub(crate) struct Choice {
     last: Option<Candidate>,
 }
 
+#[cfg(feature = "postgres")]
 impl Choice {
     /// Chooses among candidates in the order of claims: the first of the namespace that was served longest ago, then by
     /// rank, age and step.
@@ -84,7 +96,8 @@ impl Choice {
     }
 }
 
-impl Work {
+#[cfg(feature = "postgres")]
+impl<L: super::Lease> Work<L> {
     /// Returns the steps that became ready in this very work and could be handed out, in the order of claims. They have no
     /// place in the queue's table yet.
     pub(crate) fn fresh(&self, accepted: &Accepted, scope: Option<i64>) -> Vec<Candidate> {
@@ -112,24 +125,21 @@ impl Work {
     }
 
     /// Returns the payloads that the claims of steps in progress are built of, those that this work does not have.
-    pub(crate) fn places_of(&self, keys: &[StepKey]) -> Vec<(i64, i64, &'static str)> {
+    ///
+    /// `configured` are the steps of which a configuration of their own is written.
+    pub(crate) fn places_of(&self, keys: &[StepKey], configured: &BTreeSet<StepKey>) -> Vec<Place> {
         let mut places = BTreeSet::new();
-        for (task, step) in keys {
-            places.insert((*task, -1, "context"));
-            let row = self.step((*task, *step));
+        for key in keys {
+            places.insert(((key.0, 0), Kind::Context));
             // A step that runs for the first time has left nothing behind.
-            if row.run > 1 {
-                places.insert((*task, i64::from(*step), "checkpoint"));
+            if self.step(*key).run > 1 {
+                places.insert((*key, Kind::Checkpoint));
             }
-            if row.configured {
-                places.insert((*task, i64::from(*step), "config"));
+            if configured.contains(key) {
+                places.insert((*key, Kind::Config));
             }
-            let parents = self.task(*task).graph.template.step(StepNo(*step)).depends_on();
-            places.extend(
-                parents
-                    .iter()
-                    .map(|parent| (*task, i64::from(parent.0), "result")),
-            );
+            let parents = self.task(key.0).graph.template.step(StepNo(key.1)).depends_on();
+            places.extend(parents.iter().map(|parent| ((key.0, parent.0), Kind::Result)));
         }
         places
             .into_iter()
@@ -139,15 +149,10 @@ impl Work {
 
     /// Builds the claims of steps in progress, each with the version of its handler, from the payloads that this work has
     /// and those that were read.
-    pub(crate) fn claims_of(
-        &self,
-        keys: &[(StepKey, Version)],
-        read: &BTreeMap<(i64, i64, &'static str), Json>,
-    ) -> Vec<Claim> {
-        let payload = |task: i64, step: i64, kind: &'static str| match self.payloads.get(&(task, step, kind))
-        {
+    pub(crate) fn claims_of(&self, keys: &[(StepKey, Version)], read: &BTreeMap<Place, Json>) -> Vec<Claim> {
+        let payload = |key: StepKey, kind: Kind| match self.payloads.get(&(key, kind)) {
             Some(body) => body.clone(),
-            None => read.get(&(task, step, kind)).cloned(),
+            None => read.get(&(key, kind)).cloned(),
         };
         let mut tasks: BTreeMap<i64, Arc<ClaimedTask>> = BTreeMap::new();
         let mut claims = Vec::with_capacity(keys.len());
@@ -157,11 +162,11 @@ impl Work {
             let claimed = tasks.entry(*key).or_insert_with(|| {
                 Arc::new(ClaimedTask {
                     template: Arc::clone(template),
-                    context: payload(*key, -1, "context").unwrap_or_else(Json::null),
+                    context: payload((*key, 0), Kind::Context).unwrap_or_else(Json::null),
                     correlation_id: task.correlation_id.clone(),
                 })
             });
-            let own = |kind| payload(*key, i64::from(*step), kind);
+            let own = |kind| payload((*key, *step), kind);
             let parents = template.step(StepNo(*step)).depends_on().iter();
             let Some(lease) = row.lease else { continue };
             claims.push(Claim {
@@ -170,20 +175,20 @@ impl Work {
                     task_key: *key,
                     step: StepNo(*step),
                     run: RunNo(row.run),
-                    token: lease.token,
+                    token: lease.token(),
                 },
                 task: Arc::clone(claimed),
                 attempt: row.attempts,
                 retry_limit: row.retry_limit,
                 parents: parents
-                    .map(|parent| (*parent, payload(*key, i64::from(parent.0), "result")))
+                    .map(|parent| (*parent, payload((*key, parent.0), Kind::Result)))
                     .collect(),
-                checkpoint: own("checkpoint"),
+                checkpoint: own(Kind::Checkpoint),
                 timeout: row
                     .timeout_us
                     .and_then(|us| u64::try_from(us).ok())
                     .map(Duration::from_micros),
-                config: own("config"),
+                config: own(Kind::Config),
                 handler_version: version.clone(),
                 claimed_at: row.started_at.unwrap_or(self.now),
             });

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tasker_engine::{Decision, TaskEvent, decide};
+use tasker_engine::{Decision, StoreError, TaskEvent, decide};
 use tasker_types::{Backoff, StepState, TaskId, TaskState};
 
-use super::{StepRow, Trouble, Work};
+use super::{Lease, StepRow, Work};
 
 /// How many steps a task has, and how many of them are done, in the database.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Counts {
     pub(crate) done: i64,
 }
 
-impl Work {
+impl<L: Lease> Work<L> {
     /// Returns the tasks that were touched and have nothing in progress or in the queue: those that may end. The touched
     /// ones are forgotten.
     pub(crate) fn idle(&mut self) -> Vec<i64> {
@@ -39,12 +39,13 @@ impl Work {
             .collect()
     }
 
-    /// Ends idle tasks as the finalizer decides. All steps of those that are not done are loaded.
+    /// Ends idle tasks as the finalizer decides, in the name of the actor that is the store itself. All steps of those that are not done are loaded.
     pub(crate) fn finalize(
         &mut self,
         idle: &[i64],
         counts: &BTreeMap<i64, Counts>,
-    ) -> Result<Vec<(TaskId, TaskState)>, Trouble> {
+        system: i64,
+    ) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
         let mut finished = Vec::new();
         for key in idle.iter().copied() {
             let decision = match counts.get(&key) {
@@ -56,7 +57,6 @@ impl Work {
                 Decision::Fail { reason } => (TaskEvent::Fail, Some(reason)),
                 Decision::LookAgain { .. } => continue,
             };
-            let system = self.system;
             if event == TaskEvent::Complete && self.task(key).state == TaskState::Pending {
                 // Every step was bypassed or resolved before one began.
                 self.apply_to_task(key, TaskEvent::Start, system, None, None)?;
@@ -75,14 +75,15 @@ impl Work {
             let Some(task) = self.tasks.get(&key.0) else {
                 continue;
             };
-            let live = |row: &StepRow, active| row.state == StepState::InProgress || row.queued(active);
+            let live = |row: &StepRow<L>, active| row.state == StepState::InProgress || row.queued(active);
             let before = row
                 .before
                 .as_ref()
                 .zip(task.before.as_ref())
                 .is_some_and(|(row, task)| live(row, task.state.is_active()));
             let after = live(&row.now, task.now.state.is_active());
-            *change.entry(key.0).or_default() += i64::from(after) - i64::from(before);
+            *change.entry(key.0).or_default() +=
+                i64::from(after) - i64::from(before && !tasker_types::bug(70));
         }
         for (key, change) in change {
             if let Some(task) = self.tasks.get_mut(&key) {

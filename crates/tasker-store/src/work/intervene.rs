@@ -4,16 +4,16 @@ use serde_json::json;
 use tasker_engine::{Demand, IllegalTaskTransition, Intervention, Json, StepEvent, StoreError, TaskEvent};
 use tasker_types::{StepNo, StepState, TaskState};
 
-use super::{CHECK_AGAIN, Entry, Note, StepKey, Trouble, Work};
+use super::{CHECK_AGAIN, Entry, Kind, Lease, Note, StepKey, Work};
 
-impl Work {
+impl<L: Lease> Work<L> {
     /// Carries out a demand on a task of which all steps are loaded; when it is refused, everything is to be undone.
     pub(crate) fn carry_out(
         &mut self,
         key: i64,
         intervention: &Intervention,
         actor: i64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StoreError> {
         let reason = intervention
             .reason
             .as_ref()
@@ -30,9 +30,9 @@ impl Work {
             }
             Demand::ResolveStep(step, result) => {
                 self.step_event((key, step.0), StepEvent::Resolve, actor, reason)?;
-                self.payloads
-                    .insert((key, i64::from(step.0), "result"), result.clone());
-                self.tell_children(&[(key, step.0)]);
+                self.put((key, step.0), Kind::Result, result.clone());
+                let children = self.children(&[(key, step.0)]);
+                self.tell(&children);
                 self.resume_if_possible(key, actor)
             }
             Demand::SetRetryLimit(step, limit) => {
@@ -43,7 +43,7 @@ impl Work {
                         value,
                         must: "at least 1",
                     };
-                    return Err(refused.into());
+                    return Err(refused);
                 }
                 self.setting(
                     (key, step.0),
@@ -70,9 +70,7 @@ impl Work {
                     actor,
                     intervention.metadata(json!({ "config": config })),
                 )?;
-                self.step_mut((key, step.0)).configured = true;
-                self.payloads
-                    .insert((key, i64::from(step.0), "config"), Some(config.clone()));
+                self.put((key, step.0), Kind::Config, Some(config.clone()));
                 Ok(())
             }
             Demand::SetPriority(priority) => {
@@ -94,8 +92,7 @@ impl Work {
                 what: "the demand",
                 value: format!("{other:?}"),
                 must: "one that this store knows",
-            }
-            .into()),
+            }),
         }
     }
 
@@ -115,7 +112,7 @@ impl Work {
         event: StepEvent,
         actor: i64,
         metadata: Option<Json>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StoreError> {
         self.known(key)?;
         let running = self.step(key).state == StepState::InProgress;
         let (task, step) = (self.task(key.0).id, StepNo(key.1));
@@ -134,15 +131,14 @@ impl Work {
     }
 
     /// Notes a change of a setting in the history, unless the step is in progress.
-    fn setting(&mut self, key: StepKey, actor: i64, what: Json) -> Result<(), Trouble> {
+    fn setting(&mut self, key: StepKey, actor: i64, what: Json) -> Result<(), StoreError> {
         self.known(key)?;
         if self.step(key).state == StepState::InProgress {
             let task = self.task(key.0).id;
             return Err(StoreError::StepInProgress {
                 task,
                 step: StepNo(key.1),
-            }
-            .into());
+            });
         }
         self.note_setting(key.0, Some(key.1), actor, what);
         Ok(())
@@ -162,11 +158,11 @@ impl Work {
         event: TaskEvent,
         actor: i64,
         reason: Option<Json>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StoreError> {
         self.apply_to_task(key, event, actor, None, reason.clone())?;
         let unfinished: Vec<u32> = self
             .steps_of(key)
-            .filter(|(_, row)| !row.state.is_finished())
+            .filter(|(_, row)| !row.state.is_finished() && !tasker_types::bug(74))
             .map(|(step, _)| step)
             .collect();
         for step in unfinished {
@@ -175,10 +171,10 @@ impl Work {
         Ok(())
     }
 
-    fn retry_task(&mut self, key: i64, actor: i64, reason: Option<Json>) -> Result<(), Trouble> {
+    fn retry_task(&mut self, key: i64, actor: i64, reason: Option<Json>) -> Result<(), StoreError> {
         let state = self.task(key).state;
         if state != TaskState::Error {
-            return Err(self.illegal_resume(key, state).into());
+            return Err(self.illegal_resume(key, state));
         }
         let now = self.now;
         let stuck: Vec<u32> = self
@@ -193,10 +189,10 @@ impl Work {
     }
 
     /// Resumes a task in error; refused when nothing could happen.
-    fn resume(&mut self, key: i64, actor: i64, metadata: Option<Json>) -> Result<(), Trouble> {
+    fn resume(&mut self, key: i64, actor: i64, metadata: Option<Json>) -> Result<(), StoreError> {
         let state = self.task(key).state;
         if state != TaskState::Error || !self.could_progress(key) {
-            return Err(self.illegal_resume(key, state).into());
+            return Err(self.illegal_resume(key, state));
         }
         let now = self.now;
         let row = self.task_mut(key);
@@ -207,8 +203,8 @@ impl Work {
     }
 
     /// Resumes a task in error if work became possible or nothing is left to do.
-    fn resume_if_possible(&mut self, key: i64, actor: i64) -> Result<(), Trouble> {
-        if self.task(key).state == TaskState::Error && self.could_progress(key) {
+    fn resume_if_possible(&mut self, key: i64, actor: i64) -> Result<(), StoreError> {
+        if self.task(key).state == TaskState::Error && self.could_progress(key) && !tasker_types::bug(75) {
             self.resume(key, actor, None)?;
         }
         Ok(())

@@ -3,16 +3,16 @@
 use tasker_engine::{Created, End, Failure, Json, Lease, Outcome, Published, Receipt, StepEvent};
 use tasker_types::StepState;
 
-use super::{Entry, Note, StepKey, Work};
+use super::{Entry, Kind, Note, StepKey, Work};
 
-impl Work {
+impl<L: super::Lease> Work<L> {
     /// Tells whether a lease is held: its token, its claim, and not past its time.
     pub(crate) fn holds(&self, place: StepKey, lease: &Lease) -> bool {
         let row = self.step(place);
         row.run == lease.run.0
-            && row
-                .lease
-                .is_some_and(|held| held.token == lease.token && held.until >= self.now)
+            && row.lease.is_some_and(|held| {
+                held.token() == lease.token && (held.until() >= self.now || tasker_types::bug(63))
+            })
     }
 
     /// Records an outcome whose lease is held, with what became of the tasks that it creates; a step that is done is added
@@ -28,10 +28,8 @@ impl Work {
         let ran_us = outcome
             .ran_for
             .map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX));
-        let (task, step) = (place.0, i64::from(place.1));
         if let Some(progress) = &outcome.progress {
-            self.payloads
-                .insert((task, step, "progress"), Json::of(progress).ok());
+            self.put(place, Kind::Progress, Json::of(progress).ok());
         }
         let published = outcome.events;
         let note = |metadata| Note {
@@ -42,9 +40,13 @@ impl Work {
         // Every end is legal for a step that is held, since such a step is in progress.
         let legal = match outcome.end {
             End::Succeed { result } => {
-                self.payloads.insert((task, step, "result"), Some(result));
+                self.put(
+                    place,
+                    Kind::Result,
+                    Some(result).filter(|_| !tasker_types::bug(73)),
+                );
                 if self.step(place).run > 1 {
-                    self.payloads.insert((task, step, "failure"), None);
+                    self.put(place, Kind::Failure, None);
                 }
                 done.push(place);
                 self.apply(place, StepEvent::Succeed, actor, note(Created::note(created)))
@@ -61,7 +63,7 @@ impl Work {
                 self.apply(place, StepEvent::Interrupt, actor, note(Json::of(&failure).ok()))
             }
             End::Suspend { wake_in, checkpoint } => {
-                self.payloads.insert((task, step, "checkpoint"), Some(checkpoint));
+                self.put(place, Kind::Checkpoint, Some(checkpoint));
                 let due = self.now.plus(wake_in);
                 self.step_mut(place).next_retry_at = Some(due);
                 self.apply(place, StepEvent::Suspend, actor, note(None))

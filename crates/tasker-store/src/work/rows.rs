@@ -1,8 +1,9 @@
 //! The rows that a change looks at, as values.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use tasker_engine::{FailureReason, HeldLease, Json, StepRecord, Template};
+use tasker_engine::{FailureReason, HeldLease, Json, StepRecord, StepTemplate, Template};
 use tasker_types::{
     HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
     WorkerId,
@@ -10,6 +11,21 @@ use tasker_types::{
 
 /// A step of a task, by the task's key and the step's number.
 pub(crate) type StepKey = (i64, u32);
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A task's context; it stands with step 0.
+    Context = 0,
+    Result = 1,
+    Checkpoint = 2,
+    Config = 3,
+    Failure = 4,
+    Progress = 5,
+}
+
+/// Where a payload lies.
+pub(crate) type Place = (StepKey, Kind);
 
 /// A template as tasks keep it, with the queue in which each of its steps waits.
 #[derive(Debug)]
@@ -19,6 +35,15 @@ pub(crate) struct Graph {
     pub(crate) queues: Vec<i64>,
 }
 
+/// A graph never changes.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Graph {}
+
 /// Where steps of one handler wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
@@ -27,7 +52,7 @@ pub(crate) struct Queue {
 }
 
 /// A task.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaskRow {
     pub(crate) id: TaskId,
     pub(crate) graph: Arc<Graph>,
@@ -42,17 +67,18 @@ pub(crate) struct TaskRow {
     pub(crate) next_check_at: Option<Timestamp>,
 }
 
-/// The right to a step in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LeaseRow {
-    pub(crate) token: LeaseToken,
-    pub(crate) actor: i64,
-    pub(crate) until: Timestamp,
+/// The right to a step in progress, as a store keeps it.
+pub(crate) trait Lease: Copy + PartialEq + Debug {
+    /// Returns the token that a write about the step must name.
+    fn token(&self) -> LeaseToken;
+
+    /// Returns when it ends.
+    fn until(&self) -> Timestamp;
 }
 
 /// A step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StepRow {
+pub(crate) struct StepRow<L> {
     pub(crate) state: StepState,
     pub(crate) attempts: u32,
     pub(crate) run: u32,
@@ -64,12 +90,36 @@ pub(crate) struct StepRow {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) timeout_us: Option<i64>,
-    /// Whether a configuration of its own replaces the template's.
-    pub(crate) configured: bool,
-    pub(crate) lease: Option<LeaseRow>,
+    pub(crate) lease: Option<L>,
 }
 
-impl StepRow {
+/// A step's place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueuePlace {
+    /// The priority, negated: lower first.
+    pub(crate) rank: i16,
+    pub(crate) due_at: Option<Timestamp>,
+}
+
+impl<L: Lease> StepRow<L> {
+    /// Returns the row of a step that was just created, due at a time.
+    pub(crate) fn new(step: &StepTemplate, due: Option<Timestamp>) -> Self {
+        Self {
+            state: StepState::Pending,
+            attempts: 0,
+            run: 0,
+            retry_limit: step.retry_limit(),
+            retryable: step.retryable(),
+            permanent: false,
+            unmet_parents: u32::try_from(step.depends_on().len()).unwrap_or(u32::MAX),
+            next_retry_at: due,
+            started_at: None,
+            finished_at: None,
+            timeout_us: None,
+            lease: None,
+        }
+    }
+
     /// Returns the facts from which the step's readiness follows.
     pub(crate) fn facts(&self, now: Timestamp) -> StepFacts {
         StepFacts {
@@ -95,6 +145,14 @@ impl StepRow {
             && facts.retry_eligible()
     }
 
+    /// Returns the step's place in the queue, given whether its task is active, and its priority.
+    pub(crate) fn place(&self, active: bool, priority: i16) -> Option<QueuePlace> {
+        self.queued(active).then(|| QueuePlace {
+            rank: priority.saturating_neg(),
+            due_at: self.next_retry_at,
+        })
+    }
+
     /// Returns the step as others see it.
     pub(crate) fn record(
         self,
@@ -118,8 +176,8 @@ impl StepRow {
             queued,
             lease: self.lease.zip(worker).map(|(lease, worker)| HeldLease {
                 worker,
-                token: lease.token,
-                until: lease.until,
+                token: lease.token(),
+                until: lease.until(),
             }),
             started_at: self.started_at,
             finished_at: self.finished_at,
