@@ -166,7 +166,8 @@ async fn intervene(
 
 async fn shown(app: &App, granted: &Granted, id: TaskId) -> Result<Response, Problem> {
     let found = find(app, granted, id).await?;
-    Ok(answer(&found, Task::new(&found, app.tasker())))
+    let task = Task::read(&found.snapshot, app.tasker()).await?;
+    Ok(answer(&found, task))
 }
 
 impl TaskChange {

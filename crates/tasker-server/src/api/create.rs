@@ -118,7 +118,8 @@ pub(crate) async fn create(
         other => (StatusCode::OK, other.accepted()?),
     };
     let found = find(&app, &granted, id).await?;
-    let mut response = answer(&found, Task::new(&found, app.tasker()));
+    let task = Task::read(&found.snapshot, app.tasker()).await?;
+    let mut response = answer(&found, task);
     *response.status_mut() = status;
     let location = format!("{}/tasks/{id}", app.settings().base_path);
     if let Ok(location) = HeaderValue::from_str(&location) {

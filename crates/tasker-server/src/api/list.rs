@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tasker::{StoreError, TaskFilter, TaskReport, TaskSummary, Tasker};
+use tasker::{StoreError, TaskFilter, TaskSummary, Tasker};
 use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Version};
 use utoipa::{IntoParams, ToSchema};
 
-use super::tasks::{Found, Task};
+use super::tasks::Task;
 use super::views;
 use crate::access::{Reach, TaskScope};
 use crate::app::App;
@@ -227,13 +227,9 @@ fn within(filter: &TaskFilter, scope: &TaskScope) -> Option<TaskFilter> {
 
 /// Returns all of a task with what holds it up; `None` if it has gone meanwhile.
 async fn in_full(app: &App, id: TaskId) -> Result<Option<Task>, Problem> {
-    let store = app.tasker().store();
-    let Some(snapshot) = store.snapshot(id).await? else {
+    let Some(snapshot) = app.tasker().store().snapshot(id).await? else {
         return Ok(None);
     };
-    let report = TaskReport::new(&snapshot, &store.results(id).await?);
-    let found = Found { snapshot, report };
-    Task::new(&found, app.tasker())
-        .with_analysis(&found.snapshot, app.tasker())
-        .map(Some)
+    let task = Task::read(&snapshot, app.tasker()).await?;
+    task.with_analysis(&snapshot, app.tasker()).map(Some)
 }

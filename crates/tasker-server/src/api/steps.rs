@@ -13,7 +13,7 @@ use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
 use super::change::Because;
-use super::tasks::{Found, Step, find};
+use super::tasks::{Found, Step, find, report};
 use super::views::{TransitionView, entity_tag, step_of};
 use crate::app::App;
 use crate::extract::{Body, OptionalBody, Path};
@@ -104,9 +104,13 @@ pub(crate) async fn index(
     Path(id): Path<TaskId>,
 ) -> Result<Json<Steps>, Problem> {
     let found = find(&app, &granted, id).await?;
-    let steps = found.report.steps.iter();
+    let report = report(&found.snapshot, app.tasker()).await?;
     Ok(Json(Steps {
-        workflow_steps: steps.map(|step| Step::new(step, app.tasker())).collect(),
+        workflow_steps: report
+            .steps
+            .iter()
+            .map(|step| Step::new(step, app.tasker()))
+            .collect(),
     }))
 }
 
@@ -361,10 +365,10 @@ async fn shown(app: &App, granted: &Granted, id: TaskId, name: &str) -> Result<R
     let settings = Settings::of(app, &found, step).await?;
     let tag = settings.tag(&found, step);
     let template = found.snapshot.task.template.step(step);
-    let report = &found.report.steps[step.0 as usize];
+    let report = report(&found.snapshot, app.tasker()).await?;
     let secrets = SecretNames::of(app.tasker().config().telemetry());
     let workflow_step = StepDetails {
-        step: Step::new(report, app.tasker()),
+        step: Step::new(&report.steps[step.0 as usize], app.tasker()),
         handler: template.handler().to_string(),
         config: secrets.masked(&settings.config),
         timeout_seconds: settings.timeout_seconds,

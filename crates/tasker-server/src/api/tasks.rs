@@ -165,8 +165,12 @@ impl Step {
 }
 
 impl Task {
-    pub(crate) fn new(found: &Found, tasker: &Tasker) -> Self {
-        let (snapshot, report) = (&found.snapshot, &found.report);
+    /// Reads the results of a task, and returns it with them.
+    pub(crate) async fn read(snapshot: &Snapshot, tasker: &Tasker) -> Result<Self, StoreError> {
+        Ok(Self::new(snapshot, &report(snapshot, tasker).await?, tasker))
+    }
+
+    fn new(snapshot: &Snapshot, report: &TaskReport, tasker: &Tasker) -> Self {
         let task = &snapshot.task;
         let telemetry = tasker.config().telemetry();
         let masked = |value: Value| tasker::masked(value, telemetry);
@@ -226,7 +230,12 @@ impl Task {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) snapshot: Snapshot,
-    pub(crate) report: TaskReport,
+}
+
+/// Reads the results of a task, and returns what is reported of it.
+pub(crate) async fn report(snapshot: &Snapshot, tasker: &Tasker) -> Result<TaskReport, StoreError> {
+    let results = tasker.store().results(snapshot.task.id).await?;
+    Ok(TaskReport::new(snapshot, &results))
 }
 
 impl Found {
@@ -272,14 +281,11 @@ impl Found {
 
 /// Finds a task for a caller whose permission reaches it.
 pub(crate) async fn find(app: &App, granted: &Granted, id: TaskId) -> Result<Found, Problem> {
-    let store = app.tasker().store();
-    let snapshot = store.snapshot(id).await?;
+    let snapshot = app.tasker().store().snapshot(id).await?;
     let snapshot = snapshot.ok_or(StoreError::UnknownTask { task: id })?;
     let task = &snapshot.task;
     granted.require(task.template.namespace(), task.origin.initiator.as_deref())?;
-    let results = store.results(id).await?;
-    let report = TaskReport::new(&snapshot, &results);
-    Ok(Found { snapshot, report })
+    Ok(Found { snapshot })
 }
 
 /// Finds a task, with what is known of what holds it up.
@@ -321,7 +327,7 @@ pub(crate) async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let found = find(&app, &granted, id).await?;
-    let mut task = Task::new(&found, app.tasker());
+    let mut task = Task::read(&found.snapshot, app.tasker()).await?;
     if wanted.include_dependencies {
         task = task.with_analysis(&found.snapshot, app.tasker())?;
     }
