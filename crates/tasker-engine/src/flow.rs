@@ -37,7 +37,7 @@ use crate::template::{CheckedStep, StepBuilder, Template, TemplateBuilder, Templ
 ///
 /// A step that reads what it was not declared with does not compile:
 ///
-/// ```compile_fail,E0631
+/// ```compile_fail,E0277
 /// use tasker_engine::{Flow, StepContext, StepError, Template};
 ///
 /// let mut flow = Flow::new(Template::builder("report"));

@@ -48,12 +48,18 @@ impl SecretNames {
         PARTS.iter().any(|part| plain.contains(part)) || self.telemetry.hides(name)
     }
 
+    /// Returns what is shown instead of a secret: `telemetry.filter_mask`.
+    #[must_use]
+    pub fn mask(&self) -> &str {
+        &self.telemetry.filter_mask
+    }
+
     /// Returns a JSON value, such as the configuration of a step, with all values of secrets masked.
     ///
     /// A URL's user, password, query and fragment are masked wherever a text begins like one.
     #[must_use]
     pub fn masked(&self, value: &Value) -> Value {
-        let mask = &*self.telemetry.filter_mask;
+        let mask = self.mask();
         let secret = Mask {
             hides: |name: &str| self.has(name),
             text: |text: String| masked_url(&text, mask),

@@ -11,6 +11,12 @@ use crate::typed::{FromStep, to_json};
 /// results of the parents, to a result that serializes.
 ///
 /// Implemented for functions only; `Arguments` tells them apart.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot run a step whose declared parents result in `{Results}`",
+    label = "reads other results than those of the parents it is declared with, or is no such function",
+    note = "a step's function takes up to three of `StepContext`, `Context<T>` and `Config<T>`, then the results of the \
+            declared parents as one value, in their order"
+)]
 #[async_trait]
 pub trait FlowFn<Arguments, Results>: Send + Sync + 'static {
     /// What the step results in.

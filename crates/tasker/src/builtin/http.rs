@@ -79,7 +79,8 @@ impl Http {
     /// Fills the values in, and returns the request with what it is called in messages.
     fn request(&self, ctx: &StepContext, settings: &Settings) -> Result<(RequestBuilder, String), StepError> {
         let refused = |message: String| StepError::permanent(REQUEST_REFUSED, message);
-        let mut address = Address::of(&settings.url.parts(ctx, &self.environment)?).map_err(refused)?;
+        let mut address = Address::of(&settings.url.parts(ctx, &self.environment)?, self.secrets.mask())
+            .map_err(refused)?;
         for (name, value) in &settings.params {
             let values = match self.filled(ctx, value)? {
                 Value::Array(values) => values,

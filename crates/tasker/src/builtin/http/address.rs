@@ -12,8 +12,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What stands in a shown URL for a variable.
-const MASK: &str = "***";
+/// What stands for a variable while a shown URL is taken apart: no part of its syntax, and never encoded.
+const VARIABLE: &str = "***";
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,13 @@ pub(super) struct Address {
 
 impl Address {
     /// Puts the parts of a URL together. A value is percent-encoded as a whole, so that it stays one part of the path, of
-    /// the query or of the host; but a URL that begins with a value takes that one as it is.
+    /// the query or of the host; but a URL that begins with a value takes that one as it is. In the form that may be
+    /// shown, `mask` stands for variables of the environment.
     ///
     /// # Errors
     ///
     /// What is wrong with the URL, without its secrets.
-    pub(super) fn of(parts: &[Filled]) -> Result<Self, String> {
+    pub(super) fn of(parts: &[Filled], mask: &str) -> Result<Self, String> {
         let (mut real, mut shown) = (String::new(), String::new());
         for (index, part) in parts.iter().enumerate() {
             match part {
@@ -44,7 +45,7 @@ impl Address {
                 }
                 Filled::Value { text, of_environment } => {
                     let encoded = utf8_percent_encode(text, ENCODED).to_string();
-                    shown.push_str(if *of_environment { MASK } else { &encoded });
+                    shown.push_str(if *of_environment { VARIABLE } else { &encoded });
                     real.push_str(&encoded);
                 }
             }
@@ -60,7 +61,7 @@ impl Address {
             return Err(format!("what `url` came to has the path segment `{segment}`"));
         }
         Ok(Self {
-            shown: without_secrets(&shown, &url),
+            shown: without_secrets(&shown, &url).replace(VARIABLE, mask),
             url,
         })
     }
@@ -118,13 +119,13 @@ mod tests {
 
     #[track_caller]
     fn check(parts: &[Filled], url: &str, shown: &str) {
-        let address = Address::of(parts).unwrap();
+        let address = Address::of(parts, "[FILTERED]").unwrap();
         assert_eq!((address.url.as_str(), address.shown.as_str()), (url, shown));
     }
 
     #[track_caller]
     fn refused(parts: &[Filled], message: &str) {
-        assert_eq!(Address::of(parts).unwrap_err(), message);
+        assert_eq!(Address::of(parts, "[FILTERED]").unwrap_err(), message);
     }
 
     #[test]
@@ -197,12 +198,12 @@ mod tests {
                 variable("k"),
             ],
             "http://h/hooks/t0k/x?key=k",
-            "http://h/hooks/***/x",
+            "http://h/hooks/[FILTERED]/x",
         );
         check(
             &[literal("http://"), variable("inner.example"), literal("/x")],
             "http://inner.example/x",
-            "http://***/x",
+            "http://[FILTERED]/x",
         );
     }
 }

@@ -153,7 +153,10 @@ async fn secrets_are_in_no_message() {
         server.address
     );
     let step = run(json!({ "url": url, "headers": { "Authorization": "Bearer {{ env.KEY }}" } })).await;
-    let message = format!("`GET http://{}/hooks/***` answered 404 Not Found", server.address);
+    let message = format!(
+        "`GET http://{}/hooks/[FILTERED]` answered 404 Not Found",
+        server.address
+    );
     failed(&step, Severity::Permanent, "HTTP_404", &message);
     let seen = server.seen().remove(0);
     assert_eq!(seen.line, "GET /hooks/s3cret?k=s3cret HTTP/1.1");
