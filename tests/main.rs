@@ -15,5 +15,6 @@ mod program;
 mod rules;
 mod schemas;
 mod serve;
+mod served;
 mod simulation;
 mod workflows;

@@ -3,6 +3,7 @@
 pub(crate) mod bulk;
 pub(crate) mod change;
 pub(crate) mod create;
+pub(crate) mod events;
 pub(crate) mod handlers;
 pub(crate) mod list;
 pub(crate) mod look;

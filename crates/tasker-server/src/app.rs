@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tasker::Tasker;
 use tasker_types::Server;
+use tokio::sync::Semaphore;
 
 use crate::guard::{Guard, Open};
 use crate::templates::Templates;
@@ -18,6 +19,8 @@ struct Parts {
     templates: Templates,
     settings: Arc<Server>,
     guard: Arc<dyn Guard>,
+    /// The right of so many clients to follow events.
+    streams: Arc<Semaphore>,
 }
 
 /// Puts an [`App`] together. Everything has a default.
@@ -60,6 +63,10 @@ impl App {
     pub fn guard(&self) -> &Arc<dyn Guard> {
         &self.0.guard
     }
+
+    pub(crate) fn streams(&self) -> &Arc<Semaphore> {
+        &self.0.streams
+    }
 }
 
 impl AppBuilder {
@@ -91,6 +98,7 @@ impl AppBuilder {
             guard,
         } = self;
         App(Arc::new(Parts {
+            streams: Arc::new(Semaphore::new(settings.event_streams as usize)),
             tasker,
             templates,
             settings,

@@ -100,6 +100,8 @@ codes! {
     Internal = 500 "internal" "Internal error",
     /// The database cannot be reached or is busy. Trying again is safe; `Retry-After` says when.
     StoreUnavailable = 503 "store_unavailable" "The database is not available",
+    /// As many clients follow events as `server.event_streams` permits; `Retry-After` says when to try again.
+    TooManyStreams = 503 "too_many_streams" "Too many clients follow events",
     /// The request took longer than `server.request_timeout_seconds`. Whether it was carried out is not known.
     TimedOut = 504 "timed_out" "The request took too long",
 }

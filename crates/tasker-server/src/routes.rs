@@ -12,7 +12,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes as handled_by;
 
 use crate::access::{Access, Permission};
-use crate::api::{bulk, change, create, handlers, list, look, steps, tasks};
+use crate::api::{bulk, change, create, events, handlers, list, look, steps, tasks};
 use crate::app::App;
 use crate::guard::{Door, check};
 use crate::harden;
@@ -104,6 +104,15 @@ const CREATE: &[Code] = &[
     Code::IdempotencyKeyReused,
     Code::StoreUnavailable,
 ];
+/// What following events can fail by.
+const EVENTS: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable, Code::TooManyStreams];
+const TASK_EVENTS: &[Code] = &[
+    Code::InvalidPath,
+    Code::InvalidQuery,
+    Code::UnknownTask,
+    Code::StoreUnavailable,
+    Code::TooManyStreams,
+];
 const LIST: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable];
 const BULK: &[Code] = &[
     Code::InvalidBody,
@@ -152,6 +161,7 @@ fn table() -> Vec<Route> {
         base(P::TaskShow, LOOK, handled_by!(look::diagram)),
         base(P::TaskShow, LOOK, handled_by!(look::explain)),
         base(P::TaskShow, LOOK, handled_by!(look::transitions)),
+        base(P::TaskShow, TASK_EVENTS, handled_by!(events::of_task)),
         base(P::StepIndex, LOOK, handled_by!(steps::index)),
         base(P::StepShow, STEP_LOOK, handled_by!(steps::show)),
         base(P::StepUpdate, STEP_CHANGE, handled_by!(steps::update)),
@@ -160,6 +170,7 @@ fn table() -> Vec<Route> {
         base(P::StepUpdate, STEP_CHANGE, handled_by!(steps::resolve)),
         base(P::StepCancel, STEP_CHANGE, handled_by!(steps::cancel)),
         base(P::StepShow, STEP_LOOK, handled_by!(steps::transitions)),
+        base(P::TaskShow, EVENTS, handled_by!(events::all)),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Serving on a socket: connections with limits, and an end that finishes what has begun.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::request::Parts;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -73,6 +75,18 @@ pub enum Insecure {
     Permitted,
 }
 
+/// Tells answers that would go on for ever when to end. Where nobody says so they end with their connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+impl<S: Send + Sync> FromRequestParts<S> for Stopping {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
 /// Serves until told to stop; then no more connections are accepted, and requests under way have `grace` to end.
 pub async fn serve(
     listener: TcpListener,
@@ -93,8 +107,10 @@ pub async fn serve(
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
+        let stopping = Stopping(stop.clone());
         let service = router.clone().map_request(move |mut request: Request<_>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(stopping.clone());
             request.map(axum::body::Body::new)
         });
         let connection = builder

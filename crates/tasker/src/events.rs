@@ -8,10 +8,12 @@ pub(crate) mod files;
 mod handlers;
 mod hub;
 mod pump;
+mod reader;
 mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tasker_engine::{BoxError, Event, Feed, InvalidPattern, Pattern, StoreError};
 use tasker_registry::Watch;
@@ -22,10 +24,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) use hub::Hub;
+pub use reader::{EventPlace, EventReader, InvalidEventPlace};
 pub(crate) use watched::Watched;
 
 use crate::tasker::Tasker;
 use pump::Pump;
+
+/// How often the history is looked at for what other processes did.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why nobody was subscribed.
 #[derive(Debug, Error)]

@@ -26,7 +26,9 @@ pub use crate::builtin::template_schema;
 pub use crate::cache::CacheStats;
 pub use crate::error::{BuildError, InsightError, RunError};
 pub use crate::events::files::EventFileFaults;
-pub use crate::events::{Delivered, EventSubscription, SubscribeError};
+pub use crate::events::{
+    Delivered, EventPlace, EventReader, EventSubscription, InvalidEventPlace, SubscribeError,
+};
 pub use crate::insight::Insight;
 pub use crate::location::{Location, UnknownDatabase, without_secrets};
 pub use crate::mask::{masked, masked_field};
@@ -46,7 +48,7 @@ pub use tasker_engine::{
     Immediate, Intervened, Intervention, InvalidPattern, Json, LoadOptions, Loaded, LookPayload, MemoryStore,
     NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Progress, Refusal, Report, RequestError,
     Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder, StepContext, StepError, StepEvent,
-    StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, SystemEvent,
+    StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, SystemEvent,
     TaskEvent, TaskPayload, TaskRecord, TaskRequest, Template, TemplateBuilder, TemplateFault,
     TemplateFaults, TokioClock, Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker,
     WorkerHandle, WorkerSetup, blocking, handler, look_at, parse_retry_after, verify_all, verify_store,

@@ -8,7 +8,7 @@ use super::{Violation, Workspace};
 use crate::sources::{Package, read, rust_files};
 
 /// How many lines the vocabulary may have without its tests.
-const VOCABULARY: usize = 2_500;
+const VOCABULARY: usize = 2_700;
 
 pub(super) fn check(workspace: &Workspace) -> anyhow::Result<Vec<Violation>> {
     let mut violations = Vec::new();

@@ -58,6 +58,21 @@ const TYPES: &[(&str, &str, &str)] = &[
         "a whole number between 1 and 1000000",
     ),
     (
+        "server.event_streams",
+        "\"all\"",
+        "a whole number between 1 and 1000000",
+    ),
+    (
+        "server.event_heartbeat_seconds",
+        "\"often\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.event_stream_seconds",
+        "\"long\"",
+        "a number between 1 and 86400",
+    ),
+    (
         "backoff.default_backoff_seconds",
         "[1.5]",
         "a list of whole numbers that is not empty, with every value between 0 and 315360000",
@@ -289,6 +304,21 @@ const TYPES: &[(&str, &str, &str)] = &[
         "a whole number between 1 and 1000000",
     ),
     (
+        "server.event_streams",
+        "\"all\"",
+        "a whole number between 1 and 1000000",
+    ),
+    (
+        "server.event_heartbeat_seconds",
+        "\"often\"",
+        "a number between 0.1 and 3600",
+    ),
+    (
+        "server.event_stream_seconds",
+        "\"long\"",
+        "a number between 1 and 86400",
+    ),
+    (
         "telemetry.log_level",
         "\"loud\"",
         "`error`, `warn`, `info`, `debug` or `trace`",
@@ -313,6 +343,9 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("server.header_timeout_seconds", "0.0", "between 0.1 and 3600"),
     ("server.request_timeout_seconds", "3600.5", "between 0.1 and 3600"),
     ("server.connections", "0", "between 1 and 1000000"),
+    ("server.event_streams", "0", "between 1 and 1000000"),
+    ("server.event_heartbeat_seconds", "0.05", "between 0.1 and 3600"),
+    ("server.event_stream_seconds", "0.5", "between 1 and 86400"),
     (
         "backoff.default_backoff_seconds",
         "[]",
@@ -506,7 +539,13 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("server.request_timeout_seconds", "0.05", "between 0.1 and 3600"),
     ("server.request_timeout_seconds", "3601.0", "between 0.1 and 3600"),
     ("server.connections", "0", "between 1 and 1000000"),
+    ("server.event_streams", "0", "between 1 and 1000000"),
+    ("server.event_heartbeat_seconds", "0.05", "between 0.1 and 3600"),
+    ("server.event_stream_seconds", "0.5", "between 1 and 86400"),
     ("server.connections", "1000001", "between 1 and 1000000"),
+    ("server.event_streams", "1000001", "between 1 and 1000000"),
+    ("server.event_heartbeat_seconds", "3601.0", "between 0.1 and 3600"),
+    ("server.event_stream_seconds", "86401.0", "between 1 and 86400"),
 ];
 
 /// Writes one key into a file, and compares the whole report.

@@ -66,6 +66,7 @@ impl Published {
 pub struct Subject {
     pub(super) template: Arc<Template>,
     pub(super) correlation_id: Option<String>,
+    pub(super) initiator: Option<String>,
 }
 
 impl Subject {
@@ -74,13 +75,27 @@ impl Subject {
         Self {
             template,
             correlation_id,
+            initiator: None,
         }
+    }
+
+    /// Returns the template of the task.
+    pub fn template(&self) -> &Arc<Template> {
+        &self.template
+    }
+
+    /// Returns who asked for the task.
+    pub fn initiator(&self) -> Option<&str> {
+        self.initiator.as_deref()
     }
 }
 
 impl From<&TaskRecord> for Subject {
     fn from(task: &TaskRecord) -> Self {
-        Self::new(Arc::clone(&task.template), task.origin.correlation_id.clone())
+        Self {
+            initiator: task.origin.initiator.clone(),
+            ..Self::new(Arc::clone(&task.template), task.origin.correlation_id.clone())
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A service without a socket, and what it answers.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -39,7 +39,16 @@ pub(crate) fn app(tasker: &Tasker, texts: &[&str]) -> App {
 pub(crate) async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
+    // A stream of events may have no end.
+    let is_stream = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "text/event-stream");
+    let bytes = if is_stream {
+        Bytes::new()
+    } else {
+        body.collect().await.unwrap().to_bytes()
+    };
     Answer {
         status: head.status,
         headers: head.headers,
@@ -103,5 +112,113 @@ impl Answer {
     pub(crate) fn is_ok(&self) -> &Value {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         &self.body
+    }
+}
+
+/// A stream of server-sent events, as a client reads it.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    body: Body,
+    text: String,
+}
+
+/// What stands between two empty lines of a stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) id: Option<String>,
+    pub(crate) event: Option<String>,
+    pub(crate) data: Value,
+    pub(crate) comment: Option<String>,
+}
+
+impl Stream {
+    /// Begins a stream, or returns why there is none.
+    pub(crate) async fn open(router: &Router, path: &str, headers: &[(&str, &str)]) -> Result<Self, Answer> {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::OK {
+            assert_eq!(head.headers[header::CONTENT_TYPE], "text/event-stream");
+            assert_eq!(head.headers[header::CACHE_CONTROL], "no-store");
+            return Ok(Self {
+                body,
+                text: String::new(),
+            });
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Err(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+
+    /// Returns what is told next; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Told> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let told = Told::read(block);
+                self.text = rest.to_owned();
+                return Some(told);
+            }
+            let frame = self.body.frame().await?.unwrap();
+            let data = frame.into_data().unwrap();
+            self.text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+
+    /// Returns so many events; those that are none are passed over.
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<Told> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let told = self.next().await.unwrap();
+            if told.event.is_some() {
+                events.push(told);
+            }
+        }
+        events
+    }
+
+    /// Returns all events up to the end.
+    pub(crate) async fn rest(mut self) -> Vec<Told> {
+        let mut events = Vec::new();
+        while let Some(told) = self.next().await {
+            if told.event.is_some() {
+                events.push(told);
+            }
+        }
+        events
+    }
+}
+
+impl Told {
+    fn read(block: &str) -> Self {
+        let mut told = Self::default();
+        for line in block.lines() {
+            let (field, value) = line.split_once(':').unwrap();
+            let value = value.trim_start().to_owned();
+            match field {
+                "id" => told.id = Some(value),
+                "event" => told.event = Some(value),
+                "data" => told.data = serde_json::from_str(&value).unwrap(),
+                "" => told.comment = Some(value),
+                other => panic!("a field `{other}`"),
+            }
+        }
+        told
+    }
+
+    /// Returns the name, and the step if it is one's.
+    pub(crate) fn said(&self) -> String {
+        let name = self.event.as_deref().unwrap_or_default();
+        match self.data["payload"]["step"].as_str() {
+            Some(step) => format!("{name} {step}"),
+            None => name.to_owned(),
+        }
     }
 }

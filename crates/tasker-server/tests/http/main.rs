@@ -1,6 +1,7 @@
 //! The service, asked as clients ask it.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod events;
 mod handlers;
 mod kit;
 mod limits;

@@ -15,7 +15,7 @@ use tasker_server::tasker::config::{Environment, Loader};
 use tasker_server::tasker::{Clock, SystemClock, Tasker};
 use tasker_server::{App, Auth, Permission, axum, routes};
 
-use crate::kit::{Answer, app, ask, send_with};
+use crate::kit::{Answer, Stream, Told, app, ask, send_with};
 
 const SECRET: &str = "only for tests, and long enough for it";
 const FILE: &str = r#"
@@ -299,6 +299,51 @@ async fn tasks_are_those_of_the_namespaces_and_the_owner() {
         Some(body),
     )
     .await;
+    answer.is_problem(403, "denied");
+}
+
+/// Returns of which tasks a caller is told everything that has happened.
+async fn followed_by(router: &Router, who: (&str, &str), count: usize) -> Vec<String> {
+    let credentials = format!("Bearer {}", token(who.0, &[who.1], SECRET));
+    let path = "/tasker/events?after=0&pattern=task.initialize_requested&pattern=task.cancelled";
+    let stream = Stream::open(router, path, &[("Authorization", &credentials)]).await;
+    let told = stream.unwrap().events(count).await;
+    let task = |told: &Told| told.data["payload"]["task_id"].as_str().unwrap().to_owned();
+    told.iter().map(task).collect()
+}
+
+#[tokio::test]
+async fn events_are_those_of_the_tasks_that_the_caller_may_see() {
+    let service = guarded();
+    let refund = created_as(&service, ("bob", "admin"), "payments").await;
+    let parcel = created_as(&service, ("bob", "admin"), "logistics").await;
+    let own = created_as(&service, ("ann", "starter"), "logistics").await;
+    let others = created_as(&service, ("bob", "admin"), "logistics").await;
+    for task in [&refund, &own] {
+        let cancel = format!("/tasker/tasks/{task}/cancel");
+        let answer = send_as(&service, ("bob", "admin"), Method::POST, &cancel, None).await;
+        answer.is_ok();
+    }
+    // What comes last shows that nothing stood between.
+    assert_eq!(
+        followed_by(&service, ("cid", "payer"), 2).await,
+        [refund.clone(), refund.clone()]
+    );
+    assert_eq!(
+        followed_by(&service, ("ann", "starter"), 2).await,
+        [own.clone(), own.clone()]
+    );
+    assert_eq!(
+        followed_by(&service, ("cid", "viewer"), 6).await,
+        [refund.clone(), parcel.clone(), own.clone(), others, refund, own]
+    );
+    let events = format!("/tasker/tasks/{parcel}/events");
+    for who in [("cid", "payer"), ("ann", "starter")] {
+        let answer = send_as(&service, who, Method::GET, &events, None).await;
+        answer.is_problem(403, "denied");
+    }
+    let path = "/tasker/events?namespace=logistics";
+    let answer = send_as(&service, ("cid", "payer"), Method::GET, path, None).await;
     answer.is_problem(403, "denied");
 }
 

@@ -28,6 +28,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/tasker/tasks/{task_id}/diagram", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/explain", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/transitions", "tasker.task:show"),
+    ("GET", "/tasker/tasks/{task_id}/events", "tasker.task:show"),
     (
         "GET",
         "/tasker/tasks/{task_id}/workflow_steps",
@@ -68,6 +69,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/tasker/tasks/{task_id}/workflow_steps/{name}/transitions",
         "tasker.workflow_step:show",
     ),
+    ("GET", "/tasker/events", "tasker.task:show"),
 ];
 
 #[test]

@@ -25,6 +25,12 @@ table! {
         request_timeout_seconds: f64 = 30.0; in Bounds::between(0.1, 3_600.0),
         /// How many connections may be open at a time; further ones wait.
         connections: u32 = 1024; in Bounds::between(1.0, 1_000_000.0),
+        /// How many clients may follow events at a time; further ones are told to come later.
+        event_streams: u32 = 256; in Bounds::between(1.0, 1_000_000.0),
+        /// Seconds after which a client that follows events is told that nothing is new.
+        event_heartbeat_seconds: f64 = 15.0; in Bounds::between(0.1, 3_600.0),
+        /// Seconds after which a client that follows events has to ask again, and is authenticated anew.
+        event_stream_seconds: f64 = 3_600.0; in Bounds::between(1.0, 86_400.0),
     }
 }
 

@@ -3,19 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tasker_engine::{BoxError, Event, Feed, Pattern, StoreError};
 use tasker_types::Telemetry;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::Counters;
 use super::handlers::Changes;
+use super::{Counters, LOOK};
 use crate::mask::masked;
-
-/// How often the history is looked at for what other processes did.
-const LOOK: Duration = Duration::from_secs(1);
 
 type Told = Box<dyn FnMut(&Event) -> Result<(), BoxError> + Send>;
 

@@ -98,4 +98,24 @@ One that returns an error or panics is logged and counted (`delivered()`), and c
 
 Values of fields whose names contain one of `telemetry.filter_parameters` are replaced by `telemetry.filter_mask` before they are told.
 The history keeps what was said, so do not publish what must not be kept.
+
+## Over HTTP
+
+The service tells durable events as server-sent events, which browsers and `curl -N` read: `GET /tasker/tasks/{id}/events` those of one task from its beginning, `GET /tasker/events` those of all tasks that the caller may see, from now on or `?after=` a place.
+`?pattern=` chooses by name, and may be repeated; `?namespace=` chooses among all.
+
+```text
+id: 41
+event: step.completed
+data: {"name":"step.completed","position":41,"ordinal":0,"at":"2026-03-01T09:30:00Z","payload":{"task_id":"…"}}
+```
+
+`id` is the place of the event: its position, with the ordinal behind it (`41-0`) when the same transition means further events.
+A client that sends the last one as `Last-Event-ID`, as browsers do by themselves, is told exactly the rest, whether its connection broke or the service was started anew.
+When the history does not have that place, because it is another database, the stream begins with an event `reset`, which says from where it goes on.
+
+The stream of a task ends when the task has ended for good; who resumes there is answered with 204, and browsers come no more.
+While nothing happens a comment is sent every `server.event_heartbeat_seconds`.
+A stream ends after `server.event_stream_seconds`, so that who follows is authenticated again, and when its client takes nothing for 30 seconds; nothing is kept for slow clients but their place.
+At most `server.event_streams` clients follow at a time.
 "#;
