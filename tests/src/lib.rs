@@ -21,4 +21,7 @@ mod book {
 
     #[doc = include_str!("../../docs/handlers.md")]
     mod handlers {}
+
+    #[doc = include_str!("../../docs/postgres.md")]
+    mod postgres {}
 }

@@ -18,11 +18,15 @@ mod sweep;
 mod turn;
 mod unit;
 mod wake;
+mod within;
 mod writer;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The connection that [`PostgresStore::create_in`] takes.
+pub use diesel_async::AsyncPgConnection;
 
 use async_trait::async_trait;
 use tasker_engine::{

@@ -222,6 +222,40 @@ impl Tasker {
         Ok(created.ok_or(StoreError::Closed)?)
     }
 
+    /// Creates a task within the caller's transaction on this Tasker's PostgreSQL database: it is there when that commits,
+    /// and never was if it is rolled back. Workers are told when it commits.
+    ///
+    /// Otherwise as [`create`](Self::create), and as [`PostgresStore::create_in`].
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] says what is wrong with the request or with the store; the transaction is then as it was before.
+    #[cfg(feature = "postgres")]
+    pub async fn create_in(
+        &self,
+        connection: &mut tasker_store::postgres::AsyncPgConnection,
+        request: impl Into<TaskRequest>,
+        actor: Actor,
+    ) -> Result<Created, RunError> {
+        let Kept::Postgres { store, .. } = &self.0.kept else {
+            return Err(StoreError::Rejected {
+                what: "the store of a task that is created within a transaction",
+                value: "another".to_owned(),
+                must: "PostgreSQL: set `database.url` to its URL, or call `create`",
+            }
+            .into());
+        };
+        let request = request.into();
+        self.declare_events(request.template())?;
+        let new = self.prepare(request)?;
+        let worker = WorkerId::new(self.0.clock.now(), self.0.entropy.next_u128());
+        let reply = store
+            .create_in(connection, Create::new(worker, actor, vec![new]))
+            .await?;
+        let created = reply.tasks.into_iter().next();
+        Ok(created.ok_or(StoreError::Closed)?)
+    }
+
     /// Returns a worker, not yet running.
     pub fn worker(&self, scope: Scope) -> Worker {
         let parts = &self.0;

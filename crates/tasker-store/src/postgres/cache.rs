@@ -34,6 +34,15 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// Returns a cache that knows these actors, and these templates for the transaction to come.
+    pub(super) fn of(actors: &[(Actor, i64)], graphs: &[Arc<Graph>]) -> Self {
+        Self {
+            prepared: graphs.to_vec(),
+            actors: actors.iter().cloned().collect(),
+            ..Self::default()
+        }
+    }
+
     /// Returns the key of an actor, who is added if there was none of that name, in a transaction of its own.
     pub(super) async fn actor(
         &mut self,

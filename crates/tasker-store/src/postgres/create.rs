@@ -19,6 +19,9 @@ use crate::work::{Note, StepKey, Taken, identity, key};
 /// How many tasks one request may create: a position has room for half a million entries of one transaction.
 const TASKS: usize = 100_000;
 
+/// How many entries of the history one transaction has room for: a place within it has 19 bits.
+pub(super) const ENTRIES: usize = (1 << 19) - 1;
+
 /// Tasks that are being created.
 #[derive(Debug)]
 pub(super) struct Creation {
@@ -104,7 +107,16 @@ impl Unit<'_> {
     /// Writes the steps of all new tasks, and resolves those that are bypassed.
     pub(super) async fn end_creation(&mut self, creation: &Creation) -> Result<(), Trouble> {
         self.write_steps(&creation.keys).await?;
-        self.bypass(&creation.bypassed, creation.actor).await
+        self.bypass(&creation.bypassed, creation.actor).await?;
+        if self.work.entries.len() > ENTRIES {
+            return Err(StoreError::Rejected {
+                what: "the number of history entries of one request",
+                value: self.work.entries.len().to_string(),
+                must: "at most 524287; create fewer tasks at once",
+            }
+            .into());
+        }
+        Ok(())
     }
 
     async fn next_keys(&mut self, count: usize) -> QueryResult<Vec<i64>> {

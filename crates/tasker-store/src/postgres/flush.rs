@@ -81,7 +81,7 @@ INSERT INTO payloads (task, step, kind, body) \
 SELECT u.task, u.step, u.kind::\"char\", u.body FROM unnest($1, $2, $3::text[], $4) AS u (task, step, kind, body) \
 ON CONFLICT (task, step, kind) DO UPDATE SET body = excluded.body, encoding = excluded.encoding";
 
-const INSERT_TRANSITIONS: &str = "\
+pub(super) const INSERT_TRANSITIONS: &str = "\
 INSERT INTO transitions (position, task, step, event, from_state, to_state, at, actor, run, attempt, \
     handler_version, ran_us, metadata) \
 SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.ord, u.task, u.step, u.event, \

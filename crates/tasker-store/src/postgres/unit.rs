@@ -61,6 +61,8 @@ pub(super) struct Unit<'s> {
     pub(super) configured: BTreeSet<StepKey>,
     /// Work was there that others held.
     pub(super) passed_over: bool,
+    /// What is read is known to have been written before.
+    pub(super) is_ordered: bool,
 }
 
 impl Session {
@@ -88,6 +90,7 @@ impl Session {
             work: Work::new(now),
             configured: BTreeSet::new(),
             passed_over: false,
+            is_ordered: false,
         })
     }
 
@@ -141,19 +144,19 @@ impl Session {
     }
 }
 
-/// Fails when one of the rows that were read was written by a transaction that began after this one: entries of the history
-/// stand in the order of transactions, and what follows from another's must stand after it.
-fn in_order(ages: impl IntoIterator<Item = Age>) -> Result<(), Trouble> {
-    if ages.into_iter().any(overtakes) {
-        return Err(Trouble::Overtaken);
-    }
-    Ok(())
-}
-
 impl Unit<'_> {
+    /// Fails when one of the rows that were read was written by a transaction that began after this one: entries of the
+    /// history stand in the order of transactions, and what follows from another's must stand after it.
+    fn in_order(&self, ages: impl IntoIterator<Item = Age>) -> Result<(), Trouble> {
+        if !self.is_ordered && ages.into_iter().any(overtakes) {
+            return Err(Trouble::Overtaken);
+        }
+        Ok(())
+    }
+
     /// Takes up tasks that were read.
     pub(super) async fn add_tasks(&mut self, read: Vec<TaskTuple>) -> Result<(), Trouble> {
-        in_order(read.iter().map(|row| row.12))?;
+        self.in_order(read.iter().map(|row| row.12))?;
         for row in read {
             let (key, row, _) = task_row(self.connection, self.cache, row).await?;
             self.work.add_task(key, row);
@@ -163,7 +166,7 @@ impl Unit<'_> {
 
     /// Takes up steps that were read.
     pub(super) fn add_steps(&mut self, read: Vec<ReadStep>) -> Result<(), Trouble> {
-        in_order(read.iter().map(|row| row.3))?;
+        self.in_order(read.iter().map(|row| row.3))?;
         for (key, row, configured, _) in read {
             self.work.add_step(key, row);
             if configured {

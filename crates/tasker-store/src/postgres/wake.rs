@@ -48,7 +48,7 @@ async fn listen(desk: Arc<Desk>) {
     loop {
         if let Ok(mut connection) = desk.target.connect().await
             && (&connection)
-                .batch_execute(&format!("LISTEN {}", channel(&desk)))
+                .batch_execute(&format!("LISTEN {}", quoted(&channel(&desk))))
                 .await
                 .is_ok()
         {
@@ -67,7 +67,7 @@ async fn listen(desk: Arc<Desk>) {
 
 /// Tells other processes, several occasions at once.
 async fn tell(desk: Arc<Desk>) {
-    let text = format!("NOTIFY {}, '{}'", channel(&desk), desk.nonce);
+    let text = format!("NOTIFY {}, '{}'", quoted(&channel(&desk)), desk.nonce);
     let mut connection: Option<AsyncPgConnection> = None;
     loop {
         desk.hint.notified().await;
@@ -88,8 +88,16 @@ async fn tell(desk: Arc<Desk>) {
     }
 }
 
-/// Returns the name under which the processes that share these tables tell one another, as SQL.
-fn channel(desk: &Desk) -> String {
-    let schema = desk.target.schema().unwrap_or_default();
-    format!("\"tasker wake {}\"", schema.replace('"', "\"\""))
+/// How many bytes a name may have.
+const NAME: usize = 63;
+
+/// Returns the name under which the processes that share these tables tell one another.
+pub(super) fn channel(desk: &Desk) -> String {
+    let mut name = format!("tasker wake {}", desk.target.schema().unwrap_or_default());
+    name.truncate(name.floor_char_boundary(NAME));
+    name
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -26,6 +26,7 @@ use super::statement::Statement;
 use super::turn;
 use super::unit::Trouble;
 use super::unit::{Session, Unit};
+use super::within::Prepared;
 
 /// How many turns share a commit at most.
 const SHARED: usize = 64;
@@ -45,6 +46,7 @@ pub(super) enum Job {
     Examine(TaskId, Reply<Option<TaskContext>>),
     CheckIn(TaskId, Duration, Reply<()>),
     Intervene(Intervention, Reply<Intervened>),
+    Prepare(Vec<Actor>, Vec<Arc<Template>>, Reply<Prepared>),
 }
 
 /// What those who write share.
@@ -263,6 +265,25 @@ impl Request for Intervention {
     }
 }
 
+struct Prepare(Vec<Actor>, Vec<Arc<Template>>);
+
+#[async_trait]
+impl Request for Prepare {
+    type Answer = Prepared;
+
+    fn actors(&self) -> Vec<Actor> {
+        self.0.clone()
+    }
+
+    fn templates(&self) -> Vec<&Arc<Template>> {
+        self.1.iter().collect()
+    }
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<Prepared, Trouble> {
+        unit.prepared(&self.0, &self.1).await
+    }
+}
+
 /// What became of a transaction.
 enum Ended<T> {
     Done(T, bool),
@@ -457,6 +478,10 @@ impl Flusher {
             Job::Intervene(intervention, reply) => {
                 let intervened = self.transact(false, &intervention).await;
                 let _ = reply.send(intervened);
+            }
+            Job::Prepare(actors, templates, reply) => {
+                let prepared = self.transact(true, &Prepare(actors, templates)).await;
+                let _ = reply.send(prepared);
             }
         }
     }

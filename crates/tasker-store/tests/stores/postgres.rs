@@ -4,6 +4,7 @@ mod conformance;
 mod lists;
 mod random;
 mod troubles;
+mod within;
 
 use std::sync::Arc;
 
