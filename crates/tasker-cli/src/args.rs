@@ -12,7 +12,7 @@ use serde_json::Value;
 use tasker_types::TaskState;
 
 use crate::complete;
-use crate::when::When;
+use crate::when::{Age, When};
 
 /// Runs task templates: DAGs of steps, in order, with retries, surviving crashes.
 #[derive(Debug, Parser)]
@@ -85,6 +85,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Migrate(Migrate),
     Verify(Verify),
+    Prune(Prune),
     /// Write a template, a handler or a project to begin with
     #[command(subcommand)]
     New(New),
@@ -597,6 +598,25 @@ pub(crate) struct Place {
     /// Write into this directory, which is made if it is not there
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
+}
+
+/// Remove tasks that ended for good a while ago
+///
+/// Complete, cancelled and resolved tasks go with their steps, results and histories, and their keys may be used again; what
+/// is unfinished or in error stays. Tasks that created one another go together. It works in small batches beside running
+/// workers, and may be stopped at any moment. With `database.retention_days` workers do it by themselves.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker prune --older-than 30d --dry-run
+  tasker prune --older-than 12h")]
+pub(crate) struct Prune {
+    /// How long ago they ended: days or weeks such as 30d or 2w, or a shorter time such as 12h
+    #[arg(long, value_name = "AGE", value_parser = Age::parse)]
+    pub(crate) older_than: Age,
+    /// Remove nothing; say how many would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Write a script that completes commands for a shell

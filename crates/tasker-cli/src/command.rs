@@ -7,6 +7,7 @@ mod handlers;
 mod man;
 mod migrate;
 mod new;
+mod prune;
 mod resume;
 mod run;
 mod serve;
@@ -43,6 +44,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Config(arguments) => config::run(&cli.common, arguments),
         Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
+        Command::Prune(arguments) => prune::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
         Command::Worker(arguments) => worker::run(&session(cli.common)?, &arguments),
         Command::Run(arguments) => run::run(&session(cli.common)?, &arguments),

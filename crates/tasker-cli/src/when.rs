@@ -37,9 +37,55 @@ impl When {
     }
 }
 
+/// How long ago something was, at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age(pub(crate) Duration);
+
+impl Age {
+    /// Reads days or weeks such as `30d` or `2w`, or a shorter time such as `12h` or `1h30m`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let whole = |unit: char, seconds: u64| {
+            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            Some(Duration::from_secs(count.checked_mul(seconds)?))
+        };
+        let shorter = || Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
+        whole('d', 86_400)
+            .or_else(|| whole('w', 604_800))
+            .or_else(shorter)
+            .map(Self)
+            .ok_or_else(|| "write days or weeks such as 30d or 2w, or a shorter time such as 12h".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_days_weeks_or_less() {
+        let hours = |hours: u64| Ok(Age(Duration::from_secs(hours * 3_600)));
+        for (text, expected) in [
+            ("30d", hours(720)),
+            ("2w", hours(336)),
+            ("12h", hours(12)),
+            ("0d", hours(0)),
+            ("120m", hours(2)),
+        ] {
+            assert_eq!(Age::parse(text), expected, "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "-1d",
+            "1.5d",
+            "30",
+            "a month",
+            "99999999999999999999d",
+            "30000000000000000d",
+        ] {
+            assert!(Age::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {

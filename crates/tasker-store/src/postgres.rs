@@ -10,6 +10,7 @@ mod intervene;
 mod list;
 /// The schema of a database: bringing it up to date, and back.
 pub mod migrate;
+mod prune;
 mod read;
 mod readers;
 mod rows;

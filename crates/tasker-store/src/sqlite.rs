@@ -18,6 +18,7 @@ pub mod migrate;
 #[cfg(test)]
 mod plans;
 mod process;
+mod prune;
 mod read;
 pub(crate) mod rows;
 pub(crate) mod statement;

@@ -13,6 +13,8 @@ mod location;
 mod mask;
 mod report;
 mod resolve;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod retention;
 mod secrets;
 mod system;
 mod tasker;
@@ -33,6 +35,8 @@ pub use crate::insight::Insight;
 pub use crate::location::{Location, UnknownDatabase, without_secrets};
 pub use crate::mask::{masked, masked_field};
 pub use crate::report::{StepReport, TaskReport};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use crate::retention::Pruned;
 pub use crate::secrets::SecretNames;
 pub use crate::system::{SystemClock, SystemEntropy};
 pub use crate::tasker::Tasker;
@@ -60,10 +64,10 @@ pub use tasker_registry::{
 };
 #[cfg(feature = "postgres")]
 pub use tasker_store::{PostgresOptions, PostgresStore, postgres};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use tasker_store::{PruneMode, TaskFilter, TaskSummary};
 #[cfg(feature = "sqlite")]
 pub use tasker_store::{SqliteOptions, SqliteStore, migrate};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use tasker_store::{TaskFilter, TaskSummary};
 pub use tasker_types::{
     BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
     StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,

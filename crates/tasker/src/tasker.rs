@@ -119,6 +119,11 @@ impl Tasker {
         &self.0.store
     }
 
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.0.kept
+    }
+
     pub(crate) fn answers(&self) -> &Answers<TaskId, Option<Arc<Lasted>>> {
         &self.0.durations
     }

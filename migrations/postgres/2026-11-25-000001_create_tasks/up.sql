@@ -118,6 +118,7 @@ CREATE SEQUENCE tasks_key_seq OWNED BY tasks.key;
 CREATE UNIQUE INDEX tasks_identity_key ON tasks (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX tasks_namespace_idempotency_key_key ON tasks (namespace, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_root_task_index ON tasks (root_task) WHERE root_task IS NOT NULL;
 CREATE INDEX tasks_next_check_at_index ON tasks (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL;
 COMMENT ON TABLE tasks IS 'One row for each task. Who changes anything of a task but claims a step holds the lock of this row.';

@@ -86,6 +86,7 @@ CREATE TABLE tasks (
 CREATE UNIQUE INDEX tasks_identity_key ON tasks (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX tasks_namespace_idempotency_key_key ON tasks (namespace, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_root_task_index ON tasks (root_task) WHERE root_task IS NOT NULL;
 CREATE INDEX tasks_next_check_at_index ON tasks (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL;
 
@@ -167,7 +168,7 @@ CREATE TABLE history (
     -- of them. The view `transitions` has an entry a row.
     position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- The place of the last entry in the order of commits.
     at       INTEGER NOT NULL, -- When it happened.
-    entries  TEXT NOT NULL -- Lists, in order: the task's key, the step's number, the event, the states before and after, the actor, the run, the attempt, the handler's version, the time it ran in microseconds, and what else is known.
+    entries  TEXT NOT NULL -- Lists, in order: the task's key, the step's number, the event, the states before and after, the actor, the run, the attempt, the handler's version, the time it ran in microseconds, and what else is known; null for one whose task is gone.
 ) STRICT;
 
 CREATE TABLE task_history (
@@ -183,7 +184,7 @@ SELECT h.position - json_array_length(h.entries) + 1 + e.key AS position,
        e.value->>0 AS task, e.value->>1 AS step, e.value->>2 AS event, e.value->>3 AS from_state,
        e.value->>4 AS to_state, h.at, e.value->>5 AS actor, e.value->>6 AS run, e.value->>7 AS attempt,
        e.value->>8 AS handler_version, e.value->>9 AS ran_us, e.value->>10 AS metadata
-FROM history AS h CROSS JOIN json_each(h.entries) AS e;
+FROM history AS h CROSS JOIN json_each(h.entries) AS e WHERE e.type <> 'null';
 
 CREATE VIEW attempts AS
 -- Attempts by run: when claimed and ended, how, by whom, with which version of the handler.

@@ -41,12 +41,15 @@ pub(super) fn run(session: &Session, arguments: &Serve) -> Result<Exit, Problem>
         let stop = signals.stop.child_token();
         let router = tasker_server::router(app.clone());
         let serving = tasker_server::serve(listener, router, app.settings(), stop.clone(), grace);
+        let retaining = tasker.clone();
+        let retaining = tokio::spawn(async move { retaining.retain().await });
         if arguments.api_only {
             serving.await;
         } else {
             let (worked, ()) = tokio::join!(work(&tasker, &signals, &stop), serving);
             worked?;
         }
+        retaining.abort();
         tasker.close().await?;
         Ok(Exit::Done)
     })

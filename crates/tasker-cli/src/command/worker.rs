@@ -31,6 +31,8 @@ pub(super) fn run(session: &Session, _: &WorkerArguments) -> Result<Exit, Proble
         view.say(&format!("working on the tasks of {place}; Ctrl-C stops"));
         let mut worked = Worked::default();
         let stop = signals.stop.clone();
+        let retaining = tasker.clone();
+        let retaining = tokio::spawn(async move { retaining.retain().await });
         let job = Job::start(worker, &signals);
         let watched = job
             .watched_by(async {
@@ -51,6 +53,7 @@ pub(super) fn run(session: &Session, _: &WorkerArguments) -> Result<Exit, Proble
                 }
             })
             .await;
+        retaining.abort();
         view.close();
         watched?;
         tasker.close().await?;

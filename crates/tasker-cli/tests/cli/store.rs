@@ -1,6 +1,6 @@
 //! `tasker migrate`, `tasker verify`, and databases that cannot be used.
 
-use crate::place::{GREETING, Place};
+use crate::place::{FAILING, GREETING, Place};
 
 #[test]
 fn migrations_are_told_applied_and_taken_back() {
@@ -58,4 +58,39 @@ fn a_data_directory_that_is_a_file_is_refused() {
     let place = Place::with("data", "a file");
     let ran = place.run("task list").exits(3);
     ran.complains("error: ").complains("data");
+}
+
+#[test]
+fn what_ended_long_ago_is_removed() {
+    let place = Place::with("greeting.yaml", GREETING);
+    place.write("failing.yaml", FAILING);
+    place.run("run greeting.yaml --key monday").exits(0);
+    let failed = place.run("run failing.yaml --json").exits(1).json();
+    place.run("run greeting.yaml").exits(0);
+    place
+        .run("prune --older-than 30d")
+        .exits(0)
+        .says("removed 0 tasks");
+    place
+        .run("prune --older-than 0s --dry-run")
+        .exits(0)
+        .says("would remove 1 task");
+    let pruned = place.run("prune --older-than 0s --json").exits(0).json();
+    assert_eq!(pruned["pruned"], 1);
+    assert_eq!((&pruned["kept"], &pruned["dry_run"]), (&0.into(), &false.into()));
+    let left = place.run("task list --json").exits(0).json();
+    let left = left["tasks"].as_array().unwrap();
+    assert_eq!(left.len(), 2, "the newest and the failed one stay: {left:?}");
+    assert!(left.iter().any(|task| task["task_id"] == failed["task_id"]));
+    place.run("verify").exits(0);
+    // The key is free again.
+    let again = place.run("run greeting.yaml --key monday --json").exits(0).json();
+    assert!(left.iter().all(|task| task["task_id"] != again["task_id"]));
+    place.run("verify").exits(0);
+}
+
+#[test]
+fn an_age_that_is_none_is_refused() {
+    let ran = Place::new().run("prune --older-than soon").exits(2);
+    ran.complains("write days or weeks such as 30d or 2w");
 }

@@ -103,6 +103,11 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("database.readers", "1.5", "a whole number between 1 and 64"),
     ("database.writers", "1.5", "a whole number between 1 and 64"),
     (
+        "database.retention_days",
+        "\"30d\"",
+        "a number between 0 and 36500",
+    ),
+    (
         "database.busy_timeout_seconds",
         "\"5s\"",
         "a number between 0 and 3600",
@@ -408,6 +413,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("database.readers", "65", "between 1 and 64"),
     ("database.writers", "0", "between 1 and 64"),
     ("database.writers", "65", "between 1 and 64"),
+    ("database.retention_days", "-1", "between 0 and 36500"),
+    ("database.retention_days", "36501", "between 0 and 36500"),
     ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
     ("database.busy_timeout_seconds", "3601.0", "between 0 and 3600"),
     (

@@ -99,9 +99,7 @@ impl Unit<'_> {
             let (sql, binds) = after(before, change);
             execute(self.connection, sql, binds).await?;
         }
-        Ok(added
-            .iter()
-            .any(|due| due.is_none_or(|due| due <= self.work.now)))
+        Ok(added.iter().any(|due| due.is_none_or(|due| due <= self.work.now)))
     }
 }
 
@@ -215,11 +213,13 @@ impl PostgresStore {
         let before = enter(connection, &prepared.schema).await?;
         let mut shared = connection;
         let ids: BTreeSet<i64> = prepared.graphs.iter().map(|graph| graph.id).collect();
-        let (visible,) = Statement::<(BigInt,)>::new(VISIBLE, vec![Bind::Ints(ids.iter().copied().collect())])
-            .get_result::<(i64,)>(&mut shared)
-            .await?;
+        let (visible,) =
+            Statement::<(BigInt,)>::new(VISIBLE, vec![Bind::Ints(ids.iter().copied().collect())])
+                .get_result::<(i64,)>(&mut shared)
+                .await?;
         if usize::try_from(visible) != Ok(ids.len()) {
-            let problem = "the transaction sees the database as it was before the template was written; begin it anew";
+            let problem =
+                "the transaction sees the database as it was before the template was written; begin it anew";
             return Err(self.unavailable(problem).into());
         }
         let now = match &self.shared.desk.clock {
@@ -275,7 +275,8 @@ async fn set_path(connection: &AsyncPgConnection, path: &str) -> QueryResult<()>
     Ok(())
 }
 
-async fn now(mut connection: &AsyncPgConnection) -> QueryResult<Timestamp> {
+/// Returns the server's time.
+pub(super) async fn now(mut connection: &AsyncPgConnection) -> QueryResult<Timestamp> {
     const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
     let (now,) = Statement::<(BigInt,)>::new(NOW, Vec::new())
         .get_result::<(i64,)>(&mut connection)

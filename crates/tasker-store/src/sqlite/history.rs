@@ -32,9 +32,9 @@ struct Row {
 }
 
 impl Row {
-    /// Returns the entries with their positions.
+    /// Returns the entries with their positions. Of tasks that are gone there are none.
     fn entries(&self) -> QueryResult<Vec<(i64, Entry<'_>)>> {
-        let entries: Vec<Entry<'_>> = serde_json::from_str(&self.entries).map_err(|error| {
+        let entries: Vec<Option<Entry<'_>>> = serde_json::from_str(&self.entries).map_err(|error| {
             let text = format!(
                 "the history up to position {} makes no sense: {error}",
                 self.position
@@ -42,7 +42,10 @@ impl Row {
             diesel::result::Error::DeserializationError(text.into())
         })?;
         let first = self.position - i64::try_from(entries.len()).unwrap_or(i64::MAX) + 1;
-        Ok((first..).zip(entries).collect())
+        let places = (first..).zip(entries);
+        Ok(places
+            .filter_map(|(position, entry)| Some((position, entry?)))
+            .collect())
     }
 }
 

@@ -12,6 +12,7 @@ use tasker_types::{Position, StepNo};
 
 use super::writer::Writer;
 use super::*;
+use crate::prune::{Prune, PruneMode};
 
 /// Tables that grow with the work.
 const LARGE: [&str; 6] = [
@@ -130,6 +131,9 @@ async fn live(h: &Harness, store: &SqliteStore) {
     }
     h.store.events(Position(3), 9).await.unwrap();
     store.list(&TaskFilter::default()).await.unwrap();
+    let prune = Prune::new(Duration::ZERO, PruneMode::Remove);
+    h.pass(60);
+    assert!(store.prune(&prune).await.unwrap().unwrap().pruned > 0);
     h.verify().await;
 }
 

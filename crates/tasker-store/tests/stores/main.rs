@@ -3,5 +3,7 @@
 
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pruning;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod lists;
+mod pruning;
 mod random;
 mod troubles;
 mod within;

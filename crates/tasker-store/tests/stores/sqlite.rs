@@ -3,6 +3,7 @@
 mod conformance;
 mod files;
 mod identity;
+mod pruning;
 mod random;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ mod features;
 mod flows;
 mod insight;
 mod place;
+mod retention;
 mod run;
 mod sleep;
 mod subscriptions;

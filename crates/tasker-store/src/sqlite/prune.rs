@@ -1,0 +1,176 @@
+//! Removing tasks that ended for good a while ago, a batch in a transaction.
+
+use std::collections::BTreeSet;
+
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Integer, Text};
+use diesel::sqlite::SqliteConnection;
+use serde_json::value::RawValue;
+use tasker_engine::StoreError;
+
+use super::SqliteStore;
+use super::rows::{json, packed, payload};
+use super::statement::{Bind, Statement};
+use super::unit::{Trouble, Unit};
+use crate::prune::{LOOKED_AT, Prune, PruneMode, PrunedBatch, Seen, before, candidates, fitting};
+use crate::work::Kind;
+
+const LOOK: &str = "\
+SELECT t.key, t.created_at < ?2, \
+    coalesce(t.state IN ('complete', 'cancelled', 'resolved_manually') AND t.finished_at < ?2, 0) \
+FROM tasks AS t WHERE t.key > ?1 ORDER BY t.key LIMIT ?3";
+
+/// Tasks that may go: none that descends from the same root is unfinished or was so a moment ago. The newest task stays,
+/// so that its key is never given to another.
+const FREE: &str = "\
+SELECT t.key, (SELECT count(*) FROM graph_steps AS g WHERE g.graph = t.graph) \
+FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.key = k.value \
+WHERE t.key < (SELECT max(key) FROM tasks) \
+    AND NOT EXISTS (SELECT 1 FROM tasks AS m WHERE m.root_task = coalesce(t.root_task, t.id) AND NOT \
+        (m.state IN ('complete', 'cancelled', 'resolved_manually') AND m.finished_at < ?2)) \
+    AND NOT EXISTS (SELECT 1 FROM tasks AS m WHERE m.id = t.root_task AND NOT \
+        (m.state IN ('complete', 'cancelled', 'resolved_manually') AND m.finished_at < ?2)) \
+ORDER BY t.key";
+
+impl SqliteStore {
+    /// Removes a batch of tasks that ended for good, with their steps, results and histories, in one transaction. It is
+    /// never `None`: SQLite lets one process write at a time.
+    ///
+    /// A task in error has not ended for good. One that belongs to a line of tasks, of which each created the next, goes
+    /// when all of the line may go. The newest task stays, and so do templates and actors. Positions of the history stay
+    /// what they are.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn prune(&self, prune: &Prune) -> Result<Option<PrunedBatch>, StoreError> {
+        let prune = *prune;
+        let pruned = self.shared.writer.write(move |unit| unit.prune(&prune)).await;
+        pruned.map(Some)
+    }
+}
+
+impl Unit<'_> {
+    fn prune(&mut self, prune: &Prune) -> Result<PrunedBatch, Trouble> {
+        let end = prune.end(self.work.now);
+        let binds = [
+            Bind::Int(prune.after.map_or(i64::MIN, |after| after.0)),
+            Bind::Int(end),
+            Bind::Int(i64::from(LOOKED_AT)),
+        ];
+        let seen: Vec<Seen> = Statement::<(BigInt, Integer, Integer)>::new(LOOK, &binds)
+            .load::<(i64, i32, i32)>(self.connection)?
+            .into_iter()
+            .map(|(key, is_old, is_over)| Seen {
+                key,
+                is_old: is_old != 0,
+                is_over: is_over != 0,
+            })
+            .collect();
+        let (over, mut next) = candidates(&seen, LOOKED_AT, prune.limit);
+        let mut free: Vec<(i64, i64)> = Vec::new();
+        if !over.is_empty() {
+            let binds = [Bind::Text(&json(&over)), Bind::Int(end)];
+            free = Statement::<(BigInt, BigInt)>::new(FREE, &binds).load(self.connection)?;
+        }
+        let mut kept = over.len() - free.len();
+        let fits = fitting(free.iter().map(|(_, steps)| *steps));
+        if let Some((first, _)) = free.get(fits) {
+            next = before(*first);
+            let later = over.iter().filter(|key| *key >= first).count();
+            kept -= later - (free.len() - fits);
+            free.truncate(fits);
+        }
+        let keys: BTreeSet<i64> = free.iter().map(|(key, _)| *key).collect();
+        if prune.mode == PruneMode::Remove && !keys.is_empty() {
+            remove(self.connection, &keys)?;
+            self.cache.kept.clear();
+        }
+        Ok(PrunedBatch {
+            pruned: keys.len() as u64,
+            kept: kept as u64,
+            next,
+        })
+    }
+}
+
+/// Removes tasks with all that belongs to them. None that ended for good is in the queue or holds a lease.
+fn remove(connection: &mut SqliteConnection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
+    const PAYLOADS: &str = "DELETE FROM payloads WHERE key >= ?1 AND key < ?2";
+    const STEPS: &str = "DELETE FROM steps WHERE key >= ?1 AND key < ?2";
+    const PLACES: &str = "DELETE FROM task_history WHERE task = ?1";
+    const TASK: &str = "DELETE FROM tasks WHERE key = ?1";
+    forget(connection, tasks)?;
+    for task in tasks {
+        let context = |task| payload(((task, 0), Kind::Context));
+        let payloads = [Bind::Int(context(*task)), Bind::Int(context(task + 1))];
+        Statement::<()>::new(PAYLOADS, &payloads).execute(connection)?;
+        let steps = [Bind::Int(packed((*task, 0))), Bind::Int(packed((task + 1, 0)))];
+        Statement::<()>::new(STEPS, &steps).execute(connection)?;
+        Statement::<()>::new(PLACES, &[Bind::Int(*task)]).execute(connection)?;
+        Statement::<()>::new(TASK, &[Bind::Int(*task)]).execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Takes the entries of tasks out of the history. The others keep their positions: a row that they share has `null` where
+/// an entry was.
+fn forget(connection: &mut SqliteConnection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
+    const ROWS: &str =
+        "SELECT DISTINCT p.position FROM json_each(?1) AS k CROSS JOIN task_history AS p ON p.task = k.value";
+    const ENTRIES: &str = "SELECT entries FROM history WHERE position = ?1";
+    const CHANGE: &str = "UPDATE history SET entries = ?2 WHERE position = ?1";
+    const REMOVE: &str = "DELETE FROM history WHERE position = ?1";
+    let keys = json(tasks);
+    let rows = Statement::<(BigInt,)>::new(ROWS, &[Bind::Text(&keys)]).load::<(i64,)>(connection)?;
+    for (position,) in rows {
+        let (text,): (String,) =
+            Statement::<(Text,)>::new(ENTRIES, &[Bind::Int(position)]).get_result(connection)?;
+        match without(&text, tasks)? {
+            Some(left) => {
+                let binds = [Bind::Int(position), Bind::Text(&left)];
+                Statement::<()>::new(CHANGE, &binds).execute(connection)?;
+            }
+            None => {
+                Statement::<()>::new(REMOVE, &[Bind::Int(position)]).execute(connection)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns a row's entries with `null` in place of those of some tasks, or `None` if no other is left.
+fn without(entries: &str, tasks: &BTreeSet<i64>) -> QueryResult<Option<String>> {
+    let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
+    let mut parts: Vec<Option<&RawValue>> = serde_json::from_str(entries).map_err(unreadable)?;
+    for part in &mut parts {
+        let Some(entry) = *part else { continue };
+        let fields: Vec<&RawValue> = serde_json::from_str(entry.get()).map_err(unreadable)?;
+        let task = fields.first().and_then(|task| task.get().parse().ok());
+        if task.is_some_and(|task| tasks.contains(&task)) {
+            *part = None;
+        }
+    }
+    Ok(parts.iter().any(Option::is_some).then(|| json(&parts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(entries: &str, tasks: &[i64], expected: Option<&str>) {
+        let left = without(entries, &tasks.iter().copied().collect()).unwrap();
+        assert_eq!(left.as_deref(), expected);
+    }
+
+    #[test]
+    fn entries_of_others_stay_where_and_as_they_are() {
+        let entries = r#"[[1,null,"created"],[2,0,"start",{"a":1.50,"b":"\u00e9"}],null,[3,1,"succeed"]]"#;
+        let left = r#"[null,[2,0,"start",{"a":1.50,"b":"\u00e9"}],null,null]"#;
+        check(entries, &[1, 3], Some(left));
+        check(entries, &[9], Some(entries));
+        check(left, &[2], None);
+    }
+}
