@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Migrate(Migrate),
     Verify(Verify),
     Prune(Prune),
+    Doctor(Doctor),
     /// Write a template, a handler or a project to begin with
     #[command(subcommand)]
     New(New),
@@ -618,6 +619,19 @@ pub(crate) struct Prune {
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
+
+/// Say what is not as it should be with the database, and what mends it
+///
+/// It looks and changes nothing. On PostgreSQL: what keeps dead rows from being removed (long transactions, prepared ones,
+/// replication slots), dead rows, settings of the server and of tables, free connections, migrations. On SQLite: damage, the
+/// size of the log, free pages, settings, migrations. Each finding comes with the SQL that mends it. Ends with 1 if there
+/// is a problem.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker doctor
+  tasker doctor --json | jq -r '.findings[].mend'")]
+pub(crate) struct Doctor {}
 
 /// Write a script that completes commands for a shell
 ///

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod doctor;
 mod graph;
 mod handlers;
 mod man;
@@ -44,6 +45,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Config(arguments) => config::run(&cli.common, arguments),
         Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
+        Command::Doctor(_) => doctor::run(&session(cli.common)?),
         Command::Prune(arguments) => prune::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
         Command::Worker(arguments) => worker::run(&session(cli.common)?, &arguments),

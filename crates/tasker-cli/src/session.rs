@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tasker::config::{Config, Environment};
 use tasker::{Actor, Location, Origin, Tasker, TaskerBuilder, TemplateFault};
-use tasker_types::{Limits, LogLevel, TaskId};
+use tasker_types::{Database, Limits, LogLevel, TaskId};
 
 use crate::args::Common;
 use crate::database;
@@ -115,6 +115,11 @@ impl Session {
     /// Returns how large things may be.
     pub(crate) fn limits(&self) -> &Limits {
         self.config.limits()
+    }
+
+    /// Returns how the database is used.
+    pub(crate) fn database(&self) -> &Database {
+        self.config.database()
     }
 
     /// Returns who the command is recorded as.

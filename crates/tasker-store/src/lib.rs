@@ -2,6 +2,8 @@
 #![cfg_attr(not(feature = "sqlite"), doc = "Databases behind the engine's port `Store`.")]
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod checkup;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
 /// Tasks in PostgreSQL.
 #[cfg(feature = "postgres")]
@@ -16,13 +18,15 @@ mod status;
 mod work;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use checkup::{Checkup, Finding, FindingSeverity};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use list::{TaskFilter, TaskSummary};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore, migrate};
+pub use sqlite::{SqliteOptions, SqliteStore, doctor, migrate};
 
 // The port that the stores implement, and the words that it is made of, so that this crate can be used alone.
 pub use tasker_engine as engine;

@@ -4,6 +4,8 @@ mod cache;
 mod claim;
 mod connect;
 mod create;
+/// What is not as it should be with a server and a schema.
+pub mod doctor;
 mod error;
 mod flush;
 mod intervene;

@@ -4,6 +4,8 @@ mod cache;
 mod claim;
 mod connection;
 mod create;
+/// What is not as it should be with a database file.
+pub mod doctor;
 mod error;
 mod flush;
 #[cfg(test)]

@@ -70,6 +70,15 @@ impl Cluster {
     ///
     /// What is missing or went wrong, as a sentence.
     pub fn start(durability: Durability) -> Result<Self, String> {
+        Self::start_with(durability, &[])
+    }
+
+    /// Starts a server with settings of its own, such as `("max_prepared_transactions", "5")`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(durability: Durability, settings: &[(&str, &str)]) -> Result<Self, String> {
         let programs = programs().ok_or(MISSING)?;
         sweep();
         let directory = make_directory()?;
@@ -93,7 +102,7 @@ impl Cluster {
             let told = String::from_utf8_lossy(&made.stderr).into_owned();
             return Err(format!("`initdb` failed: {told}"));
         }
-        configure(&data, &directory, durability)?;
+        configure(&data, &directory, durability, settings)?;
         let guard = guard(&directory, &programs, &data)?;
         let cluster = Self {
             url: format!("postgres:///postgres?host={}&user=tasker", directory.display()),
@@ -301,7 +310,12 @@ fn unprivileged(directory: &Path, program: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-fn configure(data: &Path, directory: &Path, durability: Durability) -> Result<(), String> {
+fn configure(
+    data: &Path,
+    directory: &Path,
+    durability: Durability,
+    settings: &[(&str, &str)],
+) -> Result<(), String> {
     let place = data.join("postgresql.conf");
     let failed = |error: std::io::Error| format!("`{}` cannot be written: {error}", place.display());
     let mut file = fs::OpenOptions::new().append(true).open(&place).map_err(failed)?;
@@ -318,6 +332,9 @@ fn configure(data: &Path, directory: &Path, durability: Durability) -> Result<()
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off"
         )
         .map_err(failed)?;
+    }
+    for (name, value) in settings {
+        writeln!(file, "{name} = '{value}'").map_err(failed)?;
     }
     Ok(())
 }

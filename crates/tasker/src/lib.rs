@@ -62,12 +62,12 @@ pub use tasker_registry::{
     EventName, EventSource, FullName, HandlerChange, InvalidEventName, LookupError, NamespaceStats, Notice,
     RegisterError, Registry, Subscription, UnknownEvent, Watch,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use tasker_store::{Checkup, Finding, FindingSeverity, PruneMode, TaskFilter, TaskSummary};
 #[cfg(feature = "postgres")]
 pub use tasker_store::{PostgresOptions, PostgresStore, postgres};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use tasker_store::{PruneMode, TaskFilter, TaskSummary};
 #[cfg(feature = "sqlite")]
-pub use tasker_store::{SqliteOptions, SqliteStore, migrate};
+pub use tasker_store::{SqliteOptions, SqliteStore, doctor, migrate};
 pub use tasker_types::{
     BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
     StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,

@@ -1,6 +1,7 @@
 //! The PostgreSQL store, put through the conformance suite and compared with the store in memory.
 
 mod conformance;
+mod doctor;
 mod lists;
 mod pruning;
 mod random;
