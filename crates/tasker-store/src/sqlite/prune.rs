@@ -16,18 +16,18 @@ use super::unit::{Trouble, Unit};
 use crate::prune::{LOOKED_AT, Prune, PruneMode, PrunedBatch, Seen, before, candidates, fitting};
 use crate::work::Kind;
 
+/// Tasks in their order. The newest is never over, so that its key is not given to another.
 const LOOK: &str = "\
 SELECT t.key, t.created_at < ?2, \
-    coalesce(t.state IN ('complete', 'cancelled', 'resolved_manually') AND t.finished_at < ?2, 0) \
+    coalesce(t.state IN ('complete', 'cancelled', 'resolved_manually') AND t.finished_at < ?2 \
+        AND t.key < (SELECT max(key) FROM tasks), 0) \
 FROM tasks AS t WHERE t.key > ?1 ORDER BY t.key LIMIT ?3";
 
-/// Tasks that may go: none that descends from the same root is unfinished or was so a moment ago. The newest task stays,
-/// so that its key is never given to another.
+/// Tasks that may go: none that descends from the same root is unfinished or was so a moment ago.
 const FREE: &str = "\
 SELECT t.key, (SELECT count(*) FROM graph_steps AS g WHERE g.graph = t.graph) \
 FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.key = k.value \
-WHERE t.key < (SELECT max(key) FROM tasks) \
-    AND NOT EXISTS (SELECT 1 FROM tasks AS m WHERE m.root_task = coalesce(t.root_task, t.id) AND NOT \
+WHERE NOT EXISTS (SELECT 1 FROM tasks AS m WHERE m.root_task = coalesce(t.root_task, t.id) AND NOT \
         (m.state IN ('complete', 'cancelled', 'resolved_manually') AND m.finished_at < ?2)) \
     AND NOT EXISTS (SELECT 1 FROM tasks AS m WHERE m.id = t.root_task AND NOT \
         (m.state IN ('complete', 'cancelled', 'resolved_manually') AND m.finished_at < ?2)) \

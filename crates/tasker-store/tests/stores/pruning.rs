@@ -5,7 +5,7 @@ use std::time::Duration;
 use tasker_engine::{Actor, Create, Demand, StoreError};
 use tasker_store::{Prune, PruneMode, PrunedBatch};
 use tasker_testkit::{Harness, canonical_task, fail_permanently, shapes, succeed, succeed_creating};
-use tasker_types::{Position, TaskId, TaskState};
+use tasker_types::{Position, StepNo, TaskId, TaskState};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -129,8 +129,10 @@ pub(crate) async fn what_ended_for_good_goes(h: &Harness, store: &impl Prunes) {
 /// Tasks that one created directly or not go together.
 pub(crate) async fn a_line_of_tasks_goes_together(h: &Harness, store: &impl Prunes) {
     let first = h.create(shapes::single()).await;
-    let second = h.new_task(shapes::single());
-    let third = h.new_task(shapes::single());
+    let mut second = h.new_task(shapes::single());
+    second.parent = Some((first, StepNo(0)));
+    let mut third = h.new_task(shapes::single());
+    third.parent = Some((second.id, StepNo(0)));
     let claim = h.claim_one().await;
     let claims = h
         .turn(vec![succeed_creating(&claim, vec![second.clone()])], 1)
