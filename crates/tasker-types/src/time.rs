@@ -36,10 +36,8 @@ impl Timestamp {
     /// Returns this time plus a duration, at most the greatest time that can be stored.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
-        )
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
     }
 
     /// Returns how long after `earlier` this time is; zero if it is not after it.

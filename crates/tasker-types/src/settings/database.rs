@@ -29,8 +29,7 @@ table! {
         writers: u32 = 2; in Bounds::between(1.0, 64.0),
         /// Seconds to wait for another process that is writing before giving up.
         busy_timeout_seconds: f64 = 5.0; in Bounds::between(0.0, 3600.0),
-        /// Days after which workers and services remove tasks that ended for good, with their histories; by default they
-        /// are kept for ever.
+        /// Days after which workers and services remove tasks that ended for good; they are kept for ever by default.
         retention_days: Option<f64> = None; in Bounds::between(0.0, 36_500.0),
     }
 }

@@ -9,12 +9,15 @@ use tasker_engine::{Actor, Create, CreateReply, Created, NewTask, Store as _, St
 use tasker_store::{PostgresOptions, PostgresStore};
 use tasker_testkit::{Cluster, Durability, Harness, ManualClock, shapes};
 use tasker_types::{Database, DatabaseValues, Position, StepNo, TaskId, TaskState};
+use tokio::sync::watch;
 
 /// A store, and a connection of an application on the same database, with a table of its own.
 struct Shop {
     store: PostgresStore,
     h: Harness,
     connection: AsyncPgConnection,
+    /// From before the store began to listen.
+    wake: watch::Receiver<u64>,
 }
 
 impl Shop {
@@ -25,6 +28,7 @@ impl Shop {
             .schema(&schema)
             .clock(Arc::new(clock.clone()));
         let store = PostgresStore::open(options).await.unwrap();
+        let wake = store.wake();
         let mut connection = connect().await;
         let own = format!(
             "CREATE SCHEMA {schema}_shop; SET search_path = {schema}_shop; \
@@ -35,6 +39,7 @@ impl Shop {
             h: Harness::new(Arc::new(store.clone()), clock),
             store,
             connection,
+            wake,
         }
     }
 
@@ -243,7 +248,7 @@ async fn several_creations_of_a_transaction_have_positions_of_their_own() {
 #[tokio::test]
 async fn workers_are_told_when_it_is_committed() {
     let mut shop = Shop::open().await;
-    let mut wake = shop.store.wake();
+    let mut wake = shop.wake.clone();
     let soon = Duration::from_secs(30);
     // The first hint is that of the one who begins to listen.
     tokio::time::timeout(soon, wake.changed()).await.unwrap().unwrap();
