@@ -469,7 +469,7 @@ fn secrets_are_not_told() {
         "[database]\npassword = 'hunter2'\n[limits.context]\nuser = 'ada'\napiToken = [1, 2]\n",
         &[
             "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, \
-             `readers`, `writers`, `busy_timeout_seconds`",
+             `readers`, `writers`, `busy_timeout_seconds`, `retention_days`",
             "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
              number that is at least 1",
         ],
@@ -478,7 +478,7 @@ fn secrets_are_not_told() {
         "TASKER_DATABASE__PASSWORD",
         "hunter2",
         "environment variable TASKER_DATABASE__PASSWORD: unknown key `database.password` = \"[FILTERED]\"; known are \
-         `url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`",
+         `url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, `retention_days`",
     );
 }
 
