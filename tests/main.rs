@@ -6,6 +6,7 @@ mod bugs;
 mod business;
 mod crashes;
 mod examples;
+mod exhaustive;
 mod forgotten;
 mod graphs;
 mod kill;

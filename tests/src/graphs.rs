@@ -1,16 +1,15 @@
 //! The analysis of graphs beside brute force: on every small graph, and on random larger ones.
 
 mod brute;
-mod shapes;
+pub(crate) mod shapes;
 mod states;
 
 use std::fmt;
 use std::ops::{AddAssign, Range};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tasker_graph::{GraphWeights, Step, StepState, TaskFacts, analyze};
 
+use crate::cores::on_all_cores;
 use brute::{Brute, Shape};
 use shapes::{Edges, graphs, orders, reordered};
 pub use states::Fitting;
@@ -97,32 +96,6 @@ pub fn random_graphs(seeds: Range<u64>, most: usize) -> anyhow::Result<Compared>
     on_all_cores(count, |number| {
         let numbers = Numbers::new((seeds.start + number as u64) << 20);
         compare_random(numbers, most, &weights)
-    })
-}
-
-/// Does something so many times, on all cores.
-fn on_all_cores(times: usize, work: impl Fn(usize) -> Compared + Sync) -> anyhow::Result<Compared> {
-    let next = AtomicUsize::new(0);
-    let work_some = || {
-        let mut sum = Compared::default();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= times {
-                return sum;
-            }
-            sum += work(number);
-        }
-    };
-    thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work_some)).collect();
-        let mut sum = Compared::default();
-        for thread in running {
-            sum += thread
-                .join()
-                .map_err(|_| anyhow::anyhow!("an analysis, or its comparison, panicked"))?;
-        }
-        Ok(sum)
     })
 }
 

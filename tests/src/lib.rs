@@ -1,6 +1,8 @@
-//! What tests of the whole share: the stores that there are, a simulation of workers that fail in every way, and the
-//! analysis of graphs beside brute force.
+//! What tests of the whole share: the stores that there are, a simulation of workers that fail in every way, every state
+//! that small tasks can come to, and the analysis of graphs beside brute force.
 
+mod cores;
+pub mod exhaustive;
 pub mod graphs;
 mod postgres;
 pub mod simulation;

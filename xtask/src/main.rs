@@ -56,6 +56,9 @@ enum Command {
     /// Play seeds of the simulation, in a release build
     #[command(disable_help_flag = true)]
     Sim(Rest),
+    /// Try everything that can happen to small tasks, in a release build
+    #[command(disable_help_flag = true)]
+    Exhaustive(Rest),
     /// Have the simulation find bugs that are seeded for it
     #[command(disable_help_flag = true)]
     Bugs(Rest),
@@ -108,6 +111,9 @@ fn main() -> anyhow::Result<ExitCode> {
             run::exit(program("tests", "conformance", build, rest.arguments))
         }
         Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
+        Command::Exhaustive(rest) => {
+            run::exit(program("tests", "exhaustive", Build::Release, rest.arguments))
+        }
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Mutants { shard } => mutants::main(&shard),
         Command::Tidy => tidy::main(),

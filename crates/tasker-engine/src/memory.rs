@@ -48,6 +48,21 @@ impl MemoryStore {
         }
     }
 
+    /// Returns a store of its own that holds the same at this moment and reads the same clock, for those who try out what
+    /// may come of it. Nobody listens to it yet.
+    ///
+    /// # Complexity
+    ///
+    /// Linear in everything that the store holds, the history included.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            clock: Arc::clone(&self.clock),
+            state: Mutex::new(self.state().clone()),
+            wake: watch::Sender::new(0),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = self.clock.now();

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 /// The edges of a graph, from places to places.
-pub(super) type Edges = Vec<(usize, usize)>;
+pub(crate) type Edges = Vec<(usize, usize)>;
 
 /// Returns every order of so many things: for each its new place.
-pub(super) fn orders(count: usize) -> Vec<Vec<usize>> {
+pub(crate) fn orders(count: usize) -> Vec<Vec<usize>> {
     let mut orders = vec![Vec::new()];
     for next in 0..count {
         let longer = |order: Vec<usize>| {
@@ -22,7 +22,7 @@ pub(super) fn orders(count: usize) -> Vec<Vec<usize>> {
 }
 
 /// Returns the edges when the steps are in another order.
-pub(super) fn reordered(edges: &[(usize, usize)], order: &[usize]) -> Edges {
+pub(crate) fn reordered(edges: &[(usize, usize)], order: &[usize]) -> Edges {
     edges
         .iter()
         .map(|(from, to)| (order[*from], order[*to]))
@@ -35,7 +35,7 @@ pub(super) fn reordered(edges: &[(usize, usize)], order: &[usize]) -> Edges {
 /// # Complexity
 ///
 /// O(2^(n(n-1)/2)·n!·n²): a second for six steps.
-pub(super) fn graphs(count: usize) -> Vec<Edges> {
+pub(crate) fn graphs(count: usize) -> Vec<Edges> {
     let pairs: Edges = (0..count)
         .flat_map(|from| (from + 1..count).map(move |to| (from, to)))
         .collect();

@@ -13,7 +13,7 @@ pub(super) struct Queued {
 }
 
 /// The steps that one handler can run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) namespace: Namespace,
     pub(super) handler: HandlerRef,
@@ -24,7 +24,7 @@ pub(super) struct Lane {
 }
 
 /// The queue: a lane for each handler that a step ever named, so that a worker looks only at what it can run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     lanes: Vec<Lane>,
     numbers: BTreeMap<(Namespace, String), usize>,

@@ -54,7 +54,7 @@ pub(super) struct StepRow {
 }
 
 /// Everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) tasks: BTreeMap<i64, TaskRow>,
