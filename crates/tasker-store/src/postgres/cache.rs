@@ -1,6 +1,6 @@
 //! What never changes once it is written, kept in memory by the one who writes: templates, queues, actors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +31,8 @@ pub(super) struct Cache {
     prepared: Vec<Arc<Graph>>,
     queues: BTreeMap<i64, Queue>,
     actors: BTreeMap<Actor, i64>,
+    /// Statements that the connection has prepared, of those that a transaction ends with.
+    pub(super) written: BTreeSet<&'static str>,
 }
 
 impl Cache {

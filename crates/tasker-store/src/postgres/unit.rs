@@ -275,23 +275,31 @@ impl Unit<'_> {
             .collect())
     }
 
-    /// Writes everything that changed, and commits, in one trip. Tells whether this leaves work in the queue that is due, or
+    /// Writes everything that changed, and commits, in one trip once the connection has prepared the statements. Tells whether this leaves work in the queue that is due, or
     /// must wake listeners anyhow.
     pub(super) async fn commit(mut self) -> QueryResult<bool> {
         self.work.count_live();
         let connection = self.connection;
-        let mut sent: Vec<Sent<'_>> = Vec::new();
         let (changes, added) = self.changes();
-        for (sql, binds) in changes {
-            sent.push(Box::pin(async move {
-                execute(connection, sql, binds).await.map(|_| ())
-            }));
+        let texts: Vec<&'static str> = changes.iter().map(|(sql, _)| *sql).collect();
+        let mut commit = connection;
+        if texts.iter().all(|sql| self.cache.written.contains(sql)) {
+            let mut sent: Vec<Sent<'_>> = Vec::new();
+            for (sql, binds) in changes {
+                sent.push(Box::pin(async move {
+                    execute(connection, sql, binds).await.map(|_| ())
+                }));
+            }
+            sent.push(Box::pin(async move { commit.batch_execute("COMMIT").await }));
+            try_join_all(sent).await?;
+        } else {
+            // While a statement is prepared the commit would come first, and the statement stand for itself.
+            for (sql, binds) in changes {
+                execute(connection, sql, binds).await?;
+            }
+            commit.batch_execute("COMMIT").await?;
         }
-        sent.push(Box::pin(async move {
-            let mut connection = connection;
-            connection.batch_execute("COMMIT").await
-        }));
-        try_join_all(sent).await?;
+        self.cache.written.extend(texts);
         let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);
         Ok(self.work.woken || added.iter().any(due))
     }

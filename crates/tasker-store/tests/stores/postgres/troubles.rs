@@ -99,6 +99,42 @@ async fn connections_that_are_terminated_cost_nothing() {
     run_through(&h, terminate).await;
 }
 
+/// A statement is prepared when a connection carries it out first, and what follows must not overtake it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_transaction_of_a_connection_is_undone_as_a_whole() {
+    let cluster = Cluster::start(Durability::None).unwrap();
+    let clock = ManualClock::new();
+    let options = tasker_store::PostgresOptions::new(cluster.url())
+        .schema("refusing")
+        .clock(Arc::new(clock.clone()));
+    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let psql = |sql: &str| {
+        let done = std::process::Command::new(cluster.programs().join("psql"))
+            .args(["-q", "-U", "tasker", "-d", "postgres", "-h"])
+            .arg(cluster.directory().unwrap())
+            .args(["-c", &format!("SET search_path = refusing; {sql}")])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    psql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION ''no room''; END'; \
+         CREATE TRIGGER refuse BEFORE INSERT ON payloads FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    let task = h.new_task(shapes::single());
+    let id = task.id;
+    let create = tasker_engine::Create::new(h.worker(), tasker_engine::Actor::System, vec![task]);
+    let refused = h.store.create(create.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("no room"), "{refused}");
+    assert!(h.store.snapshot(id).await.unwrap().is_none());
+    psql("DROP TRIGGER refuse ON payloads");
+    h.store.create(create).await.unwrap();
+    h.run_ready().await;
+    assert_eq!(h.state(id).await, TaskState::Complete);
+    h.verify().await;
+}
+
 /// A socket between the store and the server that can swallow the answer to a commit.
 struct Between {
     directory: PathBuf,
