@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Migrate(Migrate),
     Verify(Verify),
     Prune(Prune),
+    Move(Move),
     Doctor(Doctor),
     /// Write a template, a handler or a project to begin with
     #[command(subcommand)]
@@ -618,6 +619,25 @@ pub(crate) struct Prune {
     /// Remove nothing; say how many would go
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Move all tasks to another database
+///
+/// Tasks, steps, results, leases and histories are copied into a database that has none, all or nothing, also of what is
+/// under way; the source is left as it is. Stop its workers before: while it is read nobody can write to it, and what they
+/// record afterwards is not moved. Steps that were in progress are tried again when their leases end.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker move --from sqlite:data/tasker.db --to postgres://db.example.com/tasks
+  tasker move --from postgres://db.example.com/tasks --to sqlite:copy.db")]
+pub(crate) struct Move {
+    /// The database that has the tasks: sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+    /// An empty database
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
 }
 
 /// Say what is not as it should be with the database, and what mends it

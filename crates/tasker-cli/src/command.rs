@@ -13,6 +13,7 @@ mod resume;
 mod run;
 mod serve;
 mod task;
+mod transfer;
 mod verify;
 mod worker;
 
@@ -46,6 +47,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Migrate(arguments) => migrate::run(&session(cli.common)?, &arguments),
         Command::Verify(arguments) => verify::run(&session(cli.common)?, &arguments),
         Command::Doctor(_) => doctor::run(&session(cli.common)?),
+        Command::Move(arguments) => transfer::run(&session(cli.common)?, &arguments),
         Command::Prune(arguments) => prune::run(&session(cli.common)?, &arguments),
         Command::Resume(arguments) => resume::run(&session(cli.common)?, &arguments),
         Command::Worker(arguments) => worker::run(&session(cli.common)?, &arguments),

@@ -14,6 +14,8 @@ mod prune;
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod status;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod transfer;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod work;
 
@@ -27,6 +29,9 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore, doctor, migrate};
+
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub use transfer::{Endpoint, Transferred, transfer};
 
 // The port that the stores implement, and the words that it is made of, so that this crate can be used alone.
 pub use tasker_engine as engine;

@@ -18,6 +18,8 @@ mod readers;
 mod rows;
 mod statement;
 mod sweep;
+#[cfg(feature = "sqlite")]
+pub(crate) mod transfer;
 mod turn;
 mod unit;
 mod wake;

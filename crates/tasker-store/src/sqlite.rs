@@ -25,6 +25,8 @@ mod read;
 pub(crate) mod rows;
 pub(crate) mod statement;
 mod sweep;
+#[cfg(feature = "postgres")]
+pub(crate) mod transfer;
 mod turn;
 mod unit;
 mod writer;

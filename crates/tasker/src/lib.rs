@@ -64,6 +64,8 @@ pub use tasker_registry::{
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tasker_store::{Checkup, Finding, FindingSeverity, PruneMode, TaskFilter, TaskSummary};
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub use tasker_store::{Endpoint, Transferred, transfer};
 #[cfg(feature = "postgres")]
 pub use tasker_store::{PostgresOptions, PostgresStore, postgres};
 #[cfg(feature = "sqlite")]

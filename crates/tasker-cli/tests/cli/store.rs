@@ -94,3 +94,32 @@ fn an_age_that_is_none_is_refused() {
     let ran = Place::new().run("prune --older-than soon").exits(2);
     ran.complains("write days or weeks such as 30d or 2w");
 }
+
+#[test]
+fn tasks_are_moved_to_another_file() {
+    let place = Place::with("greeting.yaml", GREETING);
+    place.run("run greeting.yaml").exits(0);
+    let id = place.newest_task();
+    let moved = place.run("move --from sqlite:data/tasker.db --to sqlite:other/tasker.db --json");
+    let moved = moved.exits(0).json();
+    assert_eq!(
+        (&moved["tasks"], &moved["steps"], &moved["transitions"]),
+        (&1.into(), &2.into(), &7.into())
+    );
+    let show = |directory: &str| {
+        let ran = place.run(&format!("task show {id} --history --json --data-dir {directory}"));
+        ran.exits(0).json()
+    };
+    assert_eq!(show("data")["history"], show("other")["history"]);
+    place
+        .run("verify --data-dir other")
+        .exits(0)
+        .says("1 tasks, 7 transitions, 0 violations");
+    let again = place
+        .run("move --from sqlite:data/tasker.db --to sqlite:other/tasker.db")
+        .exits(3);
+    again.complains("can only be moved into an empty database");
+    place
+        .run("move --from mysql://db --to sqlite:other/tasker.db")
+        .exits(2);
+}
