@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasker_types::{
-    Auth, Backoff, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server, Telemetry,
+    Auth, Backoff, Cache, Database, Engine, Execution, GraphWeights, Health, Key, Limits, Section, Server,
+    Telemetry,
 };
 
 use crate::literal::literal;
@@ -38,6 +39,7 @@ pub(crate) struct Sections {
     pub(crate) dependency_graph: Arc<GraphWeights>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) execution: Arc<Execution>,
+    pub(crate) health: Arc<Health>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) server: Arc<Server>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -88,6 +90,11 @@ impl Config {
         &self.sections.execution
     }
 
+    /// Returns what the service says of its own health, and to whom.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.sections.health
+    }
+
     /// Returns how large things may be.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.sections.limits
@@ -131,6 +138,7 @@ impl Config {
             dependency_graph,
             engine,
             execution,
+            health,
             limits,
             server,
             telemetry,
@@ -142,6 +150,7 @@ impl Config {
         self.enter(&**dependency_graph, &mut entries);
         self.enter(&**engine, &mut entries);
         self.enter(&**execution, &mut entries);
+        self.enter(&**health, &mut entries);
         self.enter(&**limits, &mut entries);
         self.enter(&**server, &mut entries);
         self.enter(&**telemetry, &mut entries);

@@ -363,6 +363,7 @@ impl Merged {
             dependency_graph: self.section(faults),
             engine: self.section(faults),
             execution: self.section(faults),
+            health: self.section(faults),
             limits: self.section(faults),
             server: self.section(faults),
             telemetry: self.section(faults),

@@ -7,8 +7,8 @@ use figment::error::{Error, Kind};
 use figment::value::{Dict, Value};
 use serde::Deserialize;
 use tasker_types::{
-    Auth, Backoff, Bounds, Cache, Database, Engine, Execution, GraphWeights, Key, Limits, Section, Server,
-    SettingFault, Telemetry,
+    Auth, Backoff, Bounds, Cache, Database, Engine, Execution, GraphWeights, Health, Key, Limits, Section,
+    Server, SettingFault, Telemetry,
 };
 
 use crate::environment::PREFIX;
@@ -22,6 +22,7 @@ pub(crate) const SECTIONS: &[Schema] = &[
     Schema::of::<GraphWeights>(),
     Schema::of::<Engine>(),
     Schema::of::<Execution>(),
+    Schema::of::<Health>(),
     Schema::of::<Limits>(),
     Schema::of::<Server>(),
     Schema::of::<Telemetry>(),

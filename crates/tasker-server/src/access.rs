@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tasker::config::Config;
 use tasker_types::Namespace;
 
 macro_rules! permissions {
@@ -119,6 +120,47 @@ pub enum Access {
     Public,
     /// This permission, for some tasks at least.
     Needs(Permission),
+    /// This permission if the configuration says so, and nothing otherwise.
+    NeedsIf(Switch, Permission),
+}
+
+/// A key of the configuration that says whether a route asks anything of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Switch {
+    /// `health.ready_requires_authentication`.
+    Ready,
+    /// `health.status_requires_authentication`.
+    Status,
+}
+
+impl Switch {
+    /// Returns the key.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Ready => "health.ready_requires_authentication",
+            Self::Status => "health.status_requires_authentication",
+        }
+    }
+
+    /// Tells whether the route asks.
+    pub fn is_on(self, config: &Config) -> bool {
+        match self {
+            Self::Ready => config.health().ready_requires_authentication,
+            Self::Status => config.health().status_requires_authentication,
+        }
+    }
+}
+
+impl Access {
+    /// Returns the permission that is needed where this configuration holds.
+    pub fn permission(self, config: &Config) -> Option<Permission> {
+        match self {
+            Self::Public => None,
+            Self::Needs(permission) => Some(permission),
+            Self::NeedsIf(switch, permission) => switch.is_on(config).then_some(permission),
+        }
+    }
 }
 
 /// How far a caller's permission reaches.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tasker::Actor;
 use tasker_types::Namespace;
 
-use crate::access::{Access, Permission, Reach};
+use crate::access::{Permission, Reach};
 use crate::problem::{Code, Problem};
 
 /// Who makes a request.
@@ -138,6 +138,18 @@ impl Granted {
         Err(denied(&self.caller, self.permission))
     }
 
+    /// Checks that the permission reaches everything, for what is about all tasks at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Denied`].
+    pub fn require_everything(&self) -> Result<(), Problem> {
+        if self.reach == Reach::Everything {
+            return Ok(());
+        }
+        Err(denied(&self.caller, self.permission))
+    }
+
     /// Checks that the permission reaches anything in a namespace.
     ///
     /// # Errors
@@ -176,12 +188,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Granted {
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pub(crate) guard: Arc<dyn Guard>,
-    pub(crate) access: Access,
+    /// What is asked; nothing of nobody in particular if there is none.
+    pub(crate) permission: Option<Permission>,
 }
 
 /// Lets a request through to its route, with what was granted, or answers why not.
 pub(crate) async fn check(State(door): State<Door>, request: Request, next: Next) -> Response {
-    let Access::Needs(permission) = door.access else {
+    let Some(permission) = door.permission else {
         return next.run(request).await;
     };
     let (mut head, body) = request.into_parts();

@@ -18,7 +18,7 @@ mod routes;
 mod serve;
 mod templates;
 
-pub use crate::access::{Access, Permission, Reach, TaskScope, UnknownPermission};
+pub use crate::access::{Access, Permission, Reach, Switch, TaskScope, UnknownPermission};
 pub use crate::app::{App, AppBuilder};
 pub use crate::auth::{
     Auth, AuthBuilder, AuthFaults, AuthenticationError, Authenticator, Coordinator, Deny, Jwt, Rbac, bearer,

@@ -102,6 +102,8 @@ codes! {
     StoreUnavailable = 503 "store_unavailable" "The database is not available",
     /// As many clients follow events as `server.event_streams` permits; `Retry-After` says when to try again.
     TooManyStreams = 503 "too_many_streams" "Too many clients follow events",
+    /// The service cannot work now: its database does not answer in time, or lacks migrations; `checks` says which.
+    NotReady = 503 "not_ready" "Not ready",
     /// The request took longer than `server.request_timeout_seconds`. Whether it was carried out is not known.
     TimedOut = 504 "timed_out" "The request took too long",
 }
@@ -195,8 +197,15 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        Self::of_store(&error)
+    }
+}
+
+impl Problem {
+    /// Returns what a store says.
+    pub(crate) fn of_store(error: &StoreError) -> Self {
         let text = error.to_string();
-        match &error {
+        match error {
             StoreError::UnknownTask { .. } => Self::new(Code::UnknownTask, text),
             StoreError::UnknownStep { .. } => Self::new(Code::UnknownStep, text),
             StoreError::IllegalStep { source, .. } => Self::new(Code::IllegalTransition, text)
@@ -208,11 +217,11 @@ impl From<StoreError> for Problem {
             StoreError::StepInProgress { .. } => Self::new(Code::StepInProgress, text),
             StoreError::Rejected { .. } => Self::new(Code::InvalidRequest, text),
             StoreError::Unavailable { .. } | StoreError::NotWritable { .. } | StoreError::Closed => {
-                tracing::warn!(error = %Chain(&error), "a request found no database");
+                tracing::warn!(error = %Chain(error), "a request found no database");
                 Self::new(Code::StoreUnavailable, "the database is not available now")
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
-            _ => Self::internal(&error),
+            _ => Self::internal(error),
         }
     }
 }
@@ -249,7 +258,7 @@ impl From<Refusal> for Problem {
 }
 
 /// An error with everything that led to it.
-struct Chain<'a>(&'a dyn std::error::Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

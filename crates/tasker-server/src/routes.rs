@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes as handled_by;
 
-use crate::access::{Access, Permission};
+use crate::access::{Access, Permission, Switch};
 use crate::api::{bulk, change, create, events, handlers, list, look, steps, tasks};
 use crate::app::App;
 use crate::guard::{Door, check};
@@ -113,6 +113,8 @@ const TASK_EVENTS: &[Code] = &[
     Code::StoreUnavailable,
     Code::TooManyStreams,
 ];
+const READY: &[Code] = &[Code::NotReady];
+const STATUS: &[Code] = &[Code::StoreUnavailable];
 const LIST: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable];
 const BULK: &[Code] = &[
     Code::InvalidBody,
@@ -144,6 +146,18 @@ fn table() -> Vec<Route> {
     let base = |permission, fails, handled_by| route(Base, Access::Needs(permission), fails, handled_by);
     vec![
         route(Root, Access::Public, &[], handled_by!(health::live)),
+        route(
+            Root,
+            Access::NeedsIf(Switch::Ready, P::HealthStatusIndex),
+            READY,
+            handled_by!(health::ready),
+        ),
+        route(
+            Root,
+            Access::NeedsIf(Switch::Status, P::HealthStatusIndex),
+            STATUS,
+            handled_by!(health::status),
+        ),
         base(P::HandlerIndex, &[], handled_by!(handlers::namespaces)),
         base(P::HandlerIndex, NAMESPACE, handled_by!(handlers::index)),
         base(P::HandlerShow, HANDLER, handled_by!(handlers::show)),
@@ -183,7 +197,7 @@ pub fn router(app: App) -> Router {
     for route in table() {
         let door = Door {
             guard: app.guard().clone(),
-            access: route.access,
+            permission: route.access.permission(app.tasker().config()),
         };
         let (_, paths, handler) = route.handled_by;
         let handler = handler.route_layer(middleware::from_fn_with_state(door, check));

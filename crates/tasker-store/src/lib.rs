@@ -14,6 +14,8 @@ mod prune;
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod status;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod totals;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod transfer;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -29,6 +31,8 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore, doctor, migrate};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use status::{Connections, Schema, ServerConnections};
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub use transfer::{Endpoint, Transferred, transfer};

@@ -8,6 +8,7 @@ mod create;
 pub mod doctor;
 mod error;
 mod flush;
+mod health;
 mod intervene;
 mod list;
 /// The schema of a database: bringing it up to date, and back.
@@ -36,12 +37,13 @@ pub use diesel_async::AsyncPgConnection;
 use async_trait::async_trait;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
 
 use crate::list::{TaskFilter, TaskSummary};
+use crate::status::{Connections, Schema};
 use connect::Target;
 use readers::Readers;
 use writer::{Desk, Job, Writer};
@@ -105,6 +107,7 @@ impl PostgresOptions {
 struct Shared {
     desk: Arc<Desk>,
     writer: Writer,
+    writers: u32,
     readers: Readers,
     offset: i64,
     _listener: wake::Listener,
@@ -148,6 +151,7 @@ impl PostgresStore {
                 readers: Readers::new(target, database.readers),
                 desk,
                 writer,
+                writers: database.writers,
                 offset,
                 _listener: listener,
             }),
@@ -183,6 +187,51 @@ impl PostgresStore {
             .readers
             .read(move |connection| Box::pin(list::fewest_held(connection)))
             .await
+    }
+
+    /// Returns the version of the schema, which shows that the server answers.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(health::schema(connection)))
+            .await
+    }
+
+    /// Counts tasks and steps, in one pass over all of them.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        let now = self.now();
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(health::totals(connection, now)))
+            .await
+    }
+
+    /// Returns how many connections there are, how many of them are reading, and what the server has.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn connections(&self) -> Result<Connections, StoreError> {
+        let (readers, reading) = self.shared.readers.in_use();
+        let server = self
+            .shared
+            .readers
+            .read(move |connection| Box::pin(health::connections(connection)))
+            .await?;
+        Ok(Connections {
+            readers,
+            reading,
+            writers: self.shared.writers,
+            server: Some(server),
+        })
     }
 
     /// Carries out what was asked for, closes the connections that write, and refuses further changes.

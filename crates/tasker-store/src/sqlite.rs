@@ -10,6 +10,7 @@ mod error;
 mod flush;
 #[cfg(test)]
 mod full;
+mod health;
 mod history;
 mod intervene;
 mod kept;
@@ -44,12 +45,13 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
 use crate::list::{TaskFilter, TaskSummary};
+use crate::status::{Connections, Schema};
 use cache::Cache;
 use connection::Mode;
 use error::classify;
@@ -96,6 +98,7 @@ impl SqliteOptions {
 struct Readers {
     idle: Mutex<Vec<SqliteConnection>>,
     permits: Semaphore,
+    count: u32,
 }
 
 impl fmt::Debug for Readers {
@@ -177,6 +180,7 @@ impl SqliteStore {
         };
         let permits = Semaphore::new(readers.len());
         let readers = Readers {
+            count: u32::try_from(readers.len()).unwrap_or(u32::MAX),
             idle: Mutex::new(readers),
             permits,
         };
@@ -215,6 +219,38 @@ impl SqliteStore {
     /// What the database says.
     pub async fn fewest_held(&self) -> Result<Option<u32>, StoreError> {
         self.read(list::fewest_held).await
+    }
+
+    /// Returns the version of the file's schema, which shows that the file can be read.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        self.read(health::schema).await
+    }
+
+    /// Counts tasks and steps, in one pass over all of them.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        let clock = Arc::clone(&self.shared.clock);
+        self.read(move |connection| health::totals(connection, clock.now()))
+            .await
+    }
+
+    /// Returns how many connections there are, and how many of them are reading.
+    pub fn connections(&self) -> Connections {
+        let readers = &self.shared.readers;
+        let free = u32::try_from(readers.permits.available_permits()).unwrap_or(u32::MAX);
+        Connections {
+            readers: readers.count,
+            reading: readers.count.saturating_sub(free),
+            writers: 1,
+            server: None,
+        }
     }
 
     /// Carries out what was asked for, leaves the file in good order, and refuses further changes.

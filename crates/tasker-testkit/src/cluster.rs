@@ -153,6 +153,35 @@ impl Cluster {
         self.control(&["restart", "-m", "immediate", "-w"])
     }
 
+    /// Stops the server, as an administrator does: transactions under way are cut off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::restart`].
+    pub fn stop(&self) -> Result<(), String> {
+        self.control(&["stop", "-m", "fast", "-w"])
+    }
+
+    /// Starts the server that was stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::restart`].
+    pub fn start_again(&self) -> Result<(), String> {
+        self.control(&["start", "-w"])
+    }
+
+    /// Returns a command that carries out SQL in the server's first database, given as its further arguments or written to its
+    /// input.
+    pub fn psql(&self) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .args(["--set=ON_ERROR_STOP=1", "--dbname"])
+            .arg(&self.url);
+        command
+    }
+
     fn control(&self, arguments: &[&str]) -> Result<(), String> {
         let directory = self.directory().ok_or("the server is not this process's own")?;
         let mut command = unprivileged(directory, &self.programs.join("pg_ctl"))?;
@@ -368,6 +397,10 @@ mod tests {
         assert!(directory.exists());
         assert_ne!(cluster.schema(), cluster.schema());
         cluster.restart().unwrap();
+        cluster.stop().unwrap();
+        cluster.start_again().unwrap();
+        let told = cluster.psql().args(["-c", "SELECT 6 * 7"]).output().unwrap();
+        assert_eq!(told.stdout, b"42\n");
         drop(cluster);
         assert!(!directory.exists());
     }

@@ -29,10 +29,10 @@ pub use semver::{Version, VersionReq};
 pub use settings::{
     Auth, AuthValues, Backoff, BackoffValues, Bounds, Cache, CacheValues, Database, DatabaseValues,
     DependencyGraphValues, DurationEstimates, Engine, EngineValues, EnqueuingStrategy, Execution,
-    ExecutionValues, GraphWeights, IdentityStrategy, ImpactScoring, JwtKeyValues, JwtValues, Key, Limits,
-    LimitsValues, LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays, RoleValues, Section, Server,
-    ServerValues, SettingFault, SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry,
-    TelemetryValues,
+    ExecutionValues, GraphWeights, Health, HealthValues, IdentityStrategy, ImpactScoring, JwtKeyValues,
+    JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays,
+    RoleValues, Section, Server, ServerValues, SettingFault, SettingFaults, SeverityThresholds,
+    StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

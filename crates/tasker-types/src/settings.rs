@@ -12,6 +12,7 @@ mod database;
 mod engine;
 mod execution;
 mod graph;
+mod health;
 mod limits;
 mod server;
 mod telemetry;
@@ -33,6 +34,7 @@ pub use graph::{
     DependencyGraphValues, DurationEstimates, GraphWeights, ImpactScoring, PenaltyCalculation,
     SeverityThresholds, StateSeverity,
 };
+pub use health::{Health, HealthValues};
 pub use limits::{Limits, LimitsValues};
 pub use server::{Server, ServerValues};
 pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryValues};
@@ -268,6 +270,7 @@ mod tests {
         defaults_pass::<Cache>();
         defaults_pass::<Execution>();
         defaults_pass::<GraphWeights>();
+        defaults_pass::<Health>();
         defaults_pass::<Limits>();
         defaults_pass::<Server>();
         defaults_pass::<Telemetry>();

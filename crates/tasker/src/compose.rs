@@ -5,6 +5,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use std::time::Duration;
 
 use tasker_config::{Config, Environment};
 use tasker_engine::{
@@ -24,6 +26,8 @@ use crate::cache::Answers;
 use crate::error::BuildError;
 use crate::events::files::{self, EventFile};
 use crate::events::{Hub, Watched};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::flight::Flight;
 use crate::location::Location;
 use crate::resolve::{BuiltIns, Resolver};
 use crate::system::{SystemClock, SystemEntropy};
@@ -97,6 +101,11 @@ fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result
         durations: Answers::new(Arc::clone(config.cache()), Arc::clone(&clock), |lasted| {
             lasted.as_ref().map_or(1, |lasted| lasted.weight())
         }),
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        counts: Arc::new(Flight::new(
+            Arc::clone(&clock),
+            Duration::from_secs_f64(config.health().cache_duration_seconds),
+        )),
         execution: execution(&config),
         config,
         kept,

@@ -6,6 +6,10 @@ mod cache;
 mod compose;
 mod error;
 mod events;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod flight;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod health;
 mod insight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
@@ -31,6 +35,8 @@ pub use crate::events::files::EventFileFaults;
 pub use crate::events::{
     Delivered, EventPlace, EventReader, EventSubscription, InvalidEventPlace, SubscribeError,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use crate::health::{NotReady, Ready, Status};
 pub use crate::insight::Insight;
 pub use crate::location::{Location, UnknownDatabase, without_secrets};
 pub use crate::mask::{masked, masked_field};
@@ -51,11 +57,12 @@ pub use tasker_engine::{
     HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition,
     Immediate, Intervened, Intervention, InvalidPattern, Json, LoadOptions, Loaded, LookPayload, MemoryStore,
     NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Progress, Refusal, Report, RequestError,
-    Resolved, Scope, SeededEntropy, Severity, Snapshot, StepBuilder, StepContext, StepError, StepEvent,
-    StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, SystemEvent,
-    TaskEvent, TaskPayload, TaskRecord, TaskRequest, Template, TemplateBuilder, TemplateFault,
-    TemplateFaults, TokioClock, Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker,
-    WorkerHandle, WorkerSetup, blocking, handler, look_at, parse_retry_after, verify_all, verify_store,
+    Resolved, RetryCounts, Scope, SeededEntropy, Severity, Snapshot, StateCounts, StepBuilder, StepContext,
+    StepError, StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError,
+    Subject, SystemEvent, TaskEvent, TaskPayload, TaskRecord, TaskRequest, Template, TemplateBuilder,
+    TemplateFault, TemplateFaults, TokioClock, Totals, Transition, UniqueIdentity, UnknownHandlers,
+    Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at, parse_retry_after,
+    verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,
@@ -63,7 +70,10 @@ pub use tasker_registry::{
     RegisterError, Registry, Subscription, UnknownEvent, Watch,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use tasker_store::{Checkup, Finding, FindingSeverity, PruneMode, TaskFilter, TaskSummary};
+pub use tasker_store::{
+    Checkup, Connections, Finding, FindingSeverity, PruneMode, Schema, ServerConnections, TaskFilter,
+    TaskSummary,
+};
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub use tasker_store::{Endpoint, Transferred, transfer};
 #[cfg(feature = "postgres")]

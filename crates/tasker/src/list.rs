@@ -2,27 +2,14 @@
 
 use tasker_engine::{Change, Snapshot, Store, StoreError};
 use tasker_store::{TaskFilter, TaskSummary};
-use tasker_types::{Position, StepState};
+use tasker_types::{Position, StepState, TaskId};
 
 /// How many transitions are read at once.
 const PAGE: u32 = 1_000;
 
 /// Lists the tasks of a store that has no lists of its own, by reading its whole log.
 pub(crate) async fn scan(store: &dyn Store, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
-    let mut ids = Vec::new();
-    let mut after = Position(0);
-    loop {
-        let page = store.events(after, PAGE).await?;
-        ids.extend(
-            page.iter()
-                .filter(|entry| entry.change == Change::Created)
-                .map(|entry| entry.task),
-        );
-        match page.last() {
-            Some(last) if page.len() == PAGE as usize => after = last.position,
-            _ => break,
-        }
-    }
+    let mut ids = ids(store).await?;
     ids.retain(|id| filter.after.is_none_or(|after| *id < after));
     ids.retain(|id| {
         filter
@@ -44,6 +31,24 @@ pub(crate) async fn scan(store: &dyn Store, filter: &TaskFilter) -> Result<Vec<T
         }
     }
     Ok(tasks)
+}
+
+/// Returns the tasks of a store in the order of their creation, by reading its whole log.
+pub(crate) async fn ids(store: &dyn Store) -> Result<Vec<TaskId>, StoreError> {
+    let mut ids = Vec::new();
+    let mut after = Position(0);
+    loop {
+        let page = store.events(after, PAGE).await?;
+        ids.extend(
+            page.iter()
+                .filter(|entry| entry.change == Change::Created)
+                .map(|entry| entry.task),
+        );
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => after = last.position,
+            _ => return Ok(ids),
+        }
+    }
 }
 
 fn wanted(filter: &TaskFilter, snapshot: &Snapshot) -> bool {

@@ -28,6 +28,10 @@ use crate::builder::TaskerBuilder;
 use crate::cache::Answers;
 use crate::error::RunError;
 use crate::events::Hub;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::flight::Flight;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::health::Status;
 use crate::insight::Lasted;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::list::scan;
@@ -62,6 +66,9 @@ pub(crate) struct Parts {
     pub(crate) built_ins: Arc<BuiltIns>,
     /// How long the steps of tasks lasted that have ended.
     pub(crate) durations: Answers<TaskId, Option<Arc<Lasted>>>,
+    /// How much there is.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) counts: Arc<Flight<Status>>,
 }
 
 /// Where tasks are kept: the port, and what the concrete store offers beside it.
@@ -360,6 +367,12 @@ impl Tasker {
             Kept::Postgres { store, .. } => store.list(filter).await,
             Kept::Elsewhere(store) => scan(&**store, filter).await,
         }
+    }
+
+    /// Returns what counts how much there is.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn counts(&self) -> &Arc<Flight<Status>> {
+        &self.0.counts
     }
 
     /// Returns how many steps a worker runs at once.

@@ -228,6 +228,18 @@ const TYPES: &[(&str, &str, &str)] = &[
         "a list of strings",
     ),
     ("engine.template_environment", "[5]", "a list of strings"),
+    ("health.status_requires_authentication", "1", "true or false"),
+    ("health.ready_requires_authentication", "\"no\"", "true or false"),
+    (
+        "health.readiness_timeout_seconds",
+        "\"5s\"",
+        "a number that is more than 0 and at most 3600",
+    ),
+    (
+        "health.cache_duration_seconds",
+        "\"15s\"",
+        "a number that is more than 0 and at most 86400",
+    ),
     (
         "execution.max_concurrent_steps",
         "\"all\"",
@@ -409,6 +421,26 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("cache.hit_rate_smoothing_factor", "1.1", "between 0 and 1"),
     ("cache.access_frequency_decay_rate", "-0.1", "between 0 and 1"),
     ("cache.access_frequency_decay_rate", "1.1", "between 0 and 1"),
+    (
+        "health.readiness_timeout_seconds",
+        "0.0",
+        "more than 0 and at most 3600",
+    ),
+    (
+        "health.readiness_timeout_seconds",
+        "3601.0",
+        "more than 0 and at most 3600",
+    ),
+    (
+        "health.cache_duration_seconds",
+        "0.0",
+        "more than 0 and at most 86400",
+    ),
+    (
+        "health.cache_duration_seconds",
+        "86401.0",
+        "more than 0 and at most 86400",
+    ),
     ("database.readers", "0", "between 1 and 64"),
     ("database.readers", "65", "between 1 and 64"),
     ("database.writers", "0", "between 1 and 64"),

@@ -76,14 +76,21 @@ fn complete(operation: &mut Operation, access: Access, fails: &[Code]) {
     match access {
         Access::Public => operation.security = Some(Vec::new()),
         Access::Needs(permission) => {
-            codes.extend([Code::Unauthenticated, Code::Denied]);
             operation.security = Some(vec![SecurityRequirement::new::<_, _, String>(SCHEME, [])]);
-            let needs = format!("Needs the permission `{permission}`.");
-            operation.description = Some(match operation.description.take() {
-                Some(text) if !text.is_empty() => format!("{text}\n\n{needs}"),
-                _ => needs,
-            });
+            add(operation, &format!("Needs the permission `{permission}`."));
         }
+        Access::NeedsIf(switch, permission) => {
+            let bearer = SecurityRequirement::new::<_, _, String>(SCHEME, []);
+            operation.security = Some(vec![SecurityRequirement::default(), bearer]);
+            let needs = format!(
+                "Needs the permission `{permission}` if `{}` is true.",
+                switch.key()
+            );
+            add(operation, &needs);
+        }
+    }
+    if access != Access::Public {
+        codes.extend([Code::Unauthenticated, Code::Denied]);
     }
     codes.extend([Code::Internal, Code::TimedOut]);
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -108,6 +115,14 @@ fn complete(operation: &mut Operation, access: Access, fails: &[Code]) {
             .responses
             .insert(status.to_string(), RefOr::T(response));
     }
+}
+
+/// Adds a paragraph to what is said of an operation.
+fn add(operation: &mut Operation, paragraph: &str) {
+    operation.description = Some(match operation.description.take() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{paragraph}"),
+        _ => paragraph.to_owned(),
+    });
 }
 
 fn add_problem_schema(components: &mut Components) {

@@ -3,6 +3,7 @@
 
 mod events;
 mod handlers;
+mod health;
 mod kit;
 mod limits;
 mod roles;

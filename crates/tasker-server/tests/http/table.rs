@@ -8,6 +8,16 @@ use crate::kit::{service, with_method};
 /// A route that is added is added here, with what it asks of its callers.
 const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/health/live", "public"),
+    (
+        "GET",
+        "/health/ready",
+        "tasker.health_status:index if health.ready_requires_authentication",
+    ),
+    (
+        "GET",
+        "/health/status",
+        "tasker.health_status:index if health.status_requires_authentication",
+    ),
     ("GET", "/tasker/handlers", "tasker.handler:index"),
     ("GET", "/tasker/handlers/{namespace}", "tasker.handler:index"),
     (
@@ -80,6 +90,7 @@ fn every_route_asks_what_the_page_says() {
             let access = match route.access {
                 Access::Public => "public".to_owned(),
                 Access::Needs(permission) => permission.to_string(),
+                Access::NeedsIf(switch, permission) => format!("{permission} if {}", switch.key()),
             };
             (route.method.to_string(), route.path, access)
         })
@@ -116,6 +127,10 @@ fn every_route_is_described() {
         assert!(operation["responses"].as_object().unwrap().len() > 1, "{route:?}");
         match route.access {
             Access::Public => assert_eq!(operation["security"], serde_json::json!([]), "{route:?}"),
+            Access::NeedsIf(..) => {
+                let either = serde_json::json!([{}, { "bearer": [] }]);
+                assert_eq!(operation["security"], either, "{route:?}");
+            }
             Access::Needs(permission) => {
                 assert_eq!(
                     operation["security"],

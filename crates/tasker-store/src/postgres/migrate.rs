@@ -13,7 +13,7 @@ use super::error::classify;
 use super::statement::{Bind, Statement, execute};
 
 /// The version of the schema that this program was written for.
-const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 1;
 
 /// A change of the schema.
 struct Migration {

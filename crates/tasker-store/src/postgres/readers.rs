@@ -16,6 +16,7 @@ pub(super) struct Readers {
     target: Target,
     idle: Arc<Mutex<Vec<AsyncPgConnection>>>,
     permits: Arc<Semaphore>,
+    count: u32,
 }
 
 impl std::fmt::Debug for Readers {
@@ -33,7 +34,14 @@ impl Readers {
             target,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(count as usize)),
+            count,
         }
+    }
+
+    /// Returns how many may read at a time, and how many of them do.
+    pub(super) fn in_use(&self) -> (u32, u32) {
+        let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
+        (self.count, self.count.saturating_sub(free))
     }
 
     /// Reads in a transaction of its own, so that everything is seen at one moment. It runs to its end though the caller may

@@ -24,7 +24,7 @@ pub use describe::{Column, Constraint, Index, Table, TableKind, describe};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
 /// The version of the schema that this program was written for.
-const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 1;
 
 /// Applies what is pending to a file, which is made if need be, and returns the names of what was applied.
 ///

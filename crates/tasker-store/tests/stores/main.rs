@@ -9,3 +9,5 @@ mod postgres;
 mod pruning;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod totals;

@@ -6,6 +6,7 @@ mod files;
 mod identity;
 mod pruning;
 mod random;
+mod totals;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tasker_engine::{Actor, Create, Store as _, Turn};
+use tasker_engine::{Actor, Create, Store as _, Totals, Turn};
 use tasker_store::{PostgresStore, TaskFilter};
 use tasker_testkit::{Harness, ManualClock, shapes, succeed};
 use tasker_types::{TaskId, TaskState};
@@ -75,6 +75,15 @@ async fn a_list_has_what_passes_its_filter_the_newest_first() {
     let listed = store.list(&all()).await.unwrap();
     assert_eq!(listed[1].tags, ["eu", "vip"]);
     assert_eq!((listed[0].total_steps, listed[0].completed_steps), (2, 0));
+}
+
+#[tokio::test]
+async fn what_there_is_is_counted_by_state() {
+    let (store, h) = both().await;
+    assert_eq!(store.totals().await.unwrap(), Totals::default());
+    assert!(store.schema().await.unwrap().is_usable());
+    let expected = crate::totals::scene(&h).await;
+    assert_eq!(store.totals().await.unwrap(), expected);
 }
 
 #[tokio::test]
