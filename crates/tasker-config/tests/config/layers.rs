@@ -246,6 +246,7 @@ fn the_reference_has_every_key_with_its_default() {
             "dependency_graph",
             "engine",
             "execution",
+            "health",
             "limits",
             "server",
             "telemetry"

@@ -77,7 +77,7 @@ fn without_a_near_one_all_names_are_told() {
         "zebra = 1\n",
         &[
             "tasker.toml:1: unknown section `zebra`; known are `auth`, `backoff`, `cache`, `database`, `dependency_graph`, \
-           `engine`, `execution`, `limits`, `server`, `telemetry`, `profiles`",
+           `engine`, `execution`, `health`, `limits`, `server`, `telemetry`, `profiles`",
         ],
     );
     refuses_argument(
