@@ -542,11 +542,18 @@ Examples:
 #[command(after_help = "\
 Examples:
   tasker verify
-  tasker verify 0198c2 --json")]
+  tasker verify 0198c2 --json
+  tasker verify --repair --dry-run   what would mend each violation")]
 pub(crate) struct Verify {
     /// Only this task, or the beginning of its id
     #[arg(value_name = "TASK_ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) task: Option<String>,
+    /// Propose what would mend each violation
+    #[arg(long, requires = "dry_run")]
+    pub(crate) repair: bool,
+    /// Change nothing, which is all that `--repair` does yet
+    #[arg(long, requires = "repair")]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -62,7 +62,7 @@ pub use transition::{
     UnknownEvent, step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,
 };
 pub use typed::{Config, Context, FromStep, HandlerFn, Parents, blocking, handler};
-pub use verify::{Fault, Report, Violation, verify_all, verify_store, verify_task};
+pub use verify::{Fault, Mend, Proposal, Report, Violation, verify_all, verify_store, verify_task};
 pub use worker::{Worker, WorkerHandle, WorkerSetup, look_at};
 
 // What the signatures above are made of, so that this crate can be used alone.

@@ -6,6 +6,7 @@
 //! tasks from a store and check each. Nothing here changes anything.
 
 mod fault;
+mod mend;
 mod replay;
 mod report;
 mod rows;
@@ -18,6 +19,7 @@ use crate::json::Json;
 use crate::record::{Snapshot, Transition};
 
 pub use fault::{Fault, Violation};
+pub use mend::{Mend, Proposal};
 pub use report::{Report, verify_all, verify_store};
 
 /// Checks one task: its whole history up to the snapshot, in order, and the results of its steps.

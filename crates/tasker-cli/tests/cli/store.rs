@@ -37,6 +37,16 @@ fn a_sound_database_verifies() {
         .says("1 tasks, 7 transitions, 0 violations");
     let report = place.run("verify --json").exits(0).json();
     assert_eq!(report["violations"], serde_json::json!([]));
+    assert!(report.get("proposals").is_none());
+    let proposed = place.run("verify --repair --dry-run --json").exits(0).json();
+    assert_eq!(proposed["proposals"], serde_json::json!([]));
+}
+
+#[test]
+fn a_repair_is_only_proposed() {
+    let place = Place::new();
+    place.run("verify --repair").exits(2).complains("--dry-run");
+    place.run("verify --dry-run").exits(2).complains("--repair");
 }
 
 #[test]

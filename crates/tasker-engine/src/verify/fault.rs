@@ -49,6 +49,14 @@ pub enum Fault {
     /// The store has a history for a task that it does not know.
     #[error("there is a history, but no task")]
     TaskMissing,
+    /// The history of the task and that of all tasks do not have the same entries of it.
+    #[error("its history has {history} entries, but the history of all tasks has {outbox} of it")]
+    OutboxDiffers {
+        /// How many entries its own history has.
+        history: u32,
+        /// How many of them the history of all tasks has.
+        outbox: u32,
+    },
     /// The task's rows are not the steps of its template, numbered from 0.
     #[error("the template has {template} steps, but there are {rows} rows or they are not numbered from 0")]
     StepsDiffer {

@@ -1,5 +1,6 @@
 //! Checks the tasks of a store.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -82,13 +83,16 @@ pub async fn verify_store(
 
 /// Checks every task of a store, and that all histories together are in order.
 ///
-/// It reads one task at a time, so its memory is bounded by the largest of them.
+/// It reads one task at a time, so its memory is bounded by the largest of them, and two counts for each task.
 ///
 /// # Errors
 ///
 /// When the store cannot be read.
 pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
     let mut report = Report::default();
+    // What is written meanwhile may be in one of the histories already and not in the other yet.
+    let end = store.position().await?;
+    let mut counts: BTreeMap<TaskId, (Option<u32>, u32)> = BTreeMap::new();
     let mut after = Position(0);
     loop {
         let page = store.events(after, PAGE).await?;
@@ -97,9 +101,11 @@ pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
             .map(|entry| entry.position)
             .filter(|last| *last > after)
         else {
+            report.compare(counts);
             return Ok(report);
         };
         for entry in &page {
+            counts.entry(entry.task).or_default().1 += u32::from(entry.position <= end);
             if entry.position <= after {
                 let positions = vec![after, entry.position];
                 report.note(entry.task, positions, Fault::PositionsDoNotAscend);
@@ -109,7 +115,11 @@ pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
                 continue;
             }
             match read(store, entry.task).await? {
-                Some(reading) => report.add(&reading),
+                Some(reading) => {
+                    let own = reading.history.iter().filter(|entry| entry.position <= end);
+                    counts.entry(entry.task).or_default().0 = u32::try_from(own.count()).ok();
+                    report.add(&reading);
+                }
                 // Pruning takes a task's history with it.
                 None if store.history(entry.task, Position(0), 1).await?.is_empty() => {}
                 None => report.note(entry.task, vec![entry.position], Fault::TaskMissing),
@@ -126,6 +136,15 @@ impl Report {
         self.transitions += reading.history.len() as u64;
         self.violations
             .extend(verify_task(&reading.snapshot, &reading.history, &reading.results));
+    }
+
+    /// Compares for each task that was checked how many entries its own history has and how many that of all has.
+    fn compare(&mut self, counts: BTreeMap<TaskId, (Option<u32>, u32)>) {
+        for (task, (own, outbox)) in counts {
+            if let Some(history) = own.filter(|history| *history != outbox) {
+                self.note(task, Vec::new(), Fault::OutboxDiffers { history, outbox });
+            }
+        }
     }
 
     fn note(&mut self, task: TaskId, positions: Vec<Position>, fault: Fault) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tasker_engine::{Actor, Json, Snapshot, TaskRecord, Transition};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
@@ -16,7 +16,7 @@ use super::rows::{
     task_row, time,
 };
 use super::statement::{Bind, Statement};
-use crate::work::{Entry, Kind, change};
+use crate::work::{Entry, Kind, QueuePlace, change, in_queue};
 
 type MoreSql = (
     Nullable<Text>,
@@ -71,15 +71,20 @@ pub(super) async fn snapshot(
     let failures = load_kind(connection, key, Kind::Failure).await?;
     let progress = load_kind(connection, key, Kind::Progress).await?;
     let workers = workers(connection, key).await?;
-    let active = row.state.is_active();
+    let places = places(connection, key).await?;
+    let (active, priority) = (row.state.is_active(), row.priority);
+    let queues = &row.graph.queues;
     let steps = load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(vec![key])])
         .await?
         .into_iter()
         .map(|((_, step), row, ..)| {
             let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
+            let queue = queues.get(step as usize).copied();
+            let found = places.get(&step).map_or(&[][..], Vec::as_slice);
+            let queued = in_queue(queue.zip(row.place(active, priority)), found);
             row.record(
                 StepNo(step),
-                active,
+                queued,
                 worker,
                 failures.get(&step),
                 progress.get(&step),
@@ -115,6 +120,30 @@ pub(super) async fn snapshot(
         position: Position(more.7),
         taken_at: now.unwrap_or(Timestamp::from_micros(more.8)),
     }))
+}
+
+/// Returns where the queue has the steps of a task, of those places in which claims look for them.
+async fn places(
+    mut connection: &AsyncPgConnection,
+    task: i64,
+) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
+    // Every row of a task in the queue is found by its step's key.
+    const SQL: &str = "SELECT r.step, r.queue, r.rank, r.due_at FROM steps AS s \
+         CROSS JOIN (VALUES (false), (true)) AS p (parked) JOIN tasks AS t ON t.key = s.task \
+         JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
+             AND r.task = s.task AND r.step = s.step WHERE s.task = $1";
+    let rows = Statement::<(Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(SQL, vec![Bind::Int(task)])
+        .load::<(i32, i64, i16, Option<i64>)>(&mut connection)
+        .await?;
+    let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for (step, queue, rank, due) in rows {
+        let place = QueuePlace {
+            rank,
+            due_at: time(due),
+        };
+        places.entry(small(step)).or_default().push((queue, place));
+    }
+    Ok(places)
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.

@@ -13,7 +13,7 @@ use super::cache::read_graph;
 use super::history;
 use super::rows::{key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, task_id, time};
 use super::statement::{Bind, Statement};
-use crate::work::Kind;
+use crate::work::{Kind, QueuePlace, in_queue};
 
 type MoreSql = (
     Nullable<Text>,
@@ -63,14 +63,19 @@ pub(super) fn snapshot(
     let failures = load_kind(connection, key, Kind::Failure)?;
     let progress = load_kind(connection, key, Kind::Progress)?;
     let workers = workers(connection, key)?;
-    let active = row.state.is_active();
+    let places = places(connection, key)?;
+    let (active, priority) = (row.state.is_active(), row.priority);
+    let queues = &row.graph.queues;
     let steps = load_all_steps(connection, &[key])?
         .into_iter()
         .map(|((_, step), row)| {
             let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
+            let queue = queues.get(step as usize).copied();
+            let found = places.get(&step).map_or(&[][..], Vec::as_slice);
+            let queued = in_queue(queue.zip(row.place(active, priority)), found);
             row.record(
                 StepNo(step),
-                active,
+                queued,
                 worker,
                 failures.get(&step),
                 progress.get(&step),
@@ -112,6 +117,26 @@ pub(super) fn snapshot(
 /// Returns the position of the last entry of all histories.
 pub(super) fn position(connection: &mut SqliteConnection) -> QueryResult<Position> {
     Ok(Position(history::last(connection)?))
+}
+
+/// Returns where the queue has the steps of a task.
+fn places(
+    connection: &mut SqliteConnection,
+    task: i64,
+) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
+    const SQL: &str = "SELECT step, queue, rank, due_at FROM ready_steps WHERE task = ?1";
+    let rows = Statement::<(BigInt, BigInt, BigInt, Nullable<BigInt>)>::new(SQL, &[Bind::Int(task)])
+        .load::<(i64, i64, i64, Option<i64>)>(connection)?;
+    let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for (step, queue, rank, due) in rows {
+        let place = QueuePlace {
+            rank: i16::try_from(rank).unwrap_or(i16::MAX),
+            due_at: time(due),
+        };
+        let step = u32::try_from(step).unwrap_or(u32::MAX);
+        places.entry(step).or_default().push((queue, place));
+    }
+    Ok(places)
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.

@@ -101,6 +101,15 @@ pub(crate) struct QueuePlace {
     pub(crate) due_at: Option<Timestamp>,
 }
 
+/// Tells whether the queue has a step, as others see it: where it should be, or anywhere if it should not be there. A step
+/// that is in the wrong queue, at the wrong rank or time, or there twice, is not where claims look for it.
+pub(crate) fn in_queue(expected: Option<(i64, QueuePlace)>, found: &[(i64, QueuePlace)]) -> bool {
+    match expected {
+        Some(expected) => *found == [expected],
+        None => !found.is_empty(),
+    }
+}
+
 impl<L: Lease> StepRow<L> {
     /// Returns the row of a step that was just created, due at a time.
     pub(crate) fn new(step: &StepTemplate, due: Option<Timestamp>) -> Self {
@@ -153,16 +162,15 @@ impl<L: Lease> StepRow<L> {
         })
     }
 
-    /// Returns the step as others see it.
+    /// Returns the step as others see it, given whether the queue has it.
     pub(crate) fn record(
         self,
         step: StepNo,
-        active: bool,
+        queued: bool,
         worker: Option<WorkerId>,
         failure: Option<&Json>,
         progress: Option<&Json>,
     ) -> StepRecord {
-        let queued = self.queued(active);
         StepRecord {
             step,
             state: self.state,

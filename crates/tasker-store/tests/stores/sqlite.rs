@@ -1,6 +1,7 @@
 //! The SQLite store, put through the conformance suite and compared with the store in memory.
 
 mod conformance;
+mod damage;
 mod doctor;
 mod files;
 mod identity;
