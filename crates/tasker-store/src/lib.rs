@@ -9,6 +9,8 @@ mod list;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod probe;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod prune;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -27,6 +29,8 @@ pub use checkup::{Checkup, Finding, FindingSeverity};
 pub use list::{TaskFilter, TaskSummary};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use probe::{Fault, Moment, Probe};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 mod cache;
 mod claim;
 mod connect;
+mod connection;
 mod create;
 /// What is not as it should be with a server and a schema.
 pub mod doctor;
@@ -43,6 +44,7 @@ use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
 
 use crate::list::{TaskFilter, TaskSummary};
+use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use connect::Target;
 use readers::Readers;
@@ -55,6 +57,7 @@ pub struct PostgresOptions {
     schema: Option<String>,
     clock: Option<Arc<dyn Clock>>,
     database: Database,
+    probe: Option<Arc<dyn Probe>>,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -72,6 +75,7 @@ impl PostgresOptions {
             schema: None,
             clock: None,
             database: Database::default(),
+            probe: None,
         }
     }
 
@@ -95,11 +99,18 @@ impl PostgresOptions {
         self.clock = Some(clock);
         self
     }
+
+    /// Has every statement pass by this, to see what becomes of the store when some fail.
+    #[must_use]
+    pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
+        self.probe = Some(probe);
+        self
+    }
 }
 
 impl PostgresOptions {
     fn target(&self) -> Result<Target, StoreError> {
-        Target::new(&self.url, self.schema.clone())
+        Target::new(&self.url, self.schema.clone(), self.probe.clone())
     }
 }
 

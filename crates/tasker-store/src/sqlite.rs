@@ -7,6 +7,8 @@ mod create;
 /// What is not as it should be with a database file.
 pub mod doctor;
 mod error;
+#[cfg(test)]
+mod faults;
 mod flush;
 #[cfg(test)]
 mod full;
@@ -38,11 +40,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diesel::connection::SimpleConnection;
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
     StoreError, Sweep, Swept, Totals, Transition, Turn, TurnReply,
@@ -51,10 +50,11 @@ use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
 use crate::list::{TaskFilter, TaskSummary};
+use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use cache::Cache;
-use connection::Mode;
-use error::classify;
+use connection::{Connection, Mode};
+use error::{classify, is_over};
 use process::ProcessLock;
 use statement::{Bind, Statement};
 use writer::{Core, Share, Writer};
@@ -65,6 +65,7 @@ pub struct SqliteOptions {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     database: Database,
+    probe: Option<Arc<dyn Probe>>,
     inline: bool,
 }
 
@@ -75,6 +76,7 @@ impl SqliteOptions {
             path: path.into(),
             clock,
             database: Database::default(),
+            probe: None,
             inline: false,
         }
     }
@@ -83,6 +85,13 @@ impl SqliteOptions {
     #[must_use]
     pub fn settings(mut self, database: &Database) -> Self {
         self.database = database.clone();
+        self
+    }
+
+    /// Has every statement pass by this, to see what becomes of the store when some fail.
+    #[must_use]
+    pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
+        self.probe = Some(probe);
         self
     }
 
@@ -96,7 +105,7 @@ impl SqliteOptions {
 
 /// Connections that only read, lent one at a time.
 struct Readers {
-    idle: Mutex<Vec<SqliteConnection>>,
+    idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     count: u32,
 }
@@ -109,9 +118,23 @@ impl fmt::Debug for Readers {
     }
 }
 
+/// A file, and how connections to it are opened.
+#[derive(Clone, Debug)]
+struct Source {
+    path: PathBuf,
+    database: Database,
+    probe: Option<Arc<dyn Probe>>,
+}
+
+impl Source {
+    fn open(&self, mode: Mode) -> Result<Connection, StoreError> {
+        connection::open(&self.path, &self.database, mode, self.probe.as_ref())
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
+    source: Source,
     clock: Arc<dyn Clock>,
     inline: bool,
     writer: Writer,
@@ -146,9 +169,15 @@ impl SqliteStore {
             path,
             clock,
             database,
+            probe,
             inline,
         } = options;
-        let mut connection = connection::open(&path, &database, Mode::Write)?;
+        let source = Source {
+            path: path.clone(),
+            database,
+            probe,
+        };
+        let mut connection = source.open(Mode::Write)?;
         migrate::ensure(&path, &mut connection)?;
         let (key, process) = loop {
             let key = note_process(&mut connection).map_err(|error| classify(&path, error))?;
@@ -160,15 +189,15 @@ impl SqliteStore {
         let core = Core {
             connection,
             cache: Cache::default(),
-            path: path.clone(),
+            source: source.clone(),
             clock: Arc::clone(&clock),
             process: key,
             wake: sender,
             refusal: None,
             share: Share::Alone,
         };
-        let readers = (0..if inline { 1 } else { database.readers })
-            .map(|_| connection::open(&path, &database, Mode::Read))
+        let readers = (0..if inline { 1 } else { source.database.readers })
+            .map(|_| source.open(Mode::Read))
             .collect::<Result<Vec<_>, _>>()?;
         let writer = if inline {
             Writer::inline(core)
@@ -186,7 +215,7 @@ impl SqliteStore {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                path,
+                source,
                 clock,
                 inline,
                 writer,
@@ -199,7 +228,7 @@ impl SqliteStore {
 
     /// Returns the file.
     pub fn path(&self) -> &Path {
-        &self.shared.path
+        &self.shared.source.path
     }
 
     /// Returns tasks, the newest first.
@@ -272,7 +301,7 @@ impl SqliteStore {
     /// Reads in a transaction of its own, so that everything is seen at one moment.
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        look: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         if self.shared.inline {
             return self.shared.read(look);
@@ -294,25 +323,31 @@ impl SqliteStore {
 }
 
 impl Shared {
-    fn read<T>(&self, look: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>) -> Result<T, StoreError> {
+    fn read<T>(&self, look: impl FnOnce(&mut Connection) -> QueryResult<T>) -> Result<T, StoreError> {
         let lent = self
             .readers
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
+        let path = &self.source.path;
         let Some(mut connection) = lent else {
             return Err(StoreError::Unavailable {
-                store: self.path.display().to_string(),
+                store: path.display().to_string(),
                 source: "every connection that reads is in use".into(),
             });
         };
         let result = connection
             .batch_execute("BEGIN")
             .and_then(|()| look(&mut connection))
-            .map_err(|error| classify(&self.path, error));
-        // A transaction that only read has nothing to lose.
-        let _ = connection.batch_execute("ROLLBACK");
+            .map_err(|error| classify(path, error));
+        // A transaction that only read has nothing to lose, but one that does not end would see the same for ever.
+        if let Err(error) = connection.batch_execute("ROLLBACK")
+            && !is_over(&error)
+            && let Ok(another) = self.source.open(Mode::Read)
+        {
+            connection = another;
+        }
         self.readers
             .idle
             .lock()
@@ -323,7 +358,7 @@ impl Shared {
 }
 
 /// Gives this store a number that no other store of the file ever had, and forgets those that hold nothing any more.
-fn note_process(connection: &mut SqliteConnection) -> QueryResult<i64> {
+fn note_process(connection: &mut Connection) -> QueryResult<i64> {
     const NOTE: &str = "INSERT INTO processes (pid) VALUES (?1) RETURNING id";
     const FORGET: &str = "DELETE FROM processes WHERE id < ?1 AND id NOT IN (SELECT process FROM leases)";
     let pid = i64::from(std::process::id());
@@ -333,7 +368,7 @@ fn note_process(connection: &mut SqliteConnection) -> QueryResult<i64> {
 }
 
 /// Returns the stores that hold leases but are proven dead.
-fn dead_processes(connection: &mut SqliteConnection, path: &Path, own: i64) -> QueryResult<Vec<i64>> {
+fn dead_processes(connection: &mut Connection, path: &Path, own: i64) -> QueryResult<Vec<i64>> {
     const SQL: &str = "SELECT DISTINCT process FROM leases WHERE process <> ?1";
     let rows = Statement::<(BigInt,)>::new(SQL, &[Bind::Int(own)]).load::<(i64,)>(connection)?;
     Ok(rows
@@ -358,7 +393,7 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
-        let path = self.shared.path.clone();
+        let path = self.shared.source.path.clone();
         self.shared
             .writer
             .write(move |unit| {

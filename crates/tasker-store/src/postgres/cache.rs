@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Json, StoreError, Template, canonical_json};
 
+use super::connection::Connection;
 use super::rows::number;
 use super::statement::{Bind, Statement, execute};
 use super::unit::Trouble;
@@ -46,11 +46,7 @@ impl Cache {
     }
 
     /// Returns the key of an actor, who is added if there was none of that name, in a transaction of its own.
-    pub(super) async fn actor(
-        &mut self,
-        mut connection: &AsyncPgConnection,
-        actor: &Actor,
-    ) -> QueryResult<i64> {
+    pub(super) async fn actor(&mut self, connection: &Connection<'_>, actor: &Actor) -> QueryResult<i64> {
         const SELECT: &str = "SELECT id FROM actors WHERE name = $1";
         const INSERT: &str = "INSERT INTO actors (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
         if let Some(id) = self.actors.get(actor) {
@@ -59,7 +55,7 @@ impl Cache {
         let name = actor.to_string();
         loop {
             let rows = Statement::<(BigInt,)>::new(SELECT, vec![Bind::Text(&name)])
-                .load::<(i64,)>(&mut connection)
+                .load::<(i64,)>(connection)
                 .await?;
             if let Some((id,)) = rows.into_iter().next() {
                 self.actors.insert(actor.clone(), id);
@@ -87,7 +83,7 @@ impl Cache {
     }
 
     /// Returns a template as tasks keep it.
-    pub(super) async fn graph(&mut self, connection: &AsyncPgConnection, id: i64) -> QueryResult<Arc<Graph>> {
+    pub(super) async fn graph(&mut self, connection: &Connection<'_>, id: i64) -> QueryResult<Arc<Graph>> {
         if let Some(graph) = self.graphs.get(&id) {
             return Ok(Arc::clone(graph));
         }
@@ -106,7 +102,7 @@ impl Cache {
     /// Returns a template as tasks keep it, written in a transaction of its own if there was none like it.
     pub(super) async fn graph_of(
         &mut self,
-        connection: &AsyncPgConnection,
+        connection: &Connection<'_>,
         template: &Arc<Template>,
     ) -> QueryResult<Arc<Graph>> {
         if let Some(graph) = self
@@ -138,7 +134,7 @@ impl Cache {
     /// Looks up, or writes, the templates of a transaction to come.
     pub(super) async fn prepare(
         &mut self,
-        connection: &AsyncPgConnection,
+        connection: &Connection<'_>,
         templates: &[&Arc<Template>],
     ) -> QueryResult<()> {
         self.prepared.clear();
@@ -191,26 +187,26 @@ impl Cache {
 
 /// Returns the queues that were added after one.
 pub(super) async fn queues_after(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     last: i64,
 ) -> QueryResult<Vec<(i64, String, String)>> {
     const SQL: &str = "SELECT id, namespace, handler FROM queues WHERE id > $1";
     Statement::<(BigInt, Text, Text)>::new(SQL, vec![Bind::Int(last)])
-        .load(&mut connection)
+        .load(connection)
         .await
 }
 
-async fn find_graph(mut connection: &AsyncPgConnection, digest: &str) -> QueryResult<Option<i64>> {
+async fn find_graph(connection: &Connection<'_>, digest: &str) -> QueryResult<Option<i64>> {
     const FIND: &str = "SELECT id FROM graphs WHERE digest = $1";
     let rows = Statement::<(BigInt,)>::new(FIND, vec![Bind::Text(digest)])
-        .load::<(i64,)>(&mut connection)
+        .load::<(i64,)>(connection)
         .await?;
     Ok(rows.into_iter().next().map(|row| row.0))
 }
 
 /// Writes a template. Those who write one take turns, so that queues are committed in the order of their keys.
 async fn write_graph(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     template: &Template,
     body: &str,
     digest: &str,
@@ -227,7 +223,7 @@ async fn write_graph(
 }
 
 async fn insert_graph(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     template: &Template,
     body: &str,
     digest: &str,
@@ -252,7 +248,7 @@ async fn insert_graph(
         Bind::Text(body),
     ];
     let row: (i64,) = Statement::<(BigInt,)>::new(GRAPH, binds)
-        .get_result(&mut connection)
+        .get_result(connection)
         .await?;
     let steps = template.steps();
     let handlers: Vec<String> = steps.iter().map(|step| step.handler().to_string()).collect();
@@ -294,10 +290,10 @@ async fn insert_graph(
 }
 
 /// Reads a template back.
-pub(super) async fn read_graph(mut connection: &AsyncPgConnection, id: i64) -> QueryResult<Graph> {
+pub(super) async fn read_graph(connection: &Connection<'_>, id: i64) -> QueryResult<Graph> {
     const SQL: &str = "SELECT body FROM graphs WHERE id = $1";
     let row: (String,) = Statement::<(Text,)>::new(SQL, vec![Bind::Int(id)])
-        .get_result(&mut connection)
+        .get_result(connection)
         .await?;
     let template = serde_json::from_str::<Template>(&row.0)
         .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
@@ -308,10 +304,10 @@ pub(super) async fn read_graph(mut connection: &AsyncPgConnection, id: i64) -> Q
     })
 }
 
-async fn queues_of(mut connection: &AsyncPgConnection, id: i64) -> QueryResult<Vec<i64>> {
+async fn queues_of(connection: &Connection<'_>, id: i64) -> QueryResult<Vec<i64>> {
     const SQL: &str = "SELECT queue FROM graph_steps WHERE graph = $1 ORDER BY step";
     let rows = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(id)])
-        .load::<(i64,)>(&mut connection)
+        .load::<(i64,)>(connection)
         .await?;
     Ok(rows.into_iter().map(|row| row.0).collect())
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
 use futures_util::future::try_join;
 use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
 use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
@@ -176,7 +175,6 @@ impl Unit<'_> {
         limit: u32,
         served: &mut BTreeMap<Namespace, i64>,
     ) -> Result<Vec<Candidate>, Trouble> {
-        let mut connection = self.connection;
         let binds = vec![
             Bind::Ints(reach.accepted.keys().copied().collect()),
             Bind::Int(self.work.now.as_micros()),
@@ -184,7 +182,7 @@ impl Unit<'_> {
             Bind::Int(i64::from(limit)),
         ];
         let rows = Statement::<TakenSql>::new(TAKE, binds)
-            .load::<TakenTuple>(&mut connection)
+            .load::<TakenTuple>(self.connection)
             .await?;
         let mut due = Vec::with_capacity(rows.len());
         for (
@@ -255,9 +253,8 @@ impl Unit<'_> {
         if namespaces.len() < 2 {
             return Ok(BTreeMap::new());
         }
-        let mut connection = self.connection;
         let rows = Statement::<(Text, BigInt)>::new(SERVED, Vec::new())
-            .load::<(String, i64)>(&mut connection)
+            .load::<(String, i64)>(self.connection)
             .await?;
         Ok(rows
             .into_iter()
@@ -330,10 +327,9 @@ impl Unit<'_> {
             JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token AND s.lease_actor = l.actor \
             WHERE l.token = $1 AND l.actor = $2 ORDER BY k.task, k.step";
         let actor = self.cache.known(&Actor::Worker(worker))?;
-        let mut connection = self.connection;
         let binds = vec![Bind::Int(want.token.0), Bind::Int(actor)];
         let rows = Statement::<(BigInt, Integer, Nullable<Text>)>::new(HELD, binds)
-            .load::<(i64, i32, Option<String>)>(&mut connection)
+            .load::<(i64, i32, Option<String>)>(self.connection)
             .await?;
         let keys: Vec<(StepKey, Version)> = rows
             .into_iter()
@@ -372,9 +368,8 @@ impl Unit<'_> {
             Bind::Ints(reach.accepted.keys().copied().collect()),
             Bind::MaybeInt(reach.task),
         ];
-        let mut connection = self.connection;
         let rows = Statement::<(BigInt,)>::new(NEXT, binds)
-            .load::<(i64,)>(&mut connection)
+            .load::<(i64,)>(self.connection)
             .await?;
         // What this unit adds, removes or moves is not written yet.
         let own = self.work.steps.iter().filter_map(|(key, row)| {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::AsyncPgConnection;
 use rustls::{ClientConfig, RootCertStore};
 use tasker_engine::StoreError;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::Connection;
 use super::error::classify;
+use crate::probe::Probe;
 
 /// A database, and how to come by connections to it.
 #[derive(Clone)]
@@ -19,6 +21,7 @@ pub(super) struct Target {
     /// The URL as it may be shown.
     shown: String,
     schema: Option<String>,
+    probe: Option<Arc<dyn Probe>>,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -43,7 +46,11 @@ impl Target {
     /// # Errors
     ///
     /// When it is none of PostgreSQL's, or no root certificates can be found for TLS.
-    pub(super) fn new(url: &str, schema: Option<String>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        url: &str,
+        schema: Option<String>,
+        probe: Option<Arc<dyn Probe>>,
+    ) -> Result<Self, StoreError> {
         let shown = without_secrets(url);
         let mut config: Config =
             url.parse()
@@ -68,6 +75,7 @@ impl Target {
             config,
             shown,
             schema,
+            probe,
             tls,
         })
     }
@@ -75,6 +83,10 @@ impl Target {
     /// Returns the URL as it may be shown: without a password.
     pub(super) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    pub(super) fn probe(&self) -> Option<Arc<dyn Probe>> {
+        self.probe.clone()
     }
 
     /// Returns the schema that the tables are in, if it is not the first of the user's search path.
@@ -87,7 +99,7 @@ impl Target {
     /// # Errors
     ///
     /// When the server cannot be reached or refuses.
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
+    pub(super) async fn connect(&self) -> Result<Connection<'static>, StoreError> {
         let unreachable = |source: tasker_engine::BoxError| StoreError::Unavailable {
             store: self.shown.clone(),
             source,
@@ -110,7 +122,8 @@ impl Target {
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             }
         };
-        let mut connection = connected.map_err(|error| unreachable(Box::new(error)))?;
+        let connected = connected.map_err(|error| unreachable(Box::new(error)))?;
+        let connection = Connection::own(connected, self.probe.clone());
         let mut settings = SETTINGS.to_owned();
         if let Some(schema) = &self.schema {
             settings.push_str(&format!(

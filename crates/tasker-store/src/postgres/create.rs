@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
 use serde_json::json;
 use tasker_engine::{Create, CreateReply, Created, Json, NewTask, StepEvent, StoreError};
 use tasker_types::{Namespace, TaskId, Timestamp};
@@ -124,10 +123,9 @@ impl Unit<'_> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut connection = self.connection;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let rows = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(count)])
-            .load::<(i64,)>(&mut connection)
+            .load::<(i64,)>(self.connection)
             .await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
@@ -152,7 +150,6 @@ impl Unit<'_> {
                     .insert((namespace, own.key.clone()), (row.id, own.digest.clone()));
             }
         }
-        let mut connection = self.connection;
         let own: BTreeSet<TaskId> = tasks.iter().map(|task| task.id).collect();
         // An identity may also be the id of a task, whose identity the table leaves out.
         let named = tasks
@@ -161,7 +158,7 @@ impl Unit<'_> {
             .filter_map(|identity| identity.parse::<TaskId>().ok());
         let ids = own.iter().copied().chain(named).map(uuid).collect();
         let rows = Statement::<(SqlUuid, Nullable<Text>)>::new(IDS, vec![Bind::Ids(ids)])
-            .load::<Named>(&mut connection)
+            .load::<Named>(self.connection)
             .await?;
         for (id, _) in rows {
             let id = task_id(id);
@@ -173,7 +170,7 @@ impl Unit<'_> {
         let identities: Vec<&str> = tasks.iter().map(|task| &*task.identity).collect();
         if !identities.is_empty() {
             let rows = Statement::<(SqlUuid, Nullable<Text>)>::new(IDENTITIES, vec![Bind::Texts(identities)])
-                .load::<Named>(&mut connection)
+                .load::<Named>(self.connection)
                 .await?;
             taken.identities.extend(
                 rows.into_iter()
@@ -187,7 +184,7 @@ impl Unit<'_> {
                 Bind::Texts(keys.iter().map(|(_, key)| key.as_str()).collect()),
             ];
             let rows = Statement::<(SqlUuid, Nullable<Text>, Text, Text)>::new(KEYS, binds)
-                .load::<(Uuid, Option<String>, String, String)>(&mut connection)
+                .load::<(Uuid, Option<String>, String, String)>(self.connection)
                 .await?;
             for (id, digest, namespace, key) in rows {
                 if let Ok(namespace) = namespace.parse() {

@@ -2,10 +2,10 @@
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tasker_engine::StoreError;
 
 use super::PostgresOptions;
+use super::connection::Connection;
 use super::error::classify;
 use super::migrate;
 use super::statement::{Bind, Statement};
@@ -50,7 +50,7 @@ pub async fn examine(options: &PostgresOptions, checkup: &Checkup) -> Result<Vec
 }
 
 /// Settings of the server and what a wrong one means.
-async fn server(mut connection: &AsyncPgConnection) -> QueryResult<Vec<Finding>> {
+async fn server(connection: &Connection<'_>) -> QueryResult<Vec<Finding>> {
     const SETTINGS: &str = "SELECT name::text, setting::text FROM pg_settings WHERE setting = 'off' AND name IN \
          ('autovacuum', 'track_counts', 'fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name";
     const ENCODING: &str = "SELECT getdatabaseencoding()::text, current_setting('server_version_num')::bigint, \
@@ -59,7 +59,7 @@ async fn server(mut connection: &AsyncPgConnection) -> QueryResult<Vec<Finding>>
          WHERE name = 'idle_in_transaction_session_timeout' AND reset_val = '0'";
     let mut findings = Vec::new();
     let off = Statement::<(Text, Text)>::new(SETTINGS, Vec::new())
-        .load::<(String, String)>(&mut connection)
+        .load::<(String, String)>(connection)
         .await?;
     for (name, _) in off {
         let mend = format!("ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();");
@@ -83,7 +83,7 @@ async fn server(mut connection: &AsyncPgConnection) -> QueryResult<Vec<Finding>>
         });
     }
     let (encoding, version, database) = Statement::<(Text, BigInt, Text)>::new(ENCODING, Vec::new())
-        .get_result::<(String, i64, String)>(&mut connection)
+        .get_result::<(String, i64, String)>(connection)
         .await?;
     if encoding != "UTF8" {
         findings.push(Finding::problem(
@@ -103,7 +103,7 @@ async fn server(mut connection: &AsyncPgConnection) -> QueryResult<Vec<Finding>>
         ));
     }
     let (idle,) = Statement::<(BigInt,)>::new(IDLE, Vec::new())
-        .get_result::<(i64,)>(&mut connection)
+        .get_result::<(i64,)>(connection)
         .await?;
     if idle > 0 {
         findings.push(Finding::warning(
@@ -121,7 +121,7 @@ async fn server(mut connection: &AsyncPgConnection) -> QueryResult<Vec<Finding>>
 }
 
 /// What keeps dead rows from being removed.
-async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryResult<Vec<Finding>> {
+async fn pins(connection: &Connection<'_>, checkup: &Checkup) -> QueryResult<Vec<Finding>> {
     const OPEN: &str = "SELECT pid::bigint, coalesce(usename, '')::text, coalesce(application_name, '')::text, \
          coalesce(state, '')::text, extract(epoch FROM clock_timestamp() - xact_start)::bigint \
          FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() \
@@ -140,7 +140,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
     let seconds = i64::try_from(checkup.long_transaction.as_secs()).unwrap_or(i64::MAX);
     let mut findings = Vec::new();
     let (sees, role) = Statement::<(Bool, Text)>::new(SIGHT, Vec::new())
-        .get_result::<(bool, String)>(&mut connection)
+        .get_result::<(bool, String)>(connection)
         .await?;
     if !sees {
         findings.push(Finding::warning(
@@ -150,7 +150,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
         ));
     }
     let open = Statement::<(BigInt, Text, Text, Text, BigInt)>::new(OPEN, vec![Bind::Int(seconds)])
-        .load::<(i64, String, String, String, i64)>(&mut connection)
+        .load::<(i64, String, String, String, i64)>(connection)
         .await?;
     for (pid, user, application, state, age) in open {
         findings.push(Finding::problem(
@@ -163,7 +163,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
         ));
     }
     let prepared = Statement::<(Text, Text, BigInt)>::new(PREPARED, vec![Bind::Int(seconds)])
-        .load::<(String, String, i64)>(&mut connection)
+        .load::<(String, String, i64)>(connection)
         .await?;
     for (name, owner, age) in prepared {
         findings.push(Finding::problem(
@@ -176,7 +176,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
         ));
     }
     let slots = Statement::<(Text, Bool, Bool, Nullable<BigInt>)>::new(SLOTS, Vec::new())
-        .load::<(String, bool, bool, Option<i64>)>(&mut connection)
+        .load::<(String, bool, bool, Option<i64>)>(connection)
         .await?;
     for (name, is_active, pins, held) in slots {
         let held = u64::try_from(held.unwrap_or_default()).unwrap_or_default();
@@ -194,7 +194,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
         ));
     }
     let standbys = Statement::<(Text, BigInt)>::new(STANDBYS, Vec::new())
-        .load::<(String, i64)>(&mut connection)
+        .load::<(String, i64)>(connection)
         .await?;
     for (name, age) in standbys {
         findings.push(Finding::warning(
@@ -207,7 +207,7 @@ async fn pins(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryRes
 }
 
 /// Whether another worker can connect.
-async fn budget(mut connection: &AsyncPgConnection, needed: u32) -> QueryResult<Vec<Finding>> {
+async fn budget(connection: &Connection<'_>, needed: u32) -> QueryResult<Vec<Finding>> {
     const BUDGET: &str = "SELECT current_setting('max_connections')::bigint, \
          current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint - \
          (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' \
@@ -218,7 +218,7 @@ async fn budget(mut connection: &AsyncPgConnection, needed: u32) -> QueryResult<
     type Row = (i64, i64, Option<i64>, String);
     let (most, free, of_role, role) =
         Statement::<(BigInt, BigInt, Nullable<BigInt>, Text)>::new(BUDGET, Vec::new())
-            .get_result::<Row>(&mut connection)
+            .get_result::<Row>(connection)
             .await?;
     let mut findings = Vec::new();
     let needed = i64::from(needed);
@@ -288,7 +288,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Dead rows, lost settings and indexes that are of no use.
-async fn tables(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryResult<Vec<Finding>> {
+async fn tables(connection: &Connection<'_>, checkup: &Checkup) -> QueryResult<Vec<Finding>> {
     const DEAD: &str = "SELECT quote_ident(schemaname) || '.' || quote_ident(relname), n_live_tup::bigint, \
          n_dead_tup::bigint FROM pg_stat_user_tables WHERE schemaname = current_schema() \
          AND relname = ANY($1) AND n_dead_tup > $2 AND n_dead_tup * 5 > n_live_tup ORDER BY n_dead_tup DESC";
@@ -315,7 +315,7 @@ async fn tables(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryR
     let most = i64::try_from(checkup.dead_rows).unwrap_or(i64::MAX);
     let binds = vec![Bind::Texts(TABLES.to_vec()), Bind::Int(most)];
     let dead = Statement::<(Text, BigInt, BigInt)>::new(DEAD, binds)
-        .load::<(String, i64, i64)>(&mut connection)
+        .load::<(String, i64, i64)>(connection)
         .await?;
     for (table, live, dead) in dead {
         findings.push(Finding::warning(
@@ -333,7 +333,7 @@ async fn tables(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryR
         Bind::Texts(pairs.iter().map(|(_, option)| *option).collect()),
     ];
     let lost = Statement::<(Text, Text)>::new(LOST, binds)
-        .load::<(String, String)>(&mut connection)
+        .load::<(String, String)>(connection)
         .await?;
     for own in lost.chunk_by(|one, other| one.0 == other.0) {
         let table = &own[0].0;
@@ -346,7 +346,7 @@ async fn tables(mut connection: &AsyncPgConnection, checkup: &Checkup) -> QueryR
         ));
     }
     let invalid = Statement::<(Text,)>::new(INVALID, Vec::new())
-        .load::<(String,)>(&mut connection)
+        .load::<(String,)>(connection)
         .await?;
     for (index,) in invalid {
         findings.push(Finding::problem(

@@ -2,10 +2,10 @@
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use tasker_engine::Totals;
 use tasker_types::Timestamp;
 
+use super::connection::Connection;
 use super::migrate::SCHEMA_VERSION;
 use super::statement::{Bind, Statement};
 use crate::status::{Schema, ServerConnections};
@@ -30,29 +30,26 @@ SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state =
         (permanent OR (NOT retryable AND attempts > 0))) FROM steps";
 
 /// Counts tasks and steps: one pass over each.
-pub(super) async fn totals(
-    mut connection: &AsyncPgConnection,
-    now: Option<Timestamp>,
-) -> QueryResult<Totals> {
+pub(super) async fn totals(connection: &Connection<'_>, now: Option<Timestamp>) -> QueryResult<Totals> {
     // Everything is read, so an index would only be a detour.
     connection.batch_execute("SET LOCAL enable_seqscan = on").await?;
     let tasks = Statement::<TasksSql>::new(TASKS, Vec::new())
-        .get_result::<Tasks>(&mut connection)
+        .get_result::<Tasks>(connection)
         .await?;
     let binds = vec![Bind::MaybeInt(now.map(Timestamp::as_micros))];
     let steps = Statement::<StepsSql>::new(STEPS, binds)
-        .get_result::<Steps>(&mut connection)
+        .get_result::<Steps>(connection)
         .await?;
     Ok(counted(tasks, steps))
 }
 
 /// Returns how many connections the database has, whoever opened them, and how many the server permits.
-pub(super) async fn connections(mut connection: &AsyncPgConnection) -> QueryResult<ServerConnections> {
+pub(super) async fn connections(connection: &Connection<'_>) -> QueryResult<ServerConnections> {
     const SQL: &str = "\
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()), \
     current_setting('max_connections')::bigint";
     let (open, max) = Statement::<(BigInt, BigInt)>::new(SQL, Vec::new())
-        .get_result::<(i64, i64)>(&mut connection)
+        .get_result::<(i64, i64)>(connection)
         .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or_default();
     Ok(ServerConnections {
@@ -62,16 +59,16 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 }
 
 /// Returns the version of the schema.
-pub(super) async fn schema(mut connection: &AsyncPgConnection) -> QueryResult<Schema> {
+pub(super) async fn schema(connection: &Connection<'_>) -> QueryResult<Schema> {
     const TABLE: &str = "SELECT to_regclass('tasker_schema') IS NOT NULL";
     const SCHEMA: &str = "SELECT version::bigint, oldest_program::bigint FROM tasker_schema WHERE id = 1";
     let (there,) = Statement::<(Bool,)>::new(TABLE, Vec::new())
-        .get_result::<(bool,)>(&mut connection)
+        .get_result::<(bool,)>(connection)
         .await?;
     let row = match there {
         false => None,
         true => Statement::<(BigInt, BigInt)>::new(SCHEMA, Vec::new())
-            .load::<(i64, i64)>(&mut connection)
+            .load::<(i64, i64)>(connection)
             .await?
             .pop(),
     };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use diesel::sql_types::{Nullable, Text};
-use diesel_async::RunQueryDsl;
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState, TaskId};
 
@@ -47,9 +46,8 @@ impl Unit<'_> {
     async fn describe(&mut self, key: i64, description: &Description) -> Result<(), Trouble> {
         const READ: &str = "SELECT t.origin FROM tasks AS t WHERE t.key = $1";
         const WRITE: &str = "UPDATE tasks SET origin = $2 WHERE key = $1";
-        let mut connection = self.connection;
         let (kept,) = Statement::<(Nullable<Text>,)>::new(READ, vec![Bind::Int(key)])
-            .get_result::<(Option<String>,)>(&mut connection)
+            .get_result::<(Option<String>,)>(self.connection)
             .await?;
         let kept: Origin = kept
             .and_then(|text| serde_json::from_str(&text).ok())

@@ -2,11 +2,11 @@
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tasker_engine::Origin;
 use tasker_types::{TaskState, Timestamp};
 use uuid::Uuid;
 
+use super::connection::Connection;
 use super::rows::{key_of, parsed, task_id, time};
 use super::statement::{Bind, Statement};
 use crate::list::{TaskFilter, TaskSummary};
@@ -60,10 +60,7 @@ const PAGE: u32 = 1_000;
 ///
 /// What is said about a task lies in a text that may hold what the server's own JSON cannot, so it is compared here, page by
 /// page.
-pub(super) async fn list(
-    mut connection: &AsyncPgConnection,
-    filter: &TaskFilter,
-) -> QueryResult<Vec<TaskSummary>> {
+pub(super) async fn list(connection: &Connection<'_>, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
     let shown = |text: Option<String>| text.unwrap_or_default();
     let namespace = shown(filter.namespace.as_ref().map(ToString::to_string));
     let name = shown(filter.name.as_ref().map(ToString::to_string));
@@ -96,7 +93,7 @@ pub(super) async fn list(
             Bind::Text(&version),
         ];
         let rows = Statement::<RowSql>::new(LIST, binds)
-            .load::<Row>(&mut connection)
+            .load::<Row>(connection)
             .await?;
         let full = rows.len() == page as usize;
         before = rows.last().map(|row| row.0).or(before);
@@ -118,9 +115,9 @@ SELECT min(h.held) FROM (SELECT count(*) AS held FROM leases AS l CROSS JOIN unn
     JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token GROUP BY l.actor) AS h";
 
 /// Returns how many steps the worker holds that holds fewest of those that hold any.
-pub(super) async fn fewest_held(mut connection: &AsyncPgConnection) -> QueryResult<Option<u32>> {
+pub(super) async fn fewest_held(connection: &Connection<'_>) -> QueryResult<Option<u32>> {
     let (held,) = Statement::<(Nullable<BigInt>,)>::new(FEWEST_HELD, Vec::new())
-        .get_result::<(Option<i64>,)>(&mut connection)
+        .get_result::<(Option<i64>,)>(connection)
         .await?;
     Ok(held.and_then(|held| u32::try_from(held).ok()))
 }

@@ -2,13 +2,14 @@
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::SimpleAsyncConnection as _;
 use tasker_engine::StoreError;
 
 pub use crate::status::Status;
 
 use super::PostgresOptions;
 use super::connect::Target;
+use super::connection::{Company, Connection};
 use super::error::classify;
 use super::statement::{Bind, Statement, execute};
 
@@ -34,6 +35,9 @@ macro_rules! migration {
 
 /// All migrations, in order.
 const MIGRATIONS: &[Migration] = &[migration!("2026-11-25-000001_create_tasks")];
+
+/// How a probe is told of the statements of a migration.
+const MIGRATION: &str = "migration";
 
 const REMEMBER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)";
 const FORGET: &str = "DELETE FROM __diesel_schema_migrations WHERE version = $1";
@@ -109,7 +113,6 @@ pub(super) async fn ensure(target: &Target) -> Result<Vec<String>, StoreError> {
         check(target, connection).await?;
         let database = |error| classify(target.shown(), error);
         if let Some(schema) = target.schema() {
-            let mut connection = connection;
             let make = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", schema.replace('"', "\"\""));
             connection.batch_execute(&make).await.map_err(database)?;
         }
@@ -126,15 +129,15 @@ pub(super) async fn ensure(target: &Target) -> Result<Vec<String>, StoreError> {
     .await
 }
 
-async fn open(target: &Target) -> Result<AsyncPgConnection, StoreError> {
+async fn open(target: &Target) -> Result<Connection<'static>, StoreError> {
     target.connect().await
 }
 
 /// Works in one transaction that keeps every other one who migrates out.
 async fn exclusively<T>(
     target: &Target,
-    mut connection: &AsyncPgConnection,
-    work: impl AsyncFnOnce(&AsyncPgConnection) -> Result<T, StoreError>,
+    connection: &Connection<'_>,
+    work: impl AsyncFnOnce(&Connection<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tasker schema ' || $1, 0))";
     let database = |error| classify(target.shown(), error);
@@ -158,22 +161,19 @@ async fn exclusively<T>(
 
 /// Checks that the schema may be used by this program; returns its version and the oldest program's, or `None` where there
 /// is none.
-async fn check(
-    target: &Target,
-    mut connection: &AsyncPgConnection,
-) -> Result<Option<(u32, u32)>, StoreError> {
+async fn check(target: &Target, connection: &Connection<'_>) -> Result<Option<(u32, u32)>, StoreError> {
     const TABLE: &str = "SELECT to_regclass('tasker_schema') IS NOT NULL";
     const SCHEMA: &str = "SELECT version::bigint, oldest_program::bigint FROM tasker_schema WHERE id = 1";
     let database = |error| classify(target.shown(), error);
     let (there,) = Statement::<(Bool,)>::new(TABLE, Vec::new())
-        .get_result::<(bool,)>(&mut connection)
+        .get_result::<(bool,)>(connection)
         .await
         .map_err(database)?;
     if !there {
         return Ok(None);
     }
     let (version, oldest) = Statement::<(BigInt, BigInt)>::new(SCHEMA, Vec::new())
-        .get_result::<(i64, i64)>(&mut connection)
+        .get_result::<(i64, i64)>(connection)
         .await
         .map_err(database)?;
     let [version, oldest] = [version, oldest].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
@@ -191,13 +191,13 @@ async fn check(
 }
 
 /// Returns how many migrations were applied. They are kept in the table that diesel's own tool uses.
-async fn applied(mut connection: &AsyncPgConnection) -> QueryResult<usize> {
+async fn applied(connection: &Connection<'_>) -> QueryResult<usize> {
     const TABLE: &str = "CREATE TABLE IF NOT EXISTS __diesel_schema_migrations \
          (version varchar(50) PRIMARY KEY NOT NULL, run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)";
     const APPLIED: &str = "SELECT version::text FROM __diesel_schema_migrations";
     connection.batch_execute(TABLE).await?;
     let rows = Statement::<(Text,)>::new(APPLIED, Vec::new())
-        .load::<(String,)>(&mut connection)
+        .load::<(String,)>(connection)
         .await?;
     let known = |migration: &&Migration| rows.iter().any(|(version,)| *version == number(migration.name));
     Ok(MIGRATIONS.iter().take_while(known).count())
@@ -209,12 +209,14 @@ fn number(name: &str) -> String {
 }
 
 async fn run(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     sql: &str,
     note: &'static str,
     migration: &Migration,
 ) -> QueryResult<()> {
-    connection.batch_execute(sql).await?;
+    let mut inner = connection.inner();
+    let work = inner.batch_execute(sql);
+    connection.carry_out(MIGRATION, Company::Alone, work).await?;
     execute(connection, note, vec![Bind::Text(&number(migration.name))]).await?;
     Ok(())
 }

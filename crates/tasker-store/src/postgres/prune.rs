@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use tasker_engine::StoreError;
 
 use super::PostgresStore;
+use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
 use super::statement::{Bind, Statement, execute};
 use super::within::now;
@@ -56,7 +56,7 @@ impl PostgresStore {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut connection = self.shared.desk.target.connect().await?;
+            let connection = self.shared.desk.target.connect().await?;
             let error = match self.prune_with(&connection, prune).await {
                 Ok(batch) => return Ok(batch),
                 Err(error) => error,
@@ -72,12 +72,12 @@ impl PostgresStore {
 
     async fn prune_with(
         &self,
-        mut connection: &AsyncPgConnection,
+        connection: &Connection<'_>,
         prune: &Prune,
     ) -> QueryResult<Option<PrunedBatch>> {
         connection.batch_execute("BEGIN").await?;
         let (is_ours,) = Statement::<(Bool,)>::new(LOCK, Vec::new())
-            .get_result::<(bool,)>(&mut connection)
+            .get_result::<(bool,)>(connection)
             .await?;
         if !is_ours {
             connection.batch_execute("ROLLBACK").await?;
@@ -95,7 +95,7 @@ impl PostgresStore {
         ];
         let seen: Vec<Seen> =
             Statement::<(BigInt, Bool, diesel::sql_types::Nullable<Bool>)>::new(LOOK, binds)
-                .load::<(i64, bool, Option<bool>)>(&mut connection)
+                .load::<(i64, bool, Option<bool>)>(connection)
                 .await?
                 .into_iter()
                 .map(|(key, is_old, is_over)| Seen {
@@ -108,7 +108,7 @@ impl PostgresStore {
         let mut free: Vec<(i64, i64)> = Vec::new();
         if !over.is_empty() {
             free = Statement::<(BigInt, BigInt)>::new(FREE, vec![Bind::Ints(over.clone()), Bind::Int(end)])
-                .load(&mut connection)
+                .load(connection)
                 .await?;
         }
         let mut kept = over.len() - free.len();

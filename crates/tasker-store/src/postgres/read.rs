@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tasker_engine::{Actor, Json, Snapshot, TaskRecord, Transition};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
 use super::cache::Cache;
+use super::connection::Connection;
 use super::rows::{
     STEPS_OF_TASKS, TASKS, key_of, load_kind, load_payloads, load_steps, read_tasks, small, task_id,
     task_row, time,
@@ -46,7 +46,7 @@ type MoreTuple = (
 
 /// Returns a task and its steps at one moment; the transaction sees one.
 pub(super) async fn snapshot(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     task: TaskId,
     now: Option<Timestamp>,
 ) -> QueryResult<Option<Snapshot>> {
@@ -62,7 +62,7 @@ pub(super) async fn snapshot(
     };
     let (_, row, _) = task_row(connection, &mut Cache::default(), read).await?;
     let more: MoreTuple = Statement::<MoreSql>::new(MORE, vec![Bind::Int(key)])
-        .get_result(&mut connection)
+        .get_result(connection)
         .await?;
     let context = load_payloads(connection, &[((key, 0), Kind::Context)])
         .await?
@@ -124,7 +124,7 @@ pub(super) async fn snapshot(
 
 /// Returns where the queue has the steps of a task, of those places in which claims look for them.
 async fn places(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     task: i64,
 ) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
     // Every row of a task in the queue is found by its step's key.
@@ -133,7 +133,7 @@ async fn places(
          JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
              AND r.task = s.task AND r.step = s.step WHERE s.task = $1";
     let rows = Statement::<(Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(SQL, vec![Bind::Int(task)])
-        .load::<(i32, i64, i16, Option<i64>)>(&mut connection)
+        .load::<(i32, i64, i16, Option<i64>)>(connection)
         .await?;
     let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for (step, queue, rank, due) in rows {
@@ -147,11 +147,11 @@ async fn places(
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.
-async fn workers(mut connection: &AsyncPgConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
+async fn workers(connection: &Connection<'_>, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN actors AS a ON a.id = s.lease_actor \
          WHERE s.task = $1";
     let rows = Statement::<(BigInt, Text)>::new(SQL, vec![Bind::Int(task)])
-        .load::<(i64, String)>(&mut connection)
+        .load::<(i64, String)>(connection)
         .await?;
     let worker = |(id, name): (i64, String)| match name.parse() {
         Ok(Actor::Worker(worker)) => Some((id, worker)),
@@ -161,10 +161,7 @@ async fn workers(mut connection: &AsyncPgConnection, task: i64) -> QueryResult<B
 }
 
 /// Returns the results of a task's steps that have one.
-pub(super) async fn results(
-    connection: &AsyncPgConnection,
-    task: TaskId,
-) -> QueryResult<Vec<(StepNo, Json)>> {
+pub(super) async fn results(connection: &Connection<'_>, task: TaskId) -> QueryResult<Vec<(StepNo, Json)>> {
     let Some(key) = key_of(connection, task).await? else {
         return Ok(Vec::new());
     };
@@ -221,7 +218,7 @@ macro_rules! entries {
 
 /// Returns entries of a task's history after a position.
 pub(super) async fn history(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     task: TaskId,
     after: Position,
     limit: u32,
@@ -232,7 +229,7 @@ pub(super) async fn history(
     };
     let binds = vec![Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(key)];
     let rows = Statement::<EntrySql>::new(SQL, binds)
-        .load::<EntryTuple>(&mut connection)
+        .load::<EntryTuple>(connection)
         .await?;
     rows.into_iter().map(transition).collect()
 }
@@ -240,7 +237,7 @@ pub(super) async fn history(
 /// Returns entries of all histories after a position, those that no transaction can come before any more, and whether
 /// there are others.
 pub(super) async fn events(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     after: Position,
     limit: u32,
     offset: i64,
@@ -253,7 +250,7 @@ pub(super) async fn events(
         "SELECT count(*) FROM (SELECT FROM transitions AS t WHERE t.position > $1 LIMIT 1) AS m";
     let binds = vec![Bind::Int(after.0), Bind::Int(i64::from(limit)), Bind::Int(offset)];
     let rows = Statement::<EntrySql>::new(SQL, binds)
-        .load::<EntryTuple>(&mut connection)
+        .load::<EntryTuple>(connection)
         .await?;
     let entries: Vec<Transition> = rows.into_iter().map(transition).collect::<QueryResult<_>>()?;
     if entries.len() >= limit as usize {
@@ -261,27 +258,27 @@ pub(super) async fn events(
     }
     let last = entries.last().map_or(after, |entry| entry.position);
     let more: (i64,) = Statement::<(BigInt,)>::new(MORE, vec![Bind::Int(last.0)])
-        .get_result(&mut connection)
+        .get_result(connection)
         .await?;
     Ok((entries, more.0 > 0))
 }
 
 /// Returns the position of the last entry of all histories, and the position before which no transaction can write any
 /// more.
-pub(super) async fn position(mut connection: &AsyncPgConnection, offset: i64) -> QueryResult<(i64, i64)> {
+pub(super) async fn position(connection: &Connection<'_>, offset: i64) -> QueryResult<(i64, i64)> {
     const SQL: &str = "SELECT coalesce((SELECT max(t.position) FROM transitions AS t), 0), \
          ((SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) + $1) << 19";
     Statement::<(BigInt, BigInt)>::new(SQL, vec![Bind::Int(offset)])
-        .get_result::<(i64, i64)>(&mut connection)
+        .get_result::<(i64, i64)>(connection)
         .await
 }
 
 /// Returns the position of the last entry before one.
-pub(super) async fn position_before(mut connection: &AsyncPgConnection, end: i64) -> QueryResult<Position> {
+pub(super) async fn position_before(connection: &Connection<'_>, end: i64) -> QueryResult<Position> {
     const SQL: &str =
         "SELECT coalesce((SELECT max(t.position) FROM transitions AS t WHERE t.position < $1), 0)";
     let (last,) = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(end)])
-        .get_result::<(i64,)>(&mut connection)
+        .get_result::<(i64,)>(connection)
         .await?;
     Ok(Position(last))
 }

@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::result::QueryResult;
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::future::BoxFuture;
 use tasker_engine::StoreError;
 use tokio::sync::Semaphore;
 
 use super::connect::Target;
+use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
 
 /// Connections that only read.
 pub(super) struct Readers {
     target: Target,
-    idle: Arc<Mutex<Vec<AsyncPgConnection>>>,
+    idle: Arc<Mutex<Vec<Connection<'static>>>>,
     permits: Arc<Semaphore>,
     count: u32,
 }
@@ -48,7 +48,7 @@ impl Readers {
     /// go away, so that a connection comes back as it was lent.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        look: impl for<'c> FnOnce(&'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send + 'static,
+        look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
@@ -65,9 +65,9 @@ impl Readers {
 }
 
 async fn lend<T>(
-    idle: &Mutex<Vec<AsyncPgConnection>>,
+    idle: &Mutex<Vec<Connection<'static>>>,
     target: &Target,
-    look: impl for<'c> FnOnce(&'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>>,
+    look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>>,
 ) -> Result<T, StoreError> {
     const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut connection = None;
@@ -75,7 +75,7 @@ async fn lend<T>(
     loop {
         let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(lent) = lent else { break };
-        if (&lent).batch_execute(BEGIN).await.is_ok() {
+        if lent.batch_execute(BEGIN).await.is_ok() {
             connection = Some(lent);
             break;
         }
@@ -84,7 +84,7 @@ async fn lend<T>(
         Some(connection) => connection,
         None => {
             let connection = target.connect().await?;
-            (&connection)
+            connection
                 .batch_execute(BEGIN)
                 .await
                 .map_err(|error| classify(target.shown(), error))?;
@@ -95,7 +95,7 @@ async fn lend<T>(
     let broken = result
         .as_ref()
         .is_err_and(|error| remedy(error) == Remedy::Reconnect);
-    if !broken && (&connection).batch_execute("ROLLBACK").await.is_ok() {
+    if !broken && connection.batch_execute("ROLLBACK").await.is_ok() {
         idle.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(connection);

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tasker_engine::{Json, Origin};
 use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 use uuid::Uuid;
 
 use super::cache::Cache;
+use super::connection::Connection;
 use super::statement::{Bind, Statement};
 use crate::work::{Kind, Lease, Place, StepKey, TaskRow};
 
@@ -194,12 +194,12 @@ pub(super) const STEPS_OF_TASKS: &str =
 
 /// Loads steps by one of the texts above.
 pub(super) async fn load_steps(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     sql: &'static str,
     binds: Vec<Bind<'_>>,
 ) -> QueryResult<Vec<ReadStep>> {
     let rows = Statement::<StepSql>::new(sql, binds)
-        .load::<StepTuple>(&mut connection)
+        .load::<StepTuple>(connection)
         .await?;
     Ok(rows.into_iter().map(step_row).collect())
 }
@@ -267,18 +267,18 @@ pub(super) const FREE_TASKS: &str =
 
 /// Reads tasks by one of the texts above.
 pub(super) async fn read_tasks(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     sql: &'static str,
     keys: Vec<i64>,
 ) -> QueryResult<Vec<TaskTuple>> {
     Statement::<TaskSql>::new(sql, vec![Bind::Ints(keys)])
-        .load::<TaskTuple>(&mut connection)
+        .load::<TaskTuple>(connection)
         .await
 }
 
 /// Makes rows of what was read; graphs are looked up.
 pub(super) async fn task_row(
-    connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     cache: &mut Cache,
     row: TaskTuple,
 ) -> QueryResult<(i64, TaskRow, Age)> {
@@ -300,25 +300,25 @@ pub(super) async fn task_row(
 
 /// Returns the keys of the tasks that the outside knows by these ids.
 pub(super) async fn keys_of(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     tasks: &[TaskId],
 ) -> QueryResult<BTreeMap<TaskId, i64>> {
     const SQL: &str = "SELECT id, key FROM tasks WHERE id = ANY($1)";
     let ids = tasks.iter().copied().map(uuid).collect();
     let rows = Statement::<(SqlUuid, BigInt)>::new(SQL, vec![Bind::Ids(ids)])
-        .load::<(Uuid, i64)>(&mut connection)
+        .load::<(Uuid, i64)>(connection)
         .await?;
     Ok(rows.into_iter().map(|(id, key)| (task_id(id), key)).collect())
 }
 
 /// Returns the key of the task that the outside knows by this id.
-pub(super) async fn key_of(connection: &AsyncPgConnection, task: TaskId) -> QueryResult<Option<i64>> {
+pub(super) async fn key_of(connection: &Connection<'_>, task: TaskId) -> QueryResult<Option<i64>> {
     Ok(keys_of(connection, &[task]).await?.get(&task).copied())
 }
 
 /// Loads payloads of these places, those that exist.
 pub(super) async fn load_payloads(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     places: &[Place],
 ) -> QueryResult<BTreeMap<Place, Json>> {
     const SQL: &str = "SELECT k.ord, p.body \
@@ -333,7 +333,7 @@ pub(super) async fn load_payloads(
         Bind::Texts(places.iter().map(|(_, kind)| letter(*kind)).collect()),
     ];
     let rows = Statement::<(BigInt, Text)>::new(SQL, binds)
-        .load::<(i64, String)>(&mut connection)
+        .load::<(i64, String)>(connection)
         .await?;
     let found = rows.into_iter().filter_map(|(index, body)| {
         let place = places.get(usize::try_from(index - 1).ok()?)?;
@@ -344,14 +344,14 @@ pub(super) async fn load_payloads(
 
 /// Loads all payloads of a kind that the steps of a task have.
 pub(super) async fn load_kind(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     task: i64,
     kind: Kind,
 ) -> QueryResult<BTreeMap<u32, Json>> {
     const SQL: &str = "SELECT step, body FROM payloads \
          WHERE task = $1 AND step >= 0 AND kind = $2::text::\"char\" ORDER BY step";
     let rows = Statement::<(Integer, Text)>::new(SQL, vec![Bind::Int(task), Bind::Text(letter(kind))])
-        .load::<(i32, String)>(&mut connection)
+        .load::<(i32, String)>(connection)
         .await?;
     Ok(rows
         .into_iter()

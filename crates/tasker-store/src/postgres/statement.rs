@@ -9,8 +9,13 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::methods::LoadQuery;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
+
+use super::connection::{Company, Connection};
 
 /// A value for a placeholder.
 #[derive(Clone, Debug)]
@@ -37,7 +42,7 @@ pub(crate) struct Statement<'a, Row> {
     row: PhantomData<fn() -> Row>,
 }
 
-impl<'a, Row> Statement<'a, Row> {
+impl<'a, Row: 'a> Statement<'a, Row> {
     /// Returns a statement; the binds are in the order of the placeholders `$1`, `$2`, …
     pub(crate) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
         Self {
@@ -45,6 +50,36 @@ impl<'a, Row> Statement<'a, Row> {
             binds,
             row: PhantomData,
         }
+    }
+
+    /// Carries it out, and returns its rows. Several under way on one connection share a trip.
+    pub(crate) fn load<'c, U>(self, connection: &'c Connection<'_>) -> BoxFuture<'c, QueryResult<Vec<U>>>
+    where
+        'a: 'c,
+        U: Send + 'c,
+        Self: LoadQuery<'a, &'c AsyncPgConnection, U>,
+    {
+        let sql = self.sql;
+        let work = async move {
+            let mut inner = connection.inner();
+            RunQueryDsl::load(self, &mut inner).await
+        };
+        connection.carry_out(sql, Company::Alone, work).boxed()
+    }
+
+    /// Carries it out, and returns its first row.
+    pub(crate) fn get_result<'c, U>(self, connection: &'c Connection<'_>) -> BoxFuture<'c, QueryResult<U>>
+    where
+        'a: 'c,
+        U: Send + 'c,
+        Self: LoadQuery<'a, &'c AsyncPgConnection, U>,
+    {
+        let sql = self.sql;
+        let work = async move {
+            let mut inner = connection.inner();
+            RunQueryDsl::get_result(self, &mut inner).await
+        };
+        connection.carry_out(sql, Company::Alone, work).boxed()
     }
 }
 
@@ -89,10 +124,24 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
 }
 
 /// Carries out a statement, and returns how many rows it changed. Several under way on one connection share a trip.
-pub(crate) async fn execute(
-    mut connection: &AsyncPgConnection,
+pub(crate) fn execute<'c>(
+    connection: &'c Connection<'_>,
     sql: &'static str,
-    binds: Vec<Bind<'_>>,
-) -> QueryResult<usize> {
-    RunQueryDsl::execute(Statement::<()>::new(sql, binds), &mut connection).await
+    binds: Vec<Bind<'c>>,
+) -> BoxFuture<'c, QueryResult<usize>> {
+    execute_in(Company::Alone, connection, sql, binds)
+}
+
+/// As [`execute`], in this company.
+pub(crate) fn execute_in<'c>(
+    company: Company,
+    connection: &'c Connection<'_>,
+    sql: &'static str,
+    binds: Vec<Bind<'c>>,
+) -> BoxFuture<'c, QueryResult<usize>> {
+    let work = async move {
+        let mut inner = connection.inner();
+        RunQueryDsl::execute(Statement::<()>::new(sql, binds), &mut inner).await
+    };
+    connection.carry_out(sql, company, work).boxed()
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer};
-use diesel_async::RunQueryDsl;
 use tasker_engine::{
     Entropy, Failure, FailureReason, Json, Scope, SeededEntropy, StepEvent, Sweep, Swept, TaskEvent,
     retry_delay,
@@ -135,10 +134,9 @@ impl Unit<'_> {
     /// Returns how long until the next task in scope fails. What this unit changed counts, though it is not written yet.
     async fn next_deadline_in(&self, scope: Option<i64>) -> QueryResult<Option<Duration>> {
         let loaded = self.work.tasks.keys().copied().collect();
-        let mut connection = self.connection;
         let read =
             Statement::<(BigInt,)>::new(NEXT_DEADLINE, vec![Bind::MaybeInt(scope), Bind::Ints(loaded)])
-                .load::<(i64,)>(&mut connection)
+                .load::<(i64,)>(self.connection)
                 .await?;
         let here = self.work.tasks.iter().filter_map(|(key, task)| {
             let ours = scope.is_none_or(|scope| scope == *key) && task.now.state.is_active();
@@ -152,17 +150,15 @@ impl Unit<'_> {
     }
 
     async fn over(&mut self, scope: Option<i64>, limit: u32) -> QueryResult<Vec<StepKey>> {
-        let mut connection = self.connection;
         let rows = Statement::<(BigInt, Integer)>::new(OVER, self.sweeping(scope, limit))
-            .load::<(i64, i32)>(&mut connection)
+            .load::<(i64, i32)>(self.connection)
             .await?;
         Ok(rows.into_iter().map(|(task, step)| (task, small(step))).collect())
     }
 
     async fn keys(&mut self, sql: &'static str, scope: Option<i64>, limit: u32) -> QueryResult<Vec<i64>> {
-        let mut connection = self.connection;
         let rows = Statement::<(BigInt,)>::new(sql, self.sweeping(scope, limit))
-            .load::<(i64,)>(&mut connection)
+            .load::<(i64,)>(self.connection)
             .await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }

@@ -2,11 +2,11 @@
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use tasker_engine::StoreError;
 use tokio::sync::mpsc;
 
 use super::PostgresOptions;
+use super::connection::Connection;
 use super::error::classify;
 use super::statement::{Bind, Statement, execute};
 use crate::transfer::{Chunk, Parcel, Table, Transferred, refused};
@@ -151,7 +151,7 @@ fn insert(table: Table) -> &'static str {
 /// Reads everything in one transaction, which ends when the target has ended.
 pub(crate) async fn read(options: &PostgresOptions, sender: mpsc::Sender<Parcel>) -> Result<(), StoreError> {
     let target = options.target()?;
-    let mut connection = target.connect().await?;
+    let connection = target.connect().await?;
     let failed = |error| classify(target.shown(), error);
     connection.batch_execute(HOLD).await.map_err(failed)?;
     for table in Table::ALL {
@@ -164,7 +164,7 @@ pub(crate) async fn read(options: &PostgresOptions, sender: mpsc::Sender<Parcel>
         let mut chunk = Chunk::default();
         loop {
             let rows = Statement::<(Text,)>::new(fetch, Vec::new())
-                .load::<(String,)>(&mut &connection)
+                .load::<(String,)>(&connection)
                 .await
                 .map_err(failed)?;
             let ended = rows.is_empty();
@@ -201,9 +201,9 @@ pub(crate) async fn refuse_used(options: &PostgresOptions) -> Result<(), StoreEr
     refuse(&target.connect().await?, target.shown()).await
 }
 
-async fn refuse(mut connection: &AsyncPgConnection, shown: &str) -> Result<(), StoreError> {
+async fn refuse(connection: &Connection<'_>, shown: &str) -> Result<(), StoreError> {
     let (is_empty,) = Statement::<(Bool,)>::new(IS_EMPTY, Vec::new())
-        .get_result::<(bool,)>(&mut connection)
+        .get_result::<(bool,)>(connection)
         .await
         .map_err(|error| classify(shown, error))?;
     match is_empty {
@@ -218,7 +218,7 @@ pub(crate) async fn write(
     mut receiver: mpsc::Receiver<Parcel>,
 ) -> Result<Transferred, StoreError> {
     let target = options.target()?;
-    let mut connection = target.connect().await?;
+    let connection = target.connect().await?;
     let failed = |error| classify(target.shown(), error);
     connection.batch_execute(CLAIM).await.map_err(failed)?;
     refuse(&connection, target.shown()).await?;
@@ -246,7 +246,7 @@ pub(crate) async fn write(
 }
 
 /// Has numbers go on after those that there are.
-async fn end(mut connection: &AsyncPgConnection, sum: Transferred) -> QueryResult<()> {
+async fn end(connection: &Connection<'_>, sum: Transferred) -> QueryResult<()> {
     // The positions of what comes begin with the number of its transaction, and must be greater.
     const BEGIN_AFTER: &str = "UPDATE tasker_schema SET position_offset = greatest(position_offset, \
          ($1 >> 19) + 1 - pg_current_xact_id()::text::bigint)";

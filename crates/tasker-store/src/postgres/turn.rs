@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::try_join;
 use tasker_engine::{Actor, End, Lease, LeaseStatus, NewTask, Receipt, Renewal, Turn, TurnReply};
 use tasker_types::{TaskId, Timestamp};
 
+use super::connection::Connection;
 use super::rows::{self, LOCKED_TASKS, STEPS_AND_CHILDREN, keys, load_steps, number, read_tasks, uuid};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
@@ -155,9 +155,8 @@ impl Unit<'_> {
             Bind::Int(i64::from(run)),
             Bind::Int(actor),
         ];
-        let mut connection = self.connection;
         let rows = Statement::<(Text,)>::new(EVENTS, binds)
-            .load::<(String,)>(&mut connection)
+            .load::<(String,)>(self.connection)
             .await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
@@ -168,7 +167,7 @@ impl Unit<'_> {
 ///
 /// A step that is locked is being reported or ended at this moment, so nothing depends on its lease any more.
 pub(super) async fn renew(
-    mut connection: &AsyncPgConnection,
+    connection: &Connection<'_>,
     renewal: &Renewal,
     now: Option<Timestamp>,
 ) -> QueryResult<Vec<LeaseStatus>> {
@@ -211,7 +210,7 @@ pub(super) async fn renew(
         ),
     ];
     let rows = Statement::<(BigInt, Text)>::new(RENEW, binds)
-        .load::<(i64, String)>(&mut connection)
+        .load::<(i64, String)>(connection)
         .await?;
     let mut statuses = vec![LeaseStatus::Lost; leases.len()];
     for (ord, status) in rows {

@@ -11,19 +11,19 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use futures_util::future::try_join;
 use futures_util::future::try_join_all;
 use tasker_engine::{Actor, Clock, StoreError, Template};
 use tasker_types::{TaskId, TaskState, Timestamp};
 
 use super::cache::{Cache, Contexts};
+use super::connection::{Company, Connection};
 use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
     task_row,
 };
 use super::rows::{ReadStep, Work};
-use super::statement::{Bind, Statement, execute};
+use super::statement::{Bind, Statement, execute, execute_in};
 use crate::work::{Counts, StepKey};
 
 /// The work of a statement that is under way.
@@ -34,7 +34,7 @@ const LOOKS: u32 = 1_000;
 
 /// A connection that writes, and what belongs to it.
 pub(super) struct Session {
-    pub(super) connection: AsyncPgConnection,
+    pub(super) connection: Connection<'static>,
     pub(super) cache: Cache,
     /// Contexts that are known to all who write.
     pub(super) contexts: Arc<Contexts>,
@@ -50,7 +50,7 @@ pub(super) struct Session {
 
 /// A transaction under way.
 pub(super) struct Unit<'s> {
-    pub(super) connection: &'s AsyncPgConnection,
+    pub(super) connection: &'s Connection<'s>,
     pub(super) cache: &'s mut Cache,
     pub(super) contexts: &'s Contexts,
     pub(super) offset: i64,
@@ -79,8 +79,7 @@ impl Session {
             self.cache.actor(&self.connection, actor).await?;
         }
         self.cache.prepare(&self.connection, templates).await?;
-        let mut begin = &self.connection;
-        let ((), now) = try_join(begin.batch_execute("BEGIN"), self.now()).await?;
+        let ((), now) = try_join(self.connection.batch_execute("BEGIN"), self.now()).await?;
         Ok(Unit {
             connection: &self.connection,
             cache: &mut self.cache,
@@ -100,9 +99,8 @@ impl Session {
         if let Some(clock) = &self.clock {
             return Ok(clock.now());
         }
-        let mut connection = &self.connection;
         let (now,) = Statement::<(BigInt,)>::new(NOW, Vec::new())
-            .get_result::<(i64,)>(&mut connection)
+            .get_result::<(i64,)>(&self.connection)
             .await?;
         Ok(Timestamp::from_micros(now))
     }
@@ -122,9 +120,8 @@ impl Session {
         const END: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
              WHERE pid = $1 AND usename = current_user AND application_name = current_setting('application_name')";
         for _ in 0..LOOKS {
-            let mut connection = &self.connection;
             let (left,) = Statement::<(BigInt,)>::new(END, vec![Bind::Int(backend)])
-                .get_result::<(i64,)>(&mut connection)
+                .get_result::<(i64,)>(&self.connection)
                 .await?;
             if left == 0 {
                 return Ok(());
@@ -139,8 +136,7 @@ impl Session {
 
     /// Undoes whatever is under way.
     pub(super) async fn rollback(&mut self) -> QueryResult<()> {
-        let mut connection = &self.connection;
-        connection.batch_execute("ROLLBACK").await
+        self.connection.batch_execute("ROLLBACK").await
     }
 }
 
@@ -242,9 +238,8 @@ impl Unit<'_> {
                      AND r.task = s.task AND r.step = s.step \
                  ORDER BY r.task, r.step FOR UPDATE OF r) \
              SELECT count(*) FROM r";
-        let mut connection = self.connection;
         Statement::<(BigInt,)>::new(SQL, vec![Bind::Ints(tasks)])
-            .get_result::<(i64,)>(&mut connection)
+            .get_result::<(i64,)>(self.connection)
             .await?;
         Ok(())
     }
@@ -265,9 +260,8 @@ impl Unit<'_> {
     async fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
         const COUNTS: &str = "SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
              FROM steps AS s WHERE s.task = ANY($1) GROUP BY s.task";
-        let mut connection = self.connection;
         let rows = Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, vec![Bind::Ints(tasks.to_vec())])
-            .load::<(i64, i64, i64)>(&mut connection)
+            .load::<(i64, i64, i64)>(self.connection)
             .await?;
         Ok(rows
             .into_iter()
@@ -282,22 +276,23 @@ impl Unit<'_> {
         let connection = self.connection;
         let (changes, added) = self.changes();
         let texts: Vec<&'static str> = changes.iter().map(|(sql, _)| *sql).collect();
-        let mut commit = connection;
         if texts.iter().all(|sql| self.cache.written.contains(sql)) {
             let mut sent: Vec<Sent<'_>> = Vec::new();
             for (sql, binds) in changes {
                 sent.push(Box::pin(async move {
-                    execute(connection, sql, binds).await.map(|_| ())
+                    execute_in(Company::Together, connection, sql, binds)
+                        .await
+                        .map(|_| ())
                 }));
             }
-            sent.push(Box::pin(async move { commit.batch_execute("COMMIT").await }));
+            sent.push(Box::pin(async move { connection.batch_execute("COMMIT").await }));
             try_join_all(sent).await?;
         } else {
             // While a statement is prepared the commit would come first, and the statement stand for itself.
             for (sql, binds) in changes {
                 execute(connection, sql, binds).await?;
             }
-            commit.batch_execute("COMMIT").await?;
+            connection.batch_execute("COMMIT").await?;
         }
         self.cache.written.extend(texts);
         let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);

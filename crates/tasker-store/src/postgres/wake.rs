@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
 
+use super::connection::Connection;
 use super::writer::Desk;
 
 /// The shortest time between two hints of one process.
@@ -47,14 +47,15 @@ impl Drop for Listener {
 async fn listen(desk: Arc<Desk>) {
     loop {
         if let Ok(mut connection) = desk.target.connect().await
-            && (&connection)
+            && connection
                 .batch_execute(&format!("LISTEN {}", quoted(&channel(&desk))))
                 .await
                 .is_ok()
         {
             // While nobody listened, something may have been told.
             desk.wake.send_modify(|count| *count += 1);
-            let mut hints = std::pin::pin!(connection.notifications_stream());
+            let Some(hints) = connection.hints() else { return };
+            let mut hints = std::pin::pin!(hints);
             while let Some(Ok(hint)) = hints.next().await {
                 if hint.payload != desk.nonce {
                     desk.wake.send_modify(|count| *count += 1);
@@ -68,17 +69,14 @@ async fn listen(desk: Arc<Desk>) {
 /// Tells other processes, several occasions at once.
 async fn tell(desk: Arc<Desk>) {
     let text = format!("NOTIFY {}, '{}'", quoted(&channel(&desk)), desk.nonce);
-    let mut connection: Option<AsyncPgConnection> = None;
+    let mut connection: Option<Connection<'static>> = None;
     loop {
         desk.hint.notified().await;
         if connection.is_none() {
             connection = desk.target.connect().await.ok();
         }
         let told = match &connection {
-            Some(connection) => {
-                let mut shared = connection;
-                shared.batch_execute(&text).await.is_ok()
-            }
+            Some(connection) => connection.batch_execute(&text).await.is_ok(),
             None => false,
         };
         if !told {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::AsyncPgConnection;
 use tasker_engine::{Actor, Create, CreateReply, NewTask, StoreError, Template};
 use tasker_types::Timestamp;
 
 use super::PostgresStore;
 use super::cache::Cache;
+use super::connection::Connection;
 use super::create::ENTRIES;
 use super::error::classify;
 use super::flush::{Change, INSERT_TRANSITIONS};
@@ -58,9 +59,8 @@ impl Unit<'_> {
         templates: &[Arc<Template>],
     ) -> Result<Prepared, Trouble> {
         const SCHEMA: &str = "SELECT current_schema()::text";
-        let mut connection = self.connection;
         let (schema,) = Statement::<(Text,)>::new(SCHEMA, Vec::new())
-            .get_result::<(String,)>(&mut connection)
+            .get_result::<(String,)>(self.connection)
             .await?;
         let known = |actor: &Actor| Ok((actor.clone(), self.cache.known(actor)?));
         Ok(Prepared {
@@ -80,9 +80,8 @@ impl Unit<'_> {
              (SELECT pg_current_xact_id()::text::bigint + $1 AS number) AS own \
              WHERE t.position > own.number << 19 AND t.position < (own.number + 1) << 19";
         self.work.count_live();
-        let mut connection = self.connection;
         let (before,) = Statement::<(BigInt,)>::new(BEFORE, vec![Bind::Int(self.offset)])
-            .get_result::<(i64,)>(&mut connection)
+            .get_result::<(i64,)>(self.connection)
             .await?;
         let entries = usize::try_from(before).unwrap_or(usize::MAX) + self.work.entries.len();
         if entries > ENTRIES {
@@ -149,7 +148,8 @@ impl PostgresStore {
             .writer
             .ask(|reply| Job::Prepare(actors, templates, reply))
             .await?;
-        let created = self.create_with(connection, &request, &prepared).await;
+        let connection = Connection::lent(connection, self.shared.desk.target.probe());
+        let created = self.create_with(&connection, &request, &prepared).await;
         created.map_err(|trouble| self.named(trouble))
     }
 
@@ -170,13 +170,12 @@ impl PostgresStore {
 
     async fn create_with(
         &self,
-        connection: &AsyncPgConnection,
+        connection: &Connection<'_>,
         request: &Create,
         prepared: &Prepared,
     ) -> Result<CreateReply, Trouble> {
-        let mut shared = connection;
         let mut tries = 0;
-        shared
+        connection
             .batch_execute("SAVEPOINT tasker_creation")
             .await
             .map_err(without_transaction)?;
@@ -185,17 +184,21 @@ impl PostgresStore {
             let created = self.create_once(connection, request, prepared).await;
             match created {
                 Ok(reply) => {
-                    shared.batch_execute("RELEASE SAVEPOINT tasker_creation").await?;
+                    connection
+                        .batch_execute("RELEASE SAVEPOINT tasker_creation")
+                        .await?;
                     return Ok(reply);
                 }
                 Err(trouble) => {
-                    shared
+                    connection
                         .batch_execute("ROLLBACK TO SAVEPOINT tasker_creation")
                         .await?;
                     if is_taken(&trouble) && tries < TRIES {
                         continue;
                     }
-                    shared.batch_execute("RELEASE SAVEPOINT tasker_creation").await?;
+                    connection
+                        .batch_execute("RELEASE SAVEPOINT tasker_creation")
+                        .await?;
                     return Err(trouble);
                 }
             }
@@ -204,18 +207,17 @@ impl PostgresStore {
 
     async fn create_once(
         &self,
-        connection: &AsyncPgConnection,
+        connection: &Connection<'_>,
         request: &Create,
         prepared: &Prepared,
     ) -> Result<CreateReply, Trouble> {
         const VISIBLE: &str = "SELECT count(*) FROM graphs AS g WHERE g.id = ANY($1)";
         const TELL: &str = "SELECT pg_notify($1, $2)";
         let before = enter(connection, &prepared.schema).await?;
-        let mut shared = connection;
         let ids: BTreeSet<i64> = prepared.graphs.iter().map(|graph| graph.id).collect();
         let (visible,) =
             Statement::<(BigInt,)>::new(VISIBLE, vec![Bind::Ints(ids.iter().copied().collect())])
-                .get_result::<(i64,)>(&mut shared)
+                .get_result::<(i64,)>(connection)
                 .await?;
         if usize::try_from(visible) != Ok(ids.len()) {
             let problem =
@@ -258,10 +260,10 @@ impl PostgresStore {
 }
 
 /// Has names mean the store's tables, and returns what they meant before.
-async fn enter(mut connection: &AsyncPgConnection, schema: &str) -> QueryResult<String> {
+async fn enter(connection: &Connection<'_>, schema: &str) -> QueryResult<String> {
     const BEFORE: &str = "SELECT current_setting('search_path')";
     let (before,) = Statement::<(Text,)>::new(BEFORE, Vec::new())
-        .get_result::<(String,)>(&mut connection)
+        .get_result::<(String,)>(connection)
         .await?;
     // The caller's temporary tables, which would come first, come last.
     let path = format!("\"{}\", pg_temp", schema.replace('"', "\"\""));
@@ -269,17 +271,17 @@ async fn enter(mut connection: &AsyncPgConnection, schema: &str) -> QueryResult<
     Ok(before)
 }
 
-async fn set_path(connection: &AsyncPgConnection, path: &str) -> QueryResult<()> {
+async fn set_path(connection: &Connection<'_>, path: &str) -> QueryResult<()> {
     const SET: &str = "SELECT set_config('search_path', $1, true)";
     execute(connection, SET, vec![Bind::Text(path)]).await?;
     Ok(())
 }
 
 /// Returns the server's time.
-pub(super) async fn now(mut connection: &AsyncPgConnection) -> QueryResult<Timestamp> {
+pub(super) async fn now(connection: &Connection<'_>) -> QueryResult<Timestamp> {
     const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
     let (now,) = Statement::<(BigInt,)>::new(NOW, Vec::new())
-        .get_result::<(i64,)>(&mut connection)
+        .get_result::<(i64,)>(connection)
         .await?;
     Ok(Timestamp::from_micros(now))
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::RunQueryDsl;
 use futures_util::FutureExt as _;
 use tasker_engine::{
     Actor, Clock, Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, StoreError, Sweep,
@@ -126,9 +125,8 @@ pub(super) async fn open(
     const OFFSET: &str =
         "SELECT position_offset, gen_random_uuid()::text, pg_backend_pid()::bigint FROM tasker_schema";
     let connection = target.connect().await?;
-    let mut shared = &connection;
     let (offset, nonce, backend) = Statement::<(BigInt, Text, BigInt)>::new(OFFSET, Vec::new())
-        .get_result::<(i64, String, i64)>(&mut shared)
+        .get_result::<(i64, String, i64)>(&connection)
         .await
         .map_err(|error| classify(target.shown(), error))?;
     let session = Session {

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use diesel::sqlite::SqliteConnection;
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Template, canonical_json};
 use tasker_types::Timestamp;
 
+use super::connection::Connection;
 use super::kept::Kept;
 use super::rows::json;
 use super::statement::{Bind, Statement};
@@ -92,7 +91,7 @@ impl Line {
 
 impl Cache {
     /// Forgets what may have changed if somebody else has written to the file; to be asked within the transaction.
-    pub(super) fn meet(&mut self, connection: &mut SqliteConnection) -> QueryResult<()> {
+    pub(super) fn meet(&mut self, connection: &mut Connection) -> QueryResult<()> {
         const SQL: &str = "PRAGMA data_version";
         let row: (i64,) = Statement::<(BigInt,)>::new(SQL, &[]).get_result(connection)?;
         if self.version.replace(row.0) != Some(row.0) && !tasker_types::bug(68) {
@@ -108,7 +107,7 @@ impl Cache {
     }
 
     /// Returns the key for the next new task, for the caller to count on.
-    pub(super) fn next_task(&mut self, connection: &mut SqliteConnection) -> QueryResult<&mut i64> {
+    pub(super) fn next_task(&mut self, connection: &mut Connection) -> QueryResult<&mut i64> {
         const SQL: &str = "SELECT coalesce(max(key), 0) + 1 FROM tasks";
         let next = match self.next_task {
             Some(next) => next,
@@ -123,11 +122,7 @@ impl Cache {
 
     /// Takes so many positions in the history, and returns the last. None is ever taken twice, not even those of entries
     /// that are gone.
-    pub(super) fn take_positions(
-        &mut self,
-        connection: &mut SqliteConnection,
-        count: i64,
-    ) -> QueryResult<i64> {
+    pub(super) fn take_positions(&mut self, connection: &mut Connection, count: i64) -> QueryResult<i64> {
         const SQL: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'history'";
         let last = match self.last_position {
             Some(last) => last,
@@ -141,7 +136,7 @@ impl Cache {
     }
 
     /// Returns the key for a new lease.
-    pub(super) fn next_lease(&mut self, connection: &mut SqliteConnection) -> QueryResult<i64> {
+    pub(super) fn next_lease(&mut self, connection: &mut Connection) -> QueryResult<i64> {
         const SQL: &str = "SELECT coalesce(max(id), 0) + 1 FROM leases";
         let next = match self.next_lease {
             Some(next) => next,
@@ -156,7 +151,7 @@ impl Cache {
     }
 
     /// Returns the key of an actor, who is added if there was none of that name.
-    pub(super) fn actor(&mut self, connection: &mut SqliteConnection, actor: &Actor) -> QueryResult<i64> {
+    pub(super) fn actor(&mut self, connection: &mut Connection, actor: &Actor) -> QueryResult<i64> {
         const INSERT: &str = "INSERT INTO actors (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
         const SELECT: &str = "SELECT id FROM actors WHERE name = ?1";
         if let Some(id) = self.actors.get(actor) {
@@ -170,7 +165,7 @@ impl Cache {
     }
 
     /// Returns a template as tasks keep it.
-    pub(super) fn graph(&mut self, connection: &mut SqliteConnection, id: i64) -> QueryResult<Arc<Graph>> {
+    pub(super) fn graph(&mut self, connection: &mut Connection, id: i64) -> QueryResult<Arc<Graph>> {
         if let Some(graph) = self.graphs.get(&id) {
             return Ok(Arc::clone(graph));
         }
@@ -189,7 +184,7 @@ impl Cache {
     /// Returns a template as tasks keep it, written if there was none like it.
     pub(super) fn graph_of(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         template: &Arc<Template>,
     ) -> QueryResult<Arc<Graph>> {
         const FIND: &str = "SELECT id FROM graphs WHERE digest = ?1";
@@ -223,7 +218,7 @@ impl Cache {
 
     fn write_graph(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         template: &Template,
         body: &str,
         digest: &str,
@@ -259,12 +254,7 @@ impl Cache {
         Ok(row.0)
     }
 
-    fn queue(
-        &mut self,
-        connection: &mut SqliteConnection,
-        namespace: &str,
-        handler: &str,
-    ) -> QueryResult<i64> {
+    fn queue(&mut self, connection: &mut Connection, namespace: &str, handler: &str) -> QueryResult<i64> {
         const INSERT: &str = "INSERT INTO queues (namespace, handler) VALUES (?1, ?2) ON CONFLICT (namespace, handler) DO NOTHING";
         const SELECT: &str = "SELECT id FROM queues WHERE namespace = ?1 AND handler = ?2";
         let name = (namespace.to_owned(), handler.to_owned());
@@ -280,7 +270,7 @@ impl Cache {
     }
 
     /// Returns every queue, those among them that other processes added.
-    pub(super) fn queues(&mut self, connection: &mut SqliteConnection) -> QueryResult<&BTreeMap<i64, Queue>> {
+    pub(super) fn queues(&mut self, connection: &mut Connection) -> QueryResult<&BTreeMap<i64, Queue>> {
         const SQL: &str = "SELECT id, namespace, handler FROM queues WHERE id > ?1";
         if self.all_queues {
             return Ok(&self.queues);
@@ -299,7 +289,7 @@ impl Cache {
 }
 
 /// Reads a template back.
-pub(super) fn read_graph(connection: &mut SqliteConnection, id: i64) -> QueryResult<Graph> {
+pub(super) fn read_graph(connection: &mut Connection, id: i64) -> QueryResult<Graph> {
     const SQL: &str = "SELECT body FROM graphs WHERE id = ?1";
     let row: (String,) = Statement::<(Text,)>::new(SQL, &[Bind::Int(id)]).get_result(connection)?;
     let template = serde_json::from_str::<Template>(&row.0)
@@ -311,7 +301,7 @@ pub(super) fn read_graph(connection: &mut SqliteConnection, id: i64) -> QueryRes
     })
 }
 
-fn queues_of(connection: &mut SqliteConnection, id: i64) -> QueryResult<Vec<i64>> {
+fn queues_of(connection: &mut Connection, id: i64) -> QueryResult<Vec<i64>> {
     const SQL: &str = "SELECT queue FROM graph_steps WHERE graph = ?1 ORDER BY step";
     let rows = Statement::<(BigInt,)>::new(SQL, &[Bind::Int(id)]).load::<(i64,)>(connection)?;
     Ok(rows.into_iter().map(|row| row.0).collect())

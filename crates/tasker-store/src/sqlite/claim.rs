@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable};
 use tasker_engine::{Actor, Claim, ClaimedTask, Json, Lease, Scope, StepEvent, TaskEvent, Want};

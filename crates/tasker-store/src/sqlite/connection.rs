@@ -1,13 +1,17 @@
-//! Opening connections to a file.
+//! Connections to a file, which every statement goes through.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use diesel::connection::{Connection, SimpleConnection};
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 use tasker_engine::StoreError;
 use tasker_types::{Database, Synchronous};
 
 use super::error::{classify, classify_opening};
+use crate::probe::{Fault, Moment, Probe};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +22,77 @@ pub(super) enum Mode {
     Read,
 }
 
+/// A connection, and the probe that its statements pass by.
+pub(crate) struct Connection {
+    /// `None` when it was dropped.
+    inner: Option<SqliteConnection>,
+    probe: Option<Arc<dyn Probe>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("probe", &self.probe)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Carries out statements without answers, separated by semicolons.
+    pub(super) fn batch_execute(&mut self, sql: &str) -> QueryResult<()> {
+        self.carry_out(sql, |inner| inner.batch_execute(sql))
+    }
+
+    /// Carries out what is told by this SQL or by this name, unless a probe has it fail.
+    pub(super) fn carry_out<T, E: From<Error>>(
+        &mut self,
+        statement: &str,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let inner = self.inner.as_mut().ok_or_else(dropped)?;
+        let fault = self.probe.as_ref().and_then(|probe| probe.pass(statement));
+        let Some((moment, fault)) = fault else {
+            return work(inner);
+        };
+        if moment == Moment::Before {
+            return Err(self.suffer(fault).into());
+        }
+        let answer = work(inner)?;
+        let error = self.suffer(fault);
+        if fault == Fault::Drop {
+            Ok(answer)
+        } else {
+            Err(error.into())
+        }
+    }
+
+    /// Lets a fault happen, and returns what the database says of it.
+    fn suffer(&mut self, fault: Fault) -> Error {
+        match fault {
+            Fault::Error => {
+                Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("disk I/O error".to_owned()))
+            }
+            Fault::Drop | Fault::LoseAnswer => {
+                self.inner = None;
+                dropped()
+            }
+            Fault::Abort => std::process::abort(),
+        }
+    }
+}
+
+fn dropped() -> Error {
+    let problem = "the connection was dropped".to_owned();
+    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(problem))
+}
+
 /// Opens a connection. Nothing that is said here changes the file, which may be another program's.
-pub(super) fn open(path: &Path, settings: &Database, mode: Mode) -> Result<SqliteConnection, StoreError> {
+pub(super) fn open(
+    path: &Path,
+    settings: &Database,
+    mode: Mode,
+    probe: Option<&Arc<dyn Probe>>,
+) -> Result<Connection, StoreError> {
     if mode == Mode::Write
         && let Some(directory) = path
             .parent()
@@ -31,8 +104,12 @@ pub(super) fn open(path: &Path, settings: &Database, mode: Mode) -> Result<Sqlit
             advice: "name another one with `database.url` or `--data-dir`",
         })?;
     }
-    let mut connection =
+    let inner =
         SqliteConnection::establish(&address(path)?).map_err(|error| classify_opening(path, error))?;
+    let mut connection = Connection {
+        inner: Some(inner),
+        probe: probe.cloned(),
+    };
     let synchronous = match settings.synchronous {
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
@@ -81,7 +158,7 @@ mod tests {
     fn a_path_with_odd_characters_is_that_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("odd ?#%41 'name'.db");
-        drop(open(&path, &Database::default(), Mode::Write).unwrap());
+        drop(open(&path, &Database::default(), Mode::Write, None).unwrap());
         assert!(path.is_file());
     }
 }

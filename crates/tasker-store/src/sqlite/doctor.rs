@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::StoreError;
 use tasker_types::{Database, Synchronous};
 
-use super::connection::{Mode, open};
+use super::connection::{Connection, Mode, open};
 use super::error::classify;
 use super::migrate;
 use super::statement::Statement;
@@ -39,14 +37,14 @@ pub fn examine(path: &Path, settings: &Database, checkup: &Checkup) -> Result<Ve
     if !path.exists() {
         return Ok(findings);
     }
-    let mut connection = open(path, settings, Mode::Read)?;
+    let mut connection = open(path, settings, Mode::Read, None)?;
     let found = look(&mut connection, path, settings, checkup);
     findings.extend(found.map_err(|error| classify(path, error))?);
     Ok(findings)
 }
 
 fn look(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     path: &Path,
     settings: &Database,
     checkup: &Checkup,
@@ -111,12 +109,12 @@ fn look(
     Ok(findings)
 }
 
-fn texts(connection: &mut SqliteConnection, sql: &'static str) -> QueryResult<Vec<String>> {
+fn texts(connection: &mut Connection, sql: &'static str) -> QueryResult<Vec<String>> {
     let rows = Statement::<(Text,)>::new(sql, &[]).load::<(String,)>(connection)?;
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
-fn number(connection: &mut SqliteConnection, sql: &'static str) -> QueryResult<u64> {
+fn number(connection: &mut Connection, sql: &'static str) -> QueryResult<u64> {
     let row: (i64,) = Statement::<(BigInt,)>::new(sql, &[]).get_result(connection)?;
     Ok(u64::try_from(row.0).unwrap_or_default())
 }

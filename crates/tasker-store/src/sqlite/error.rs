@@ -2,15 +2,45 @@
 
 use std::path::Path;
 
-use diesel::result::{ConnectionError, Error};
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
 use tasker_engine::{BoxError, StoreError};
 
 const NO_DATABASE: &str =
     "name another file with `database.url` or `--data-dir`, or restore this one from a copy";
 
+/// What SQLite says when the disk does.
+const DISK: &str = "disk I/O error";
+
 /// Returns what an error of a statement means.
 pub(super) fn classify(store: &Path, error: Error) -> StoreError {
+    if matches!(
+        &error,
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+    ) {
+        return StoreError::Unavailable {
+            store: store.display().to_string(),
+            source: Box::new(error),
+        };
+    }
     by_message(store, error.to_string(), Box::new(error))
+}
+
+/// Returns what an error of a commit means: after some of them nobody knows whether it was carried out.
+///
+/// What could not be brought to the disk for certain may be found there all the same when the file is opened again.
+pub(super) fn classify_commit(store: &Path, error: Error) -> StoreError {
+    if error.to_string().contains(DISK) {
+        return StoreError::Unavailable {
+            store: store.display().to_string(),
+            source: Box::new(error),
+        };
+    }
+    classify(store, error)
+}
+
+/// Tells whether a transaction could not be undone since there is none any more.
+pub(super) fn is_over(error: &Error) -> bool {
+    error.to_string().contains("no transaction is active")
 }
 
 /// Returns what an error of opening a file means.
@@ -38,7 +68,7 @@ fn by_message(store: &Path, problem: String, source: BoxError) -> StoreError {
             problem,
             advice,
         }
-    } else if says(&["disk I/O error"]) {
+    } else if says(&[DISK]) {
         let advice = "look at the disk; nothing was changed";
         StoreError::NotWritable {
             store,
@@ -75,8 +105,6 @@ pub(super) fn foreign(store: &Path) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use diesel::result::DatabaseErrorKind;
-
     use super::*;
 
     #[track_caller]

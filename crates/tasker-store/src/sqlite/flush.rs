@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use tasker_types::{StepState, TaskState, Timestamp};
 
+use super::connection::Connection;
 use super::kept::SMALL;
 use super::rows::{StepRow, json, packed, payload};
 use super::statement::{Bind, Statement};
@@ -354,7 +353,7 @@ impl Unit<'_> {
 
 /// Carries out a statement over rows at a time, unless there are none.
 fn run_at<T: Serialize>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     sql: &'static str,
     rows: &[T],
     now: Timestamp,
@@ -367,7 +366,7 @@ fn run_at<T: Serialize>(
 }
 
 /// Carries out a statement over rows, unless there are none.
-fn run<T: Serialize>(connection: &mut SqliteConnection, sql: &'static str, rows: &[T]) -> QueryResult<()> {
+fn run<T: Serialize>(connection: &mut Connection, sql: &'static str, rows: &[T]) -> QueryResult<()> {
     if !rows.is_empty() {
         let rows = json(rows);
         Statement::<()>::new(sql, &[Bind::Text(&rows)]).execute(connection)?;

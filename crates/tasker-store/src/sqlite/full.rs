@@ -1,6 +1,5 @@
 //! What happens when SQLite gives up in the middle of a transaction.
 
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{Create, Json, NewTask};
 use tasker_testkit::{Harness, ManualClock, shapes};
 use tokio::sync::oneshot;
@@ -29,7 +28,7 @@ fn core<T>(store: &SqliteStore, work: impl FnOnce(&mut Core) -> T) -> T {
 /// Lets the file grow by so many pages and no more.
 fn leave_room(store: &SqliteStore, pages: i64) {
     core(store, |core| {
-        let connection: &mut SqliteConnection = &mut core.connection;
+        let connection = &mut core.connection;
         let count: (i64,) = Statement::<(BigInt,)>::new("SELECT page_count FROM pragma_page_count", &[])
             .get_result(connection)
             .unwrap();

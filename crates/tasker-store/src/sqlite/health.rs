@@ -1,12 +1,11 @@
 //! How a file stands: its schema, and how much is in it.
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::Totals;
 use tasker_types::Timestamp;
 
+use super::connection::Connection;
 use super::migrate::SCHEMA_VERSION;
 use super::statement::{Bind, Statement};
 use crate::status::Schema;
@@ -30,7 +29,7 @@ SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state =
         (permanent = 1 OR (retryable = 0 AND attempts > 0))) FROM steps";
 
 /// Counts tasks and steps: one pass over each.
-pub(super) fn totals(connection: &mut SqliteConnection, now: Timestamp) -> QueryResult<Totals> {
+pub(super) fn totals(connection: &mut Connection, now: Timestamp) -> QueryResult<Totals> {
     let tasks = Statement::<TasksSql>::new(TASKS, &[]).get_result::<Tasks>(connection)?;
     let binds = [Bind::Int(now.as_micros())];
     let steps = Statement::<StepsSql>::new(STEPS, &binds).get_result::<Steps>(connection)?;
@@ -38,7 +37,7 @@ pub(super) fn totals(connection: &mut SqliteConnection, now: Timestamp) -> Query
 }
 
 /// Returns the version of the schema.
-pub(super) fn schema(connection: &mut SqliteConnection) -> QueryResult<Schema> {
+pub(super) fn schema(connection: &mut Connection) -> QueryResult<Schema> {
     const TABLE: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'tasker_schema'";
     const SCHEMA: &str = "SELECT version, oldest_program FROM tasker_schema WHERE id = 1";
     let (there,) = Statement::<(BigInt,)>::new(TABLE, &[]).get_result::<(i64,)>(connection)?;
@@ -53,8 +52,9 @@ pub(super) fn schema(connection: &mut SqliteConnection) -> QueryResult<Schema> {
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::{Connection as _, SimpleConnection as _};
+    use tasker_types::Database;
 
+    use super::super::connection::{self, Mode};
     use super::*;
 
     #[test]
@@ -62,7 +62,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tasker.db");
         super::super::migrate::up(&path).unwrap();
-        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        let mut connection = connection::open(&path, &Database::default(), Mode::Write, None).unwrap();
         let now = schema(&mut connection).unwrap();
         assert!(now.is_usable() && now.version == SCHEMA_VERSION, "{now:?}");
         for (version, oldest, usable) in [(9, 1, true), (9, 9, false), (0, 1, false)] {

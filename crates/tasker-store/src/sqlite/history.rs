@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Text};
-use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use tasker_engine::{Actor, Transition};
 use tasker_types::{Position, TaskId, Timestamp};
 
+use super::connection::Connection;
 use super::rows::{json, key_of, task_id};
 use super::statement::{Bind, Statement};
 use super::unit::Unit;
@@ -108,7 +107,7 @@ fn parts<'e>(entry: &'e Entry<'_>) -> impl Serialize + use<'e> {
 }
 
 /// Reads rows of the history after a position, of one task or of all.
-fn rows(connection: &mut SqliteConnection, task: Option<i64>, after: i64) -> QueryResult<Vec<Row>> {
+fn rows(connection: &mut Connection, task: Option<i64>, after: i64) -> QueryResult<Vec<Row>> {
     const ALL: &str =
         "SELECT position, at, entries FROM history WHERE position > ?1 ORDER BY position LIMIT ?2";
     const OWN: &str = "SELECT h.position, h.at, h.entries FROM task_history AS t CROSS JOIN history AS h \
@@ -130,7 +129,7 @@ fn rows(connection: &mut SqliteConnection, task: Option<i64>, after: i64) -> Que
 
 /// Looks at the entries of a task, in their order.
 pub(super) fn each_of_task(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     task: i64,
     mut look: impl FnMut(&Entry<'_>),
 ) -> QueryResult<()> {
@@ -151,7 +150,7 @@ pub(super) fn each_of_task(
 }
 
 /// Returns the position of the last entry; 0 before the first.
-pub(super) fn last(connection: &mut SqliteConnection) -> QueryResult<i64> {
+pub(super) fn last(connection: &mut Connection) -> QueryResult<i64> {
     const LAST: &str = "SELECT coalesce(max(position), 0) FROM history";
     Ok(Statement::<(BigInt,)>::new(LAST, &[])
         .get_result::<(i64,)>(connection)?
@@ -160,7 +159,7 @@ pub(super) fn last(connection: &mut SqliteConnection) -> QueryResult<i64> {
 
 /// Returns entries of a task's history after a position.
 pub(super) fn of_task(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     task: TaskId,
     after: Position,
     limit: u32,
@@ -173,7 +172,7 @@ pub(super) fn of_task(
 
 /// Returns entries of all histories after a position.
 pub(super) fn of_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     after: Position,
     limit: u32,
 ) -> QueryResult<Vec<Transition>> {
@@ -181,7 +180,7 @@ pub(super) fn of_all(
 }
 
 fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     task: Option<i64>,
     after: Position,
     limit: u32,
@@ -218,7 +217,7 @@ struct Names {
 impl Names {
     fn learn<'e>(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         entries: impl Iterator<Item = &'e Entry<'e>> + Clone,
     ) -> QueryResult<()> {
         const TASKS: &str =

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::sql_types::{Nullable, Text};
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState};

@@ -1,12 +1,11 @@
 //! Lists of tasks.
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
 use serde_json::json;
 use tasker_types::{TaskState, Timestamp};
 
+use super::connection::Connection;
 use super::rows::{json as list_of, key_of, task_id, time};
 use super::statement::{Bind, Statement};
 use crate::list::{TaskFilter, TaskSummary};
@@ -63,7 +62,7 @@ WHERE (?1 = '[]' OR t.state IN (SELECT value FROM json_each(?1))) \
 ORDER BY t.key DESC LIMIT ?6";
 
 /// Returns the tasks that pass a filter, the newest first.
-pub(super) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
+pub(super) fn list(connection: &mut Connection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
     let states = list_of(&filter.states);
     let namespace = filter
         .namespace
@@ -123,7 +122,7 @@ pub(super) fn list(connection: &mut SqliteConnection, filter: &TaskFilter) -> Qu
 const FEWEST_HELD: &str = "SELECT min(held) FROM (SELECT sum(held) AS held FROM leases GROUP BY actor)";
 
 /// Returns how many steps the worker holds that holds fewest of those that hold any.
-pub(super) fn fewest_held(connection: &mut SqliteConnection) -> QueryResult<Option<u32>> {
+pub(super) fn fewest_held(connection: &mut Connection) -> QueryResult<Option<u32>> {
     let held = Statement::<Nullable<BigInt>>::new(FEWEST_HELD, &[]).load::<Option<i64>>(connection)?;
     Ok(held
         .into_iter()

@@ -4,17 +4,16 @@ mod describe;
 
 use std::path::Path;
 
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::migration::{Migration, MigrationSource};
-use diesel::query_dsl::RunQueryDsl;
 use diesel::sql_types::BigInt;
-use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tasker_engine::{BoxError, StoreError};
 use tasker_types::Database;
 
-use super::connection::{self, Mode};
-use super::error::{classify, foreign};
+use super::connection::{self, Connection, Mode};
+use super::error::{classify, classify_commit, foreign};
 use super::process;
 use super::statement::Statement;
 
@@ -32,7 +31,7 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 ///
 /// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
 pub fn up(path: &Path) -> Result<Vec<String>, StoreError> {
-    let mut connection = connection::open(path, &Database::default(), Mode::Write)?;
+    let mut connection = connection::open(path, &Database::default(), Mode::Write, None)?;
     ensure(path, &mut connection)
 }
 
@@ -52,21 +51,20 @@ pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
             advice: "stop every `tasker` that uses the file and try again",
         });
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Write)?;
+    let mut connection = connection::open(path, &Database::default(), Mode::Write, None)?;
     exclusively(path, &mut connection, |connection| {
         check(path, connection)?;
         let mut names = Vec::new();
         for _ in 0..steps {
-            let applied = connection
-                .applied_migrations()
-                .map_err(|error| failed(path, error))?;
-            if applied.is_empty() {
+            let applied = applied(connection).map_err(|error| failed(path, error))?;
+            if applied == 0 {
                 break;
             }
-            let name = connection
-                .revert_last_migration(MIGRATIONS)
-                .map_err(|error| failed(path, error))?;
-            names.push(full_name(&name.to_string())?);
+            let name = connection.carry_out("down.sql", |inner| {
+                let name = inner.revert_last_migration(MIGRATIONS)?;
+                Ok::<_, BoxError>(name.to_string())
+            });
+            names.push(full_name(&name.map_err(|error| failed(path, error))?)?);
         }
         Ok(names)
     })
@@ -89,14 +87,11 @@ pub fn status(path: &Path) -> Result<Status, StoreError> {
     if empty || !path.exists() {
         return Ok(status);
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Read)?;
+    let mut connection = connection::open(path, &Database::default(), Mode::Read, None)?;
     if let Some((version, oldest_program)) = check(path, &mut connection)? {
         status.version = version;
         status.oldest_program = oldest_program;
-        let applied = connection
-            .applied_migrations()
-            .map_err(|error| failed(path, error))?
-            .len();
+        let applied = applied(&mut connection).map_err(|error| failed(path, error))?;
         let pending = status.pending.split_off(applied.min(status.pending.len()));
         status.applied = std::mem::replace(&mut status.pending, pending);
     }
@@ -105,7 +100,7 @@ pub fn status(path: &Path) -> Result<Status, StoreError> {
 
 /// Brings an open file up to date, and returns the names of what was applied. Processes that open a new file at once
 /// take turns.
-pub(super) fn ensure(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+pub(super) fn ensure(path: &Path, connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     let version = check(path, connection)?;
     // Only now it is known that the file is Tasker's, or nobody's.
     connection
@@ -117,12 +112,12 @@ pub(super) fn ensure(path: &Path, connection: &mut SqliteConnection) -> Result<V
     exclusively(path, connection, |connection| {
         check(path, connection)?;
         let pending = connection
-            .pending_migrations(MIGRATIONS)
+            .carry_out(PENDING, |inner| inner.pending_migrations(MIGRATIONS))
             .map_err(|error| failed(path, error))?;
         let mut applied = Vec::with_capacity(pending.len());
         for migration in pending {
             connection
-                .run_migration(&migration)
+                .carry_out("up.sql", |inner| inner.run_migration(&migration).map(drop))
                 .map_err(|error| failed(path, error))?;
             applied.push(migration.name().to_string());
         }
@@ -130,23 +125,36 @@ pub(super) fn ensure(path: &Path, connection: &mut SqliteConnection) -> Result<V
     })
 }
 
+/// What diesel does to see which migrations there were.
+const PENDING: &str = "SELECT version FROM __diesel_schema_migrations";
+
+fn applied(connection: &mut Connection) -> Result<usize, BoxError> {
+    let versions = connection.carry_out(PENDING, MigrationHarness::applied_migrations)?;
+    Ok(versions.len())
+}
+
 /// Works in one transaction that keeps every other writer out.
 fn exclusively<T>(
     path: &Path,
-    connection: &mut SqliteConnection,
-    work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    use diesel::connection::{AnsiTransactionManager, TransactionManager};
-    AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN EXCLUSIVE")
+    const BEGIN: &str = "BEGIN EXCLUSIVE";
+    connection
+        .carry_out(BEGIN, |inner| {
+            AnsiTransactionManager::begin_transaction_sql(inner, BEGIN)
+        })
         .map_err(|error| classify(path, error))?;
     match work(connection) {
         Ok(value) => {
-            AnsiTransactionManager::commit_transaction(connection).map_err(|error| classify(path, error))?;
+            connection
+                .carry_out("COMMIT", AnsiTransactionManager::commit_transaction)
+                .map_err(|error| classify_commit(path, error))?;
             Ok(value)
         }
         Err(error) => {
             // What the work says matters more than that it could not be undone by hand; closing undoes it.
-            let _ = AnsiTransactionManager::rollback_transaction(connection);
+            let _ = connection.carry_out("ROLLBACK", AnsiTransactionManager::rollback_transaction);
             Err(error)
         }
     }
@@ -154,7 +162,7 @@ fn exclusively<T>(
 
 /// Checks that a file is Tasker's and may be used by this program; returns its version and the oldest program's, or
 /// `None` for an empty database.
-fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Option<(u32, u32)>, StoreError> {
+fn check(path: &Path, connection: &mut Connection) -> Result<Option<(u32, u32)>, StoreError> {
     // One statement, since another process may make the tables at any moment.
     const TABLES: &str = "SELECT count(*) FILTER (WHERE name = 'tasker_schema'), count(*) FROM sqlite_schema \
          WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '__diesel_schema_migrations'";
@@ -213,7 +221,8 @@ fn full_name(version: &str) -> Result<String, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::{Connection, SimpleConnection as _};
+    use diesel::connection::{Connection as _, SimpleConnection as _};
+    use diesel::sqlite::SqliteConnection;
 
     use super::*;
 
@@ -241,7 +250,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tasker.db");
         up(&path).unwrap();
-        let mut connection = connection::open(&path, &Database::default(), Mode::Write).unwrap();
+        let mut connection = connection::open(&path, &Database::default(), Mode::Write, None).unwrap();
         connection
             .batch_execute("UPDATE tasker_schema SET version = 9, oldest_program = 8")
             .unwrap();

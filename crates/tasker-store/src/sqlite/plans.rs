@@ -4,14 +4,14 @@ use diesel::sql_types::Text;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use diesel::connection::{Connection as _, InstrumentationEvent};
-use diesel::sqlite::SqliteConnection;
+use diesel::query_dsl::RunQueryDsl as _;
 use tasker_engine::{Demand, Json, Scope, Turn, Want};
 use tasker_testkit::{Harness, ManualClock, fail, fail_permanently, shapes, succeed, suspend};
 use tasker_types::{Position, StepNo};
 
 use super::writer::Writer;
 use super::*;
+use crate::probe::{Fault, Moment};
 use crate::prune::{Prune, PruneMode};
 
 /// Tables that grow with the work.
@@ -24,28 +24,24 @@ const LARGE: [&str; 6] = [
     "payloads",
 ];
 
-/// The texts of statements, without those that only control transactions.
-type Texts = Arc<Mutex<BTreeSet<String>>>;
+/// Notes the texts of statements, without those that only control transactions.
+#[derive(Debug, Default)]
+struct Texts(Mutex<BTreeSet<String>>);
 
-/// Has a connection note the statements that it runs.
-fn listen(connection: &mut SqliteConnection, texts: &Texts) {
-    let texts = Arc::clone(texts);
-    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
-            let text = query.to_string();
-            let sql = text.split(" -- binds:").next().unwrap().to_owned();
-            if ["SELECT", "INSERT", "UPDATE", "DELETE"]
-                .iter()
-                .any(|verb| sql.starts_with(verb))
-            {
-                texts.lock().unwrap().insert(sql);
-            }
+impl Probe for Texts {
+    fn pass(&self, sql: &str) -> Option<(Moment, Fault)> {
+        if ["SELECT", "INSERT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|verb| sql.starts_with(verb))
+        {
+            self.0.lock().unwrap().insert(sql.to_owned());
         }
-    });
+        None
+    }
 }
 
 /// Works with the connection that writes.
-fn writing<T>(store: &SqliteStore, work: impl FnOnce(&mut SqliteConnection) -> T) -> T {
+fn writing<T>(store: &SqliteStore, work: impl FnOnce(&mut Connection) -> T) -> T {
     let Writer::Inline(core) = &store.shared.writer else {
         panic!("the writer has a thread")
     };
@@ -59,15 +55,16 @@ struct Line {
 }
 
 /// Returns the lines of a statement's plan.
-fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
-    let lines: Vec<Line> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"))
-        .load(connection)
-        .unwrap();
+fn plan(connection: &mut Connection, sql: &str) -> Vec<String> {
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let lines: QueryResult<Vec<Line>> =
+        connection.carry_out(&explain, |inner| diesel::sql_query(&explain).load(inner));
+    let lines = lines.unwrap();
     lines.into_iter().map(|line| line.detail).collect()
 }
 
 /// Returns the lines of a statement's plan that read a large table from its beginning to its end.
-fn scans(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+fn scans(connection: &mut Connection, sql: &str) -> Vec<String> {
     let scans = plan(connection, sql).into_iter().filter(|line| {
         let scanned = line.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
         scanned.is_some_and(|name| {
@@ -140,16 +137,15 @@ async fn live(h: &Harness, store: &SqliteStore) {
 async fn lived() -> (SqliteStore, Vec<String>, Harness) {
     let clock = ManualClock::new();
     let directory = tempfile::tempdir().unwrap();
-    let options = SqliteOptions::new(directory.path().join("tasker.db"), Arc::new(clock.clone())).inline();
+    let texts = Arc::new(Texts::default());
+    let options = SqliteOptions::new(directory.path().join("tasker.db"), Arc::new(clock.clone()))
+        .probe(Arc::<Texts>::clone(&texts))
+        .inline();
     let store = SqliteStore::open(options).unwrap();
-    let texts = Texts::default();
-    writing(&store, |connection| listen(connection, &texts));
-    for reader in store.shared.readers.idle.lock().unwrap().iter_mut() {
-        listen(reader, &texts);
-    }
+    texts.0.lock().unwrap().clear();
     let h = Harness::new(Arc::new(store.clone()), clock).keeping(directory);
     live(&h, &store).await;
-    let texts = texts.lock().unwrap().iter().cloned().collect();
+    let texts = texts.0.lock().unwrap().iter().cloned().collect();
     (store, texts, h)
 }
 
@@ -199,7 +195,7 @@ async fn nothing_is_kept_of_how_large_tables_were() {
     const COUNT: &str = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
     let (store, _, _h) = lived().await;
     store.close().await.unwrap();
-    let mut connection = connection::open(store.path(), &Database::default(), Mode::Read).unwrap();
+    let mut connection = connection::open(store.path(), &Database::default(), Mode::Read, None).unwrap();
     let row: (i64,) = Statement::<(BigInt,)>::new(COUNT, &[])
         .get_result(&mut connection)
         .unwrap();

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Text};
-use diesel::sqlite::SqliteConnection;
 use serde_json::value::RawValue;
 use tasker_engine::StoreError;
 
 use super::SqliteStore;
+use super::connection::Connection;
 use super::rows::{json, packed, payload};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
@@ -96,7 +95,7 @@ impl Unit<'_> {
 }
 
 /// Removes tasks with all that belongs to them. None that ended for good is in the queue or holds a lease.
-fn remove(connection: &mut SqliteConnection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
+fn remove(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
     const PAYLOADS: &str = "DELETE FROM payloads WHERE key >= ?1 AND key < ?2";
     const STEPS: &str = "DELETE FROM steps WHERE key >= ?1 AND key < ?2";
     const PLACES: &str = "DELETE FROM task_history WHERE task = ?1";
@@ -116,7 +115,7 @@ fn remove(connection: &mut SqliteConnection, tasks: &BTreeSet<i64>) -> QueryResu
 
 /// Takes the entries of tasks out of the history. The others keep their positions: a row that they share has `null` where
 /// an entry was.
-fn forget(connection: &mut SqliteConnection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
+fn forget(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
     const ROWS: &str =
         "SELECT DISTINCT p.position FROM json_each(?1) AS k CROSS JOIN task_history AS p ON p.task = k.value";
     const ENTRIES: &str = "SELECT entries FROM history WHERE position = ?1";

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{Actor, Json, Snapshot, TaskRecord};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 
 use super::cache::read_graph;
+use super::connection::Connection;
 use super::history;
 use super::rows::{key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, task_id, time};
 use super::statement::{Bind, Statement};
@@ -39,7 +38,7 @@ type MoreTuple = (
 
 /// Returns a task and its steps at one moment.
 pub(super) fn snapshot(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     task: TaskId,
     now: Timestamp,
 ) -> QueryResult<Option<Snapshot>> {
@@ -115,15 +114,12 @@ pub(super) fn snapshot(
 }
 
 /// Returns the position of the last entry of all histories.
-pub(super) fn position(connection: &mut SqliteConnection) -> QueryResult<Position> {
+pub(super) fn position(connection: &mut Connection) -> QueryResult<Position> {
     Ok(Position(history::last(connection)?))
 }
 
 /// Returns where the queue has the steps of a task.
-fn places(
-    connection: &mut SqliteConnection,
-    task: i64,
-) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
+fn places(connection: &mut Connection, task: i64) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
     const SQL: &str = "SELECT step, queue, rank, due_at FROM ready_steps WHERE task = ?1";
     let rows = Statement::<(BigInt, BigInt, BigInt, Nullable<BigInt>)>::new(SQL, &[Bind::Int(task)])
         .load::<(i64, i64, i64, Option<i64>)>(connection)?;
@@ -140,7 +136,7 @@ fn places(
 }
 
 /// Returns the workers that hold leases on a task's steps, by their key.
-fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
+fn workers(connection: &mut Connection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN leases AS l ON l.id = s.lease JOIN actors AS a ON a.id = l.actor \
          WHERE s.key >= ?1 AND s.key < ?2";
     let binds = [Bind::Int(packed((task, 0))), Bind::Int(packed((task + 1, 0)))];
@@ -153,7 +149,7 @@ fn workers(connection: &mut SqliteConnection, task: i64) -> QueryResult<BTreeMap
 }
 
 /// Returns the results of a task's steps that have one.
-pub(super) fn results(connection: &mut SqliteConnection, task: TaskId) -> QueryResult<Vec<(StepNo, Json)>> {
+pub(super) fn results(connection: &mut Connection, task: TaskId) -> QueryResult<Vec<(StepNo, Json)>> {
     let Some(key) = key_of(connection, task)? else {
         return Ok(Vec::new());
     };

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{Json, Origin};
 use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 
+use super::connection::Connection;
 use super::statement::{Bind, Statement};
 use crate::work::{Graph, Kind, Lease, Place, StepKey, TaskRow};
 
@@ -164,7 +163,7 @@ macro_rules! step_columns {
 
 /// Loads steps by their keys.
 pub(crate) fn load_steps(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &[StepKey],
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
     const SQL: &str = step_columns!(
@@ -179,7 +178,7 @@ pub(crate) fn load_steps(
 
 /// Loads all steps of tasks, in step order.
 pub(crate) fn load_all_steps(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tasks: &[i64],
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
     const SQL: &str = step_columns!(
@@ -193,7 +192,7 @@ pub(crate) fn load_all_steps(
 }
 
 fn load_steps_by(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     sql: &'static str,
     keys: &str,
 ) -> QueryResult<Vec<(StepKey, StepRow)>> {
@@ -233,9 +232,9 @@ type TaskTuple = (
 
 /// Loads tasks by key, each with the key of its graph, which is looked up by the caller.
 pub(crate) fn load_tasks(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &[i64],
-    graph_of: &mut dyn FnMut(&mut SqliteConnection, i64) -> QueryResult<Arc<Graph>>,
+    graph_of: &mut dyn FnMut(&mut Connection, i64) -> QueryResult<Arc<Graph>>,
 ) -> QueryResult<Vec<(i64, TaskRow)>> {
     const SQL: &str = "SELECT t.key, t.id, t.graph, t.state, t.failure, t.priority, t.live_steps, t.origin, \
          t.started_at, t.finished_at, t.deadline_at, t.next_check_at \
@@ -273,7 +272,7 @@ pub(crate) fn task_id(bytes: &[u8]) -> TaskId {
 }
 
 /// Returns the key of the task that the outside knows by this id.
-pub(crate) fn key_of(connection: &mut SqliteConnection, task: TaskId) -> QueryResult<Option<i64>> {
+pub(crate) fn key_of(connection: &mut Connection, task: TaskId) -> QueryResult<Option<i64>> {
     const SQL: &str = "SELECT key FROM tasks WHERE id = ?1";
     let keys = Statement::<(BigInt,)>::new(SQL, &[Bind::Blob(task.as_bytes())]).load::<(i64,)>(connection)?;
     Ok(keys.first().map(|row| row.0))
@@ -281,7 +280,7 @@ pub(crate) fn key_of(connection: &mut SqliteConnection, task: TaskId) -> QueryRe
 
 /// Loads payloads, those that exist.
 pub(crate) fn load_payloads(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     places: &[Place],
 ) -> QueryResult<BTreeMap<Place, Json>> {
     const SQL: &str =
@@ -308,7 +307,7 @@ pub(crate) struct CarriedRows {
 
 /// Loads the contexts of tasks, and the configurations that replace their template's.
 pub(crate) fn load_carried(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tasks: &[i64],
 ) -> QueryResult<BTreeMap<i64, CarriedRows>> {
     const SQL: &str = "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p \
@@ -334,7 +333,7 @@ pub(crate) fn load_carried(
 
 /// Loads all payloads of a kind that the steps of a task have.
 pub(crate) fn load_kind(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     task: i64,
     kind: Kind,
 ) -> QueryResult<BTreeMap<u32, Json>> {

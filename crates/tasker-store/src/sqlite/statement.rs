@@ -5,10 +5,15 @@
 
 use std::marker::PhantomData;
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::query_dsl::RunQueryDsl;
+use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
+use diesel::result::{Error, QueryResult};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
+
+use super::connection::Connection;
 
 /// A value for a placeholder.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,48 @@ impl<'a, Row> Statement<'a, Row> {
             row: PhantomData,
         }
     }
+
+    /// Carries it out, and returns its rows.
+    pub(crate) fn load<'q, U>(self, connection: &mut Connection) -> QueryResult<Vec<U>>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U>,
+    {
+        connection.carry_out(self.sql, |inner| RunQueryDsl::load(self, inner))
+    }
+
+    /// Carries it out, and returns its first row.
+    pub(crate) fn get_result<'q, U>(self, connection: &mut Connection) -> QueryResult<U>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U>,
+    {
+        connection.carry_out(self.sql, |inner| RunQueryDsl::get_result(self, inner))
+    }
+
+    /// Carries it out, and hands on each row as it comes.
+    pub(crate) fn each<'q, U, E: From<Error>>(
+        self,
+        connection: &mut Connection,
+        mut take: impl FnMut(U) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        Self: LoadQuery<'q, SqliteConnection, U> + 'q,
+        U: 'q,
+    {
+        connection.carry_out(self.sql, |inner| {
+            for row in RunQueryDsl::load_iter::<U, DefaultLoadingMode>(self, inner)? {
+                take(row?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Carries it out, and returns how many rows it changed.
+    pub(crate) fn execute(self, connection: &mut Connection) -> QueryResult<usize>
+    where
+        Self: ExecuteDsl<SqliteConnection>,
+    {
+        connection.carry_out(self.sql, |inner| RunQueryDsl::execute(self, inner))
+    }
 }
 
 impl<Row> QueryId for Statement<'_, Row> {
@@ -47,7 +94,7 @@ impl<Row> Query for Statement<'_, Row> {
     type SqlType = Row;
 }
 
-impl<Row> diesel::query_dsl::RunQueryDsl<SqliteConnection> for Statement<'_, Row> {}
+impl<Row> RunQueryDsl<SqliteConnection> for Statement<'_, Row> {}
 
 impl<Row> QueryFragment<Sqlite> for Statement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use tasker_engine::{

@@ -2,21 +2,19 @@
 
 use std::path::Path;
 
-use diesel::connection::SimpleConnection;
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use diesel::sqlite::SqliteConnection;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tasker_engine::StoreError;
 use tasker_types::Database;
 use tokio::sync::mpsc;
 
-use super::connection::{Mode, open};
+use super::connection::{Connection, Mode, open};
 use super::error::classify;
 use super::rows::json;
 use super::statement::{Bind, Statement};
+use super::unit::Trouble;
 use crate::transfer::{Chunk, Parcel, Table, Transferred, refused};
 
 /// How many entries of the history stand in one row.
@@ -132,19 +130,20 @@ pub(crate) fn read(
     sender: &mpsc::Sender<Parcel>,
 ) -> Result<(), StoreError> {
     let failed = |error| classify(path, error);
-    let mut connection = open(path, settings, Mode::Write)?;
+    let mut connection = open(path, settings, Mode::Write, None)?;
     connection.batch_execute("BEGIN IMMEDIATE").map_err(failed)?;
     for table in Table::ALL {
         let mut chunk = Chunk::default();
-        let rows = Statement::<(Text,)>::new(select(table), &[])
-            .load_iter::<(String,), diesel::connection::DefaultLoadingMode>(&mut connection)
-            .map_err(failed)?;
-        for row in rows {
-            let (row,) = row.map_err(failed)?;
+        let read = Statement::<(Text,)>::new(select(table), &[]).each(&mut connection, |(row,): (String,)| {
             if chunk.add(&row) {
                 send(sender, table, &mut chunk)?;
             }
-        }
+            Ok(())
+        });
+        read.map_err(|trouble| match trouble {
+            Trouble::Database(error) => failed(error),
+            Trouble::Refused(error) => error,
+        })?;
         send(sender, table, &mut chunk)?;
     }
     sender
@@ -163,17 +162,17 @@ fn send(sender: &mpsc::Sender<Parcel>, table: Table, chunk: &mut Chunk) -> Resul
         .map_err(|_| StoreError::Closed)
 }
 
-fn number(connection: &mut SqliteConnection, sql: &'static str) -> QueryResult<i64> {
+fn number(connection: &mut Connection, sql: &'static str) -> QueryResult<i64> {
     let row: (i64,) = Statement::<(BigInt,)>::new(sql, &[]).get_result(connection)?;
     Ok(row.0)
 }
 
 /// Refuses a file that was used before.
 pub(crate) fn refuse_used(path: &Path, settings: &Database) -> Result<(), StoreError> {
-    refuse(&mut open(path, settings, Mode::Read)?, path)
+    refuse(&mut open(path, settings, Mode::Read, None)?, path)
 }
 
-fn refuse(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+fn refuse(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT 1 FROM tasks) OR EXISTS (SELECT 1 FROM graphs) \
          OR EXISTS (SELECT 1 FROM actors) OR EXISTS (SELECT 1 FROM history))";
     match number(connection, IS_EMPTY).map_err(|error| classify(path, error))? {
@@ -191,7 +190,7 @@ pub(crate) fn write(
     // Steps in progress are held by nobody who works on this file, which is known by a process that is not there.
     const NOBODY: &str = "INSERT INTO processes (pid) VALUES (0) RETURNING id";
     let failed = |error| classify(path, error);
-    let mut connection = open(path, settings, Mode::Write)?;
+    let mut connection = open(path, settings, Mode::Write, None)?;
     connection.batch_execute("BEGIN IMMEDIATE").map_err(failed)?;
     refuse(&mut connection, path)?;
     let nobody = number(&mut connection, NOBODY).map_err(failed)?;
@@ -241,7 +240,7 @@ struct Entry(
 );
 
 /// Writes entries, those of a moment together, and returns how many there are.
-fn write_entries(connection: &mut SqliteConnection, rows: &str, before: u64) -> QueryResult<usize> {
+fn write_entries(connection: &mut Connection, rows: &str, before: u64) -> QueryResult<usize> {
     const PLACES: &str =
         "INSERT OR IGNORE INTO task_history (task, position) SELECT value, ?2 FROM json_each(?1)";
     let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));

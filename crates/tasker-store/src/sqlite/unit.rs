@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use diesel::result::QueryResult;
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{Actor, StoreError};
 use tasker_types::{TaskContext, TaskId, TaskState, Timestamp};
 
 use super::cache::Cache;
+use super::connection::Connection;
 use super::kept::Carried;
 use super::rows::{LeaseRow, StepRow, load_all_steps, load_steps, load_tasks};
 use crate::work::{StepKey, Work};
 
 /// A unit of work.
 pub(super) struct Unit<'c> {
-    pub(super) connection: &'c mut SqliteConnection,
+    pub(super) connection: &'c mut Connection,
     pub(super) cache: &'c mut Cache,
     pub(super) process: i64,
     pub(super) work: Work<LeaseRow>,
@@ -31,7 +31,7 @@ pub(super) struct Unit<'c> {
 impl<'c> Unit<'c> {
     /// Returns a unit that has changed nothing yet.
     pub(super) fn new(
-        connection: &'c mut SqliteConnection,
+        connection: &'c mut Connection,
         cache: &'c mut Cache,
         now: Timestamp,
         process: i64,

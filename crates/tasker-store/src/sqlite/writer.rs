@@ -6,17 +6,17 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use diesel::connection::SimpleConnection;
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::{Clock, StoreError};
 use tokio::sync::{oneshot, watch};
 
+use super::Source;
 use super::cache::Cache;
-use super::error::classify;
+use super::connection::Connection;
+use super::connection::Mode;
+use super::error::{classify, classify_commit, is_over};
 use super::unit::{Trouble, Unit};
 
 /// How many requests share a commit at most.
@@ -24,9 +24,9 @@ const SHARED: usize = 256;
 
 /// The connection that writes, and what belongs to it.
 pub(super) struct Core {
-    pub(super) connection: SqliteConnection,
+    pub(super) connection: Connection,
     pub(super) cache: Cache,
-    pub(super) path: PathBuf,
+    pub(super) source: Source,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) process: i64,
     pub(super) wake: watch::Sender<u64>,
@@ -39,7 +39,7 @@ pub(super) struct Core {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
-            .field("path", &self.path)
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }
@@ -187,28 +187,24 @@ impl Core {
                 }
                 let ended = match self.refusal.take() {
                     Some(error) => Err(error),
-                    None => {
-                        let end = if self.share == Share::Undone {
-                            "ROLLBACK"
-                        } else {
-                            "COMMIT"
-                        };
-                        self.connection
-                            .batch_execute(end)
-                            .map_err(|error| Arc::new(classify(&self.path, error)))
-                    }
+                    None if self.share == Share::Undone => self
+                        .connection
+                        .batch_execute("ROLLBACK")
+                        .map_err(|error| Arc::new(classify(&self.source.path, error))),
+                    None => self
+                        .connection
+                        .batch_execute("COMMIT")
+                        .map_err(|error| Arc::new(classify_commit(&self.source.path, error))),
                 };
                 if ended.is_err() {
-                    // After some failures the transaction is over already, and this says so in vain.
-                    let _ = self.connection.batch_execute("ROLLBACK");
+                    self.undo();
                     self.cache = Cache::default();
                 }
                 ended
             }
             Err(error) => {
-                let error = Arc::new(classify(&self.path, error));
-                // If it had begun after all, it is over now.
-                let _ = self.connection.batch_execute("ROLLBACK");
+                let error = Arc::new(classify(&self.source.path, error));
+                self.undo();
                 self.refuse(jobs, &mut answers, &error);
                 Err(error)
             }
@@ -218,6 +214,16 @@ impl Core {
         }
         for answer in answers {
             answer(verdict.clone());
+        }
+    }
+
+    /// Undoes whatever is under way. A connection that cannot is given up for another.
+    fn undo(&mut self) {
+        if let Err(error) = self.connection.batch_execute("ROLLBACK")
+            && !is_over(&error)
+            && let Ok(another) = self.source.open(Mode::Write)
+        {
+            self.connection = another;
         }
     }
 
@@ -240,7 +246,7 @@ impl Core {
         }
         let shared = self.share == Share::InSavepoints;
         if shared && let Err(error) = self.connection.batch_execute("SAVEPOINT request") {
-            return (Err(classify(&self.path, error)), false);
+            return (Err(classify(&self.source.path, error)), false);
         }
         let now = self.clock.now();
         let mut unit = Unit::new(&mut self.connection, &mut self.cache, now, self.process);
@@ -253,12 +259,12 @@ impl Core {
             Ok((Ok(value), wakes)) if !shared => return (Ok(value), wakes),
             Ok((Ok(value), wakes)) => match self.connection.batch_execute("RELEASE request") {
                 Ok(()) => return (Ok(value), wakes),
-                Err(error) => classify(&self.path, error),
+                Err(error) => classify(&self.source.path, error),
             },
-            Ok((Err(Trouble::Database(error)), _)) => classify(&self.path, error),
+            Ok((Err(Trouble::Database(error)), _)) => classify(&self.source.path, error),
             Ok((Err(Trouble::Refused(error)), _)) => error,
             Err(_) => StoreError::Internal {
-                store: self.path.display().to_string(),
+                store: self.source.path.display().to_string(),
                 source: "a request panicked; it was undone".into(),
             },
         };

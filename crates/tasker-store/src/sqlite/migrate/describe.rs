@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
 use tasker_engine::StoreError;
 use tasker_types::Database;
 
 use super::check;
-use crate::sqlite::connection::{self, Mode};
+use crate::sqlite::connection::{self, Connection, Mode};
 use crate::sqlite::error::classify;
 use crate::sqlite::statement::{Bind, Statement};
 
@@ -89,12 +87,12 @@ pub fn describe(path: &Path) -> Result<Vec<Table>, StoreError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Read)?;
+    let mut connection = connection::open(path, &Database::default(), Mode::Read, None)?;
     check(path, &mut connection)?;
     tables(&mut connection).map_err(|error| classify(path, error))
 }
 
-fn tables(connection: &mut SqliteConnection) -> QueryResult<Vec<Table>> {
+fn tables(connection: &mut Connection) -> QueryResult<Vec<Table>> {
     const TABLES: &str = "SELECT name, type, sql FROM sqlite_schema WHERE type IN ('table', 'view') \
          AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '__diesel_schema_migrations' ORDER BY name";
     let rows =
@@ -117,7 +115,7 @@ fn tables(connection: &mut SqliteConnection) -> QueryResult<Vec<Table>> {
         .collect()
 }
 
-fn columns(connection: &mut SqliteConnection, table: &str, sql: &str) -> QueryResult<Vec<Column>> {
+fn columns(connection: &mut Connection, table: &str, sql: &str) -> QueryResult<Vec<Column>> {
     const COLUMNS: &str =
         "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) ORDER BY cid";
     type Row = (String, String, i64, Option<String>, i64);
@@ -134,7 +132,7 @@ fn columns(connection: &mut SqliteConnection, table: &str, sql: &str) -> QueryRe
     Ok(rows.into_iter().map(column).collect())
 }
 
-fn indexes(connection: &mut SqliteConnection, table: &str) -> QueryResult<Vec<Index>> {
+fn indexes(connection: &mut Connection, table: &str) -> QueryResult<Vec<Index>> {
     const INDEXES: &str = "SELECT l.name, l.\"unique\", s.sql FROM pragma_index_list(?1) AS l \
          JOIN sqlite_schema AS s ON s.type = 'index' AND s.name = l.name WHERE l.origin = 'c' ORDER BY l.name";
     const COLUMNS: &str = "SELECT name FROM pragma_index_info(?1) ORDER BY seqno";
