@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use tasker_engine::{
     Change, Create, CreateReply, Created, End, Intervened, Intervention, Json, LeaseStatus, Receipt, Renewal,
-    Snapshot, StepEvent, Store, StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    Snapshot, StepEvent, Store, StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId};
 use tokio::sync::watch;
@@ -132,6 +132,10 @@ impl Store for Liar {
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         self.inner.events(after, limit).await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.inner.list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

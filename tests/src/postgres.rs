@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_store::{PostgresOptions, PostgresStore};
 use tasker_testkit::{Cluster, ManualClock};
@@ -204,6 +204,11 @@ impl Store for Elsewhere {
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         let store = self.store();
         wait(async move { store.events(after, limit).await })
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        let store = self.store();
+        wait(async move { store.list(query).await })
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use tasker::config::{Config, Environment};
-use tasker::{Location, PostgresOptions, TaskFilter, Tasker, migrate, postgres};
+use tasker::{Location, PostgresOptions, TaskFilter, TaskQuery, Tasker, migrate, postgres};
 
 use crate::args::Common;
 use crate::{database, locate, settings};
@@ -63,10 +63,9 @@ pub(crate) fn tasks(current: &OsStr) -> Vec<CompletionCandidate> {
         let prefix = current.to_str()?.to_ascii_lowercase();
         let filter = TaskFilter {
             id_prefix: (!prefix.is_empty()).then_some(prefix),
-            limit: TASKS,
             ..TaskFilter::default()
         };
-        let tasks = with_store(async |tasker| tasker.list(&filter).await.ok())?;
+        let tasks = with_store(async |tasker| tasker.list(TaskQuery::new(filter, TASKS)).await.ok())?.tasks;
         let candidate = |(order, task): (usize, tasker::TaskSummary)| {
             let help = format!("{} {}", task.name, task.state);
             CompletionCandidate::new(task.task_id.to_string())

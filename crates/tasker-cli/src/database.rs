@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use tasker::config::{Config, Environment};
-use tasker::{BuildError, Location, StoreError, TaskFilter, TaskSummary, Tasker, UnknownDatabase};
+use tasker::{
+    BuildError, Location, SortOrder, StoreError, TaskFilter, TaskQuery, TaskSummary, Tasker, UnknownDatabase,
+};
 use tasker_types::{TaskId, TaskState};
 
 use crate::args::Common;
@@ -85,10 +87,9 @@ pub(crate) async fn find(tasker: &Tasker, text: &str) -> Result<TaskId, Problem>
     }
     let filter = TaskFilter {
         id_prefix: Some(prefix),
-        limit: NAMED,
         ..TaskFilter::default()
     };
-    let found = tasker.list(&filter).await?;
+    let found = tasker.list(TaskQuery::new(filter, NAMED)).await?.tasks;
     match found.as_slice() {
         [] => Err(not_found()),
         [task] => Ok(task.task_id),
@@ -108,21 +109,22 @@ pub(crate) async fn find(tasker: &Tasker, text: &str) -> Result<TaskId, Problem>
 
 /// Returns every unfinished task, the oldest first.
 pub(crate) async fn active(tasker: &Tasker) -> Result<Vec<TaskSummary>, StoreError> {
-    let mut filter = TaskFilter {
+    let filter = TaskFilter {
         states: vec![TaskState::Pending, TaskState::InProgress],
-        limit: PAGE,
         ..TaskFilter::default()
+    };
+    let mut query = TaskQuery {
+        order: SortOrder::Ascending,
+        ..TaskQuery::new(filter, PAGE)
     };
     let mut tasks = Vec::new();
     loop {
-        let page = tasker.list(&filter).await?;
-        let full = page.len() == PAGE as usize;
-        tasks.extend(page);
-        if !full {
-            tasks.reverse();
-            return Ok(tasks);
+        let page = tasker.list(query.clone()).await?;
+        tasks.extend(page.tasks);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(tasks),
         }
-        filter.after = tasks.last().map(|task| task.task_id);
     }
 }
 

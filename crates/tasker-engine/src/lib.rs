@@ -12,6 +12,7 @@ mod finalizer;
 mod flow;
 mod handler;
 mod json;
+mod list;
 mod memory;
 mod origin;
 mod record;
@@ -42,6 +43,10 @@ pub use handler::{
     Done, Handlers, Resolve, Resolved, StepContext, StepError, StepHandler, StopPolicy, Unresolved,
 };
 pub use json::Json;
+pub use list::{
+    ContextMatch, InvalidContextMatch, Listed, Period, SortOrder, TaskFilter, TaskMark, TaskPage, TaskQuery,
+    TaskScope, TaskSort, TaskSummary,
+};
 pub use memory::MemoryStore;
 pub use origin::{Description, Origin, OriginFault};
 pub use record::{Actor, Change, HeldLease, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor};

@@ -7,6 +7,7 @@
 mod claiming;
 mod creating;
 mod intervening;
+mod listing;
 mod queue;
 mod state;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::claim::{Claim, Outcome, Receipt};
 use crate::clock::Clock;
 use crate::json::Json;
+use crate::list::{TaskPage, TaskQuery};
 use crate::record::{Actor, Change, Snapshot, Transition};
 use crate::store::{
     Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, Store, StoreError, Sweep, Swept,
@@ -225,6 +227,10 @@ impl Store for MemoryStore {
 
     async fn position(&self) -> Result<Position, StoreError> {
         Ok(self.state().position())
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        Ok(self.state().list(&query))
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

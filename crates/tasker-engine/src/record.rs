@@ -104,6 +104,8 @@ pub struct TaskRecord {
     pub root: Option<TaskId>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When its state, or what is said about it, last changed.
+    pub updated_at: Timestamp,
     /// When its first step was claimed.
     pub started_at: Option<Timestamp>,
     /// When it ended, for good or in error.

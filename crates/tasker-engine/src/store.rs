@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::claim::{Claim, Lease, Outcome, Progress, Receipt};
 use crate::json::Json;
+use crate::list::{TaskPage, TaskQuery};
 use crate::origin::{Description, Origin, OriginFault};
 use crate::record::{Actor, Snapshot, Transition};
 use crate::template::Template;
@@ -113,6 +114,12 @@ pub trait Store: Send + Sync + Debug {
             }
         }
     }
+
+    /// Returns a page of the tasks that a filter leaves, in the order that is asked for, at one moment.
+    ///
+    /// Pages that follow one another by [`TaskPage::next`] have each task once whose place did not change meanwhile,
+    /// whatever is created or pruned between them.
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError>;
 
     /// Returns a number that changes when there may be work that no worker was handed, or a cancellation to learn
     /// of. It is a hint: nothing is lost without it.

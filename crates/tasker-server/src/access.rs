@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub use tasker::TaskScope;
 use tasker::config::Config;
 use tasker_types::Namespace;
 
@@ -170,15 +171,6 @@ pub enum Reach {
     Everything,
     /// To what lies in one of these; to nothing if there is none.
     Within(Vec<TaskScope>),
-}
-
-/// Some tasks: those that satisfy all that is said here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TaskScope {
-    /// Only those of this namespace.
-    pub namespace: Option<Namespace>,
-    /// Only those that this caller asked for.
-    pub owner: Option<String>,
 }
 
 impl Reach {

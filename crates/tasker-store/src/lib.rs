@@ -25,8 +25,6 @@ mod work;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use checkup::{Checkup, Finding, FindingSeverity};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use list::{TaskFilter, TaskSummary};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

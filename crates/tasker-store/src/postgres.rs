@@ -14,6 +14,8 @@ mod intervene;
 mod list;
 /// The schema of a database: bringing it up to date, and back.
 pub mod migrate;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod read;
 mod readers;
@@ -38,12 +40,11 @@ pub use diesel_async::AsyncPgConnection;
 use async_trait::async_trait;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Totals, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
 
-use crate::list::{TaskFilter, TaskSummary};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use connect::Target;
@@ -173,19 +174,6 @@ impl PostgresStore {
     /// Returns the URL as it may be shown: without a password.
     pub fn url(&self) -> &str {
         self.shared.desk.target.shown()
-    }
-
-    /// Returns tasks, the newest first.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
-        let filter = filter.clone();
-        self.shared
-            .readers
-            .read(move |connection| Box::pin(async move { list::list(connection, &filter).await }))
-            .await
     }
 
     /// Returns how many steps the worker holds that holds fewest, of those that hold any; `None` when nothing runs.
@@ -368,6 +356,13 @@ impl Store for PostgresStore {
         self.shared
             .readers
             .read(move |connection| Box::pin(read::position_before(connection, end)))
+            .await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(list::list(connection, query)))
             .await
     }
 

@@ -44,12 +44,11 @@ use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Totals, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
-use crate::list::{TaskFilter, TaskSummary};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use cache::Cache;
@@ -229,16 +228,6 @@ impl SqliteStore {
     /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.shared.source.path
-    }
-
-    /// Returns tasks, the newest first.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
-        let filter = filter.clone();
-        self.read(move |connection| list::list(connection, &filter)).await
     }
 
     /// Returns how many steps the worker holds that holds fewest, of those that hold any; `None` when nothing runs.
@@ -448,6 +437,10 @@ impl Store for SqliteStore {
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.read(read::position).await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.read(move |connection| list::list(connection, query)).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -152,6 +152,7 @@ pub(crate) enum Table {
     GraphEdges,
     Actors,
     Tasks,
+    TaskLabels,
     Leases,
     Steps,
     ReadySteps,
@@ -160,13 +161,14 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Graphs,
         Self::Queues,
         Self::GraphSteps,
         Self::GraphEdges,
         Self::Actors,
         Self::Tasks,
+        Self::TaskLabels,
         Self::Leases,
         Self::Steps,
         Self::ReadySteps,

@@ -19,6 +19,7 @@ use tasker_engine::{
 };
 use tasker_types::{StepFacts, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp, Version};
 
+use crate::list::Label;
 #[cfg(feature = "postgres")]
 pub(crate) use claims::Choice;
 pub(crate) use claims::{Accepted, Candidate, accepted};
@@ -61,6 +62,8 @@ pub(crate) struct NewRow {
     pub(crate) identity: Option<String>,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) origin: Option<String>,
+    /// What it is found by.
+    pub(crate) labels: Vec<(Label, String)>,
     pub(crate) parent: Option<(TaskId, StepNo)>,
     pub(crate) start_at: Option<Timestamp>,
 }
@@ -252,6 +255,7 @@ impl<L: Lease> Work<L> {
             .map_err(|source| StoreError::IllegalTask { task: row.id, source })?;
         row.state = to;
         row.failure = failure;
+        row.updated_at = now;
         if event == TaskEvent::Start {
             row.started_at = Some(now);
         }

@@ -12,6 +12,7 @@ mod fairness;
 mod history;
 mod late;
 mod leases;
+mod listing;
 mod progress;
 mod repeats;
 mod requesting;
@@ -325,6 +326,18 @@ cases! { $
         a_snapshot_names_the_position_it_includes
         queued_work_wakes_listeners
         a_cancelled_lease_wakes_listeners
+    }
+    listing {
+        a_list_has_the_newest_task_first
+        a_list_says_how_far_tasks_are
+        each_filter_leaves_what_it_says
+        a_list_is_sorted_as_it_is_asked_for
+        pages_joined_are_the_list
+        a_total_does_not_depend_on_the_page
+        no_task_is_skipped_or_repeated_while_others_are_created
+        a_task_is_found_by_what_is_said_of_it_now
+        odd_names_are_found_and_told_apart
+        what_is_said_or_done_of_a_task_updates_it
     }
     workflows {
         linear_runs_to_its_end

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tasker_engine::{
     Create, CreateReply, Entropy, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId};
 use tokio::sync::watch;
@@ -343,6 +343,10 @@ impl Store for FaultyStore {
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.inner.position().await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.inner.list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker_engine::{StoreError, Totals};
+use tasker_engine::{StoreError, TaskFilter, TaskQuery, Totals};
 use tasker_store::{Connections, Schema};
 use tasker_types::Timestamp;
 
 use crate::cache::CacheStats;
-use crate::list::ids;
 use crate::tasker::{Kept, Tasker};
+
+/// How many tasks are listed at once of a store that does not count.
+const PAGE: u32 = 1_000;
 
 /// What showed that a Tasker can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,9 +118,17 @@ impl Tasker {
             Kept::Postgres { store, .. } => (Some(store.connections().await?), store.totals().await?),
             Kept::Elsewhere(store) => {
                 let mut totals = Totals::default();
-                for task in ids(&**store).await? {
-                    if let Some(snapshot) = store.snapshot(task).await? {
-                        totals.count(&snapshot);
+                let mut query = TaskQuery::new(TaskFilter::default(), PAGE);
+                loop {
+                    let page = store.list(query.clone()).await?;
+                    for task in page.tasks {
+                        if let Some(snapshot) = store.snapshot(task.task_id).await? {
+                            totals.count(&snapshot);
+                        }
+                    }
+                    match page.next {
+                        Some(next) => query.after = Some(next),
+                        None => break,
                     }
                 }
                 (None, totals)

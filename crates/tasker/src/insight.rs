@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker_engine::{Snapshot, StoreError, Surroundings, Template, Transition, durations};
+use tasker_engine::{
+    Snapshot, StoreError, Surroundings, TaskFilter, TaskQuery, Template, Transition, durations,
+};
 use tasker_graph::{Analysis, Explanation, Forecast, StepTimes, TaskExplanation, forecast};
 use tasker_types::{Position, StepName, StepNo, TaskId};
 
@@ -126,28 +128,24 @@ impl Tasker {
     }
 
     /// Returns the latest other tasks of the same template and version, each with whether it has ended for good.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     async fn tasks_like(&self, snapshot: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
         let template = &snapshot.task.template;
-        let filter = tasker_store::TaskFilter {
+        let filter = TaskFilter {
             namespace: Some(template.namespace().clone()),
             name: Some(template.name().clone()),
-            limit: TASKS as u32 * 2,
-            ..tasker_store::TaskFilter::default()
+            version: Some(template.version().clone()),
+            ..TaskFilter::default()
         };
-        let full_name = template.full_name();
-        let tasks = self.list(&filter).await?.into_iter();
-        let like = tasks.filter(|task| task.name == full_name && task.task_id != snapshot.task.id);
+        let tasks = self
+            .list(TaskQuery::new(filter, TASKS as u32 + 1))
+            .await?
+            .tasks
+            .into_iter();
+        let like = tasks.filter(|task| task.task_id != snapshot.task.id);
         Ok(like
             .map(|task| (task.task_id, task.state.is_final()))
             .take(TASKS)
             .collect())
-    }
-
-    /// Without a store that has lists there are none.
-    #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-    async fn tasks_like(&self, _: &Snapshot) -> Result<Vec<(TaskId, bool)>, StoreError> {
-        Ok(Vec::new())
     }
 
     /// Returns how many steps each worker runs at once, if all that run any run as many as they may.

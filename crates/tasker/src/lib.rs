@@ -12,7 +12,6 @@ mod flight;
 mod health;
 mod insight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod list;
 mod location;
 mod mask;
 mod report;
@@ -51,18 +50,19 @@ pub use crate::templates::{TemplateFiles, is_template_file};
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
     Actor, BatchPayload, BoxError, Change, ChangePayload, CheckHandler, CheckIn, CheckedStep, Claim, Clock,
-    Config, Context, ContextFaults, Create, Created, CustomPayload, Demand, Description, Done, Durability,
-    Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure, FailureReason, Fault, Feed, Flow,
-    FlowFn, FlowParents, FlowStep, Forward, FromStep, HandlerPayload, HandlerProblem, Handlers,
+    Config, Context, ContextFaults, ContextMatch, Create, Created, CustomPayload, Demand, Description, Done,
+    Durability, Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure, FailureReason, Fault, Feed,
+    Flow, FlowFn, FlowParents, FlowStep, Forward, FromStep, HandlerPayload, HandlerProblem, Handlers,
     HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition,
-    Immediate, Intervened, Intervention, InvalidPattern, Json, LoadOptions, Loaded, LookPayload, MemoryStore,
-    Mend, NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Progress, Proposal, Refusal, Report,
-    RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity, Snapshot, StateCounts, StepBuilder,
-    StepContext, StepError, StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store,
-    StoreError, Subject, SystemEvent, TaskEvent, TaskPayload, TaskRecord, TaskRequest, Template,
-    TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Totals, Transition, UniqueIdentity,
-    UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at,
-    parse_retry_after, verify_all, verify_store,
+    Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern, Json, LoadOptions, Loaded,
+    LookPayload, MemoryStore, Mend, NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Period,
+    Progress, Proposal, Refusal, Report, RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity,
+    Snapshot, SortOrder, StateCounts, StepBuilder, StepContext, StepError, StepEvent, StepHandler,
+    StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, SystemEvent, TaskEvent,
+    TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope, TaskSort,
+    TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Totals, Transition,
+    UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking,
+    handler, look_at, parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,
@@ -71,8 +71,7 @@ pub use tasker_registry::{
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tasker_store::{
-    Checkup, Connections, Finding, FindingSeverity, PruneMode, Schema, ServerConnections, TaskFilter,
-    TaskSummary,
+    Checkup, Connections, Finding, FindingSeverity, PruneMode, Schema, ServerConnections,
 };
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub use tasker_store::{Endpoint, Transferred, transfer};

@@ -10,16 +10,14 @@ use tasker_config::Config;
 use tasker_engine::{
     Actor, Clock, Create, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem,
     Handlers, Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope,
-    Snapshot, StepHandler, Store, StoreError, TaskRequest, Template, TemplateFault, TemplateFaults,
-    UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
+    Snapshot, StepHandler, Store, StoreError, TaskPage, TaskQuery, TaskRequest, Template, TemplateFault,
+    TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "postgres")]
 use tasker_store::PostgresStore;
 #[cfg(feature = "sqlite")]
 use tasker_store::SqliteStore;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-use tasker_store::{TaskFilter, TaskSummary};
 use tasker_types::{Execution, TaskId, TaskState, Version, WorkerId};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +31,6 @@ use crate::flight::Flight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::health::Status;
 use crate::insight::Lasted;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-use crate::list::scan;
 use crate::report::TaskReport;
 use crate::resolve::{BuiltIns, event_source};
 
@@ -353,20 +349,13 @@ impl Tasker {
         Ok(Some(TaskReport::new(&snapshot, &results)))
     }
 
-    /// Lists tasks, the newest first. A store that has no lists of its own is read as a whole.
+    /// Returns a page of the tasks that a filter leaves, in the order that is asked for.
     ///
     /// # Errors
     ///
     /// What the store says.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    pub async fn list(&self, filter: &TaskFilter) -> Result<Vec<TaskSummary>, StoreError> {
-        match &self.0.kept {
-            #[cfg(feature = "sqlite")]
-            Kept::Sqlite { store, .. } => store.list(filter).await,
-            #[cfg(feature = "postgres")]
-            Kept::Postgres { store, .. } => store.list(filter).await,
-            Kept::Elsewhere(store) => scan(&**store, filter).await,
-        }
+    pub async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.store().list(query).await
     }
 
     /// Returns what counts how much there is.

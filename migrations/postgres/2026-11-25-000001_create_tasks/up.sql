@@ -27,6 +27,7 @@ CREATE TABLE graphs (
     CONSTRAINT graphs_pkey PRIMARY KEY (id),
     CONSTRAINT graphs_digest_key UNIQUE (digest)
 );
+CREATE INDEX graphs_namespace_name_version_index ON graphs (namespace, name, version, id);
 COMMENT ON TABLE graphs IS 'Templates as tasks keep them: equal ones once.';
 COMMENT ON COLUMN graphs.id IS 'The graph''s key.';
 COMMENT ON COLUMN graphs.namespace IS 'The namespace that owns the template.';
@@ -103,6 +104,7 @@ CREATE TABLE tasks (
     root_task       uuid,
     trace_context   text,
     created_at      bigint   NOT NULL,
+    updated_at      bigint   NOT NULL,
     started_at      bigint,
     finished_at     bigint,
     start_at        bigint,
@@ -118,6 +120,8 @@ CREATE SEQUENCE tasks_key_seq OWNED BY tasks.key;
 CREATE UNIQUE INDEX tasks_identity_key ON tasks (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX tasks_namespace_idempotency_key_key ON tasks (namespace, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_created_at_index ON tasks (created_at, key);
+CREATE INDEX tasks_graph_state_created_at_index ON tasks (graph, state, created_at, key);
 CREATE INDEX tasks_root_task_index ON tasks (root_task) WHERE root_task IS NOT NULL;
 CREATE INDEX tasks_next_check_at_index ON tasks (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL;
@@ -139,11 +143,26 @@ COMMENT ON COLUMN tasks.parent_step IS 'The step that did.';
 COMMENT ON COLUMN tasks.root_task IS 'The id of the first task of that line.';
 COMMENT ON COLUMN tasks.trace_context IS 'The trace that the request belongs to.';
 COMMENT ON COLUMN tasks.created_at IS 'When it was created.';
+COMMENT ON COLUMN tasks.updated_at IS 'When its state, or what is said about it, last changed.';
 COMMENT ON COLUMN tasks.started_at IS 'When its first step was claimed.';
 COMMENT ON COLUMN tasks.finished_at IS 'When it ended, for good or in error.';
 COMMENT ON COLUMN tasks.start_at IS 'No step starts before.';
 COMMENT ON COLUMN tasks.deadline_at IS 'Then the task fails.';
 COMMENT ON COLUMN tasks.next_check_at IS 'When the safety net looks at it; null when it is not active.';
+
+CREATE TABLE task_labels (
+    kind       text   NOT NULL,
+    value      text   COLLATE "C" NOT NULL,
+    created_at bigint NOT NULL,
+    task       bigint NOT NULL,
+    CONSTRAINT task_labels_pkey PRIMARY KEY (kind, value, created_at, task),
+    CONSTRAINT task_labels_kind_check CHECK (kind IN ('tag', 'initiator', 'source_system', 'annotation'))
+);
+COMMENT ON TABLE task_labels IS 'What lists find tasks by, beside their rows: a row for each thing that was said about a task.';
+COMMENT ON COLUMN task_labels.kind IS 'Whether it is a tag, the initiator, the source system, or the name of an annotation.';
+COMMENT ON COLUMN task_labels.value IS 'The first 255 characters of it.';
+COMMENT ON COLUMN task_labels.created_at IS 'When the task was created.';
+COMMENT ON COLUMN task_labels.task IS 'The task''s key.';
 
 -- A step's row changes twice in a run without trouble. No index but the key, and a third of each page free: both changes
 -- stay in the page and touch no index.

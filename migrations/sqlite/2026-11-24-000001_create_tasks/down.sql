@@ -8,6 +8,7 @@ DROP TABLE leases;
 DROP TABLE actors;
 DROP TABLE ready_steps;
 DROP TABLE steps;
+DROP TABLE task_labels;
 DROP TABLE tasks;
 DROP TABLE graph_steps;
 DROP TABLE queues;

@@ -20,6 +20,7 @@ CREATE TABLE graphs (
     body      TEXT NOT NULL, -- The template as canonical JSON.
     CONSTRAINT graphs_digest_key UNIQUE (digest)
 ) STRICT;
+CREATE INDEX graphs_namespace_name_version_index ON graphs (namespace, name, version);
 
 CREATE TABLE graph_edges (
     -- Which step waits for which, once for all tasks of a graph.
@@ -72,6 +73,7 @@ CREATE TABLE tasks (
     root_task       BLOB, -- The id of the first task of that line.
     trace_context   TEXT, -- The trace that the request belongs to.
     created_at      INTEGER NOT NULL, -- When it was created.
+    updated_at      INTEGER NOT NULL, -- When its state, or what is said about it, last changed.
     started_at      INTEGER, -- When its first step was claimed.
     finished_at     INTEGER, -- When it ended, for good or in error.
     start_at        INTEGER, -- No step starts before.
@@ -86,9 +88,21 @@ CREATE TABLE tasks (
 CREATE UNIQUE INDEX tasks_identity_key ON tasks (identity) WHERE identity IS NOT NULL;
 CREATE UNIQUE INDEX tasks_namespace_idempotency_key_key ON tasks (namespace, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_created_at_index ON tasks (created_at, key);
+CREATE INDEX tasks_graph_state_created_at_index ON tasks (graph, state, created_at, key);
 CREATE INDEX tasks_root_task_index ON tasks (root_task) WHERE root_task IS NOT NULL;
 CREATE INDEX tasks_next_check_at_index ON tasks (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX tasks_deadline_at_index ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND next_check_at IS NOT NULL;
+
+CREATE TABLE task_labels (
+    -- What lists find tasks by, beside their rows: a row for each thing that was said about a task.
+    kind       TEXT NOT NULL, -- Whether it is a tag, the initiator, the source system, or the name of an annotation.
+    value      TEXT NOT NULL, -- The first 255 characters of it.
+    created_at INTEGER NOT NULL, -- When the task was created.
+    task       INTEGER NOT NULL, -- The task's key.
+    CONSTRAINT task_labels_pkey PRIMARY KEY (kind, value, created_at, task),
+    CONSTRAINT task_labels_kind_check CHECK (kind IN ('tag', 'initiator', 'source_system', 'annotation'))
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE steps (
     -- One row for each step of each task. No index: a change of state touches this row alone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId, Timestamp, WorkerId};
 use tokio::sync::watch;
@@ -204,6 +204,10 @@ impl Store for Processes {
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.any().position().await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.any().list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

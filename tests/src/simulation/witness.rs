@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tasker_engine::{
     Claim, Create, CreateReply, End, Intervened, Intervention, Json, Lease, LeaseStatus, Receipt, Renewal,
-    Scope, Snapshot, Store, StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    Scope, Snapshot, Store, StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{LeaseToken, Position, RunNo, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
@@ -297,6 +297,10 @@ impl Store for Witness {
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         self.inner.events(after, limit).await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.inner.list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

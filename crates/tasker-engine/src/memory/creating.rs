@@ -139,6 +139,7 @@ fn new_row(
             parent: task.parent,
             root,
             created_at: now,
+            updated_at: now,
             started_at: None,
             finished_at: None,
             start_at: task.start_at,

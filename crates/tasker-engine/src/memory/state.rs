@@ -239,9 +239,12 @@ impl State {
         {
             return;
         }
-        let entry = self.history.len();
+        let (entry, now) = (self.history.len(), self.now);
         let row = self.task_mut(key);
         row.entries.push(entry);
+        if matches!(change, Change::Task { .. } | Change::Setting { step: None }) {
+            row.record.updated_at = now;
+        }
         if let Change::Step { step, .. }
         | Change::LateOutcome { step, .. }
         | Change::Setting { step: Some(step) } = change

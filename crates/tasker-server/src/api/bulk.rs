@@ -5,12 +5,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tasker::{Demand, Intervention, TaskFilter};
+use tasker::{Demand, Intervention, TaskFilter, TaskQuery};
 use tasker_types::{Namespace, TaskId, TaskState, TemplateName};
 use utoipa::ToSchema;
 
 use super::create::{NewTaskRequest, commit, prepare};
-use super::list::reached;
+use super::list::scopes;
 use super::tasks::find;
 use super::views;
 use crate::access::Permission;
@@ -259,24 +259,23 @@ async fn selected(
     if states.is_empty() {
         return Ok(Vec::new());
     }
-    let mut filter = TaskFilter {
+    let filter = TaskFilter {
         states,
         namespace: selection.namespace.clone(),
         name: selection.name.clone(),
         initiator: selection.initiator.clone(),
         source_system: selection.source_system.clone(),
         tags: selection.tags.clone(),
-        limit: PAGE,
+        within: scopes(granted.reach()),
         ..TaskFilter::default()
     };
+    let mut query = TaskQuery::new(filter, PAGE);
     let mut ids: Vec<TaskId> = Vec::new();
     loop {
-        let page = reached(app.tasker(), granted.reach(), filter.clone()).await?;
-        ids.extend(page.iter().map(|task| task.task_id));
-        match page.last() {
-            Some(last) if page.len() == PAGE as usize && ids.len() <= MOST => {
-                filter.after = Some(last.task_id)
-            }
+        let page = app.tasker().list(query.clone()).await?;
+        ids.extend(page.tasks.iter().map(|task| task.task_id));
+        match page.next {
+            Some(next) if ids.len() <= MOST => query.after = Some(next),
             _ => return Ok(ids),
         }
     }

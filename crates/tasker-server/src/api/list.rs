@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tasker::{StoreError, TaskFilter, TaskSummary, Tasker};
+use tasker::{TaskFilter, TaskMark, TaskQuery, TaskScope, TaskSummary};
 use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Version};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::Task;
 use super::views;
-use crate::access::{Reach, TaskScope};
+use crate::access::Reach;
 use crate::app::App;
 use crate::extract::Query;
 use crate::guard::Granted;
@@ -134,13 +134,12 @@ pub(crate) async fn index(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Tasks>, Problem> {
     let full = wanted.include_dependencies;
-    let filter = wanted.filter()?;
-    let limit = filter.limit;
-    let found = reached(app.tasker(), granted.reach(), filter).await?;
-    let last = found.last().filter(|_| found.len() == limit as usize);
-    let next_cursor = last.map(|task| task.task_id.to_string());
-    let mut tasks = Vec::with_capacity(found.len());
-    for summary in &found {
+    let mut query = wanted.query()?;
+    query.filter.within = scopes(granted.reach());
+    let page = app.tasker().list(query).await?;
+    let next_cursor = page.next.map(|mark| format!("{}_{}", mark.value, mark.place));
+    let mut tasks = Vec::with_capacity(page.tasks.len());
+    for summary in &page.tasks {
         match full {
             false => tasks.push(Listed::Summary(summary.into())),
             true => tasks.extend(
@@ -154,7 +153,7 @@ pub(crate) async fn index(
 }
 
 impl Wanted {
-    fn filter(self) -> Result<TaskFilter, Problem> {
+    fn query(self) -> Result<TaskQuery, Problem> {
         let limit = self.limit.unwrap_or(PAGE);
         if !(1..=LONGEST).contains(&limit) {
             return Err(Problem::new(
@@ -163,10 +162,16 @@ impl Wanted {
             ));
         }
         let cursor = |text: String| {
-            text.parse::<TaskId>()
-                .map_err(|_| Problem::new(Code::InvalidQuery, "`cursor` is not the `next_cursor` of a page"))
+            let parsed = text.split_once('_').and_then(|(value, place)| {
+                let (value, place) = (value.parse().ok()?, place.parse().ok()?);
+                Some(TaskMark { value, place })
+            });
+            parsed.ok_or_else(|| {
+                Problem::new(Code::InvalidQuery, "`cursor` is not the `next_cursor` of a page")
+            })
         };
-        Ok(TaskFilter {
+        let after = self.cursor.map(cursor).transpose()?;
+        let filter = TaskFilter {
             states: self.state,
             namespace: self.namespace,
             name: self.name,
@@ -175,54 +180,21 @@ impl Wanted {
             source_system: self.source_system,
             tags: self.tag,
             annotations: self.annotation.into_iter().map(|name| (name, None)).collect(),
-            after: self.cursor.map(cursor).transpose()?,
-            limit,
             ..TaskFilter::default()
+        };
+        Ok(TaskQuery {
+            after,
+            ..TaskQuery::new(filter, limit)
         })
     }
 }
 
-/// Lists the tasks that a filter leaves and a permission reaches.
-pub(crate) async fn reached(
-    tasker: &Tasker,
-    reach: &Reach,
-    filter: TaskFilter,
-) -> Result<Vec<TaskSummary>, StoreError> {
-    let scopes = match reach {
-        Reach::Everything => return tasker.list(&filter).await,
-        Reach::Within(scopes) => scopes,
-    };
-    // The newest of each scope, and of these the newest.
-    let mut found = Vec::new();
-    for filter in scopes.iter().filter_map(|scope| within(&filter, scope)) {
-        found.extend(tasker.list(&filter).await?);
+/// Returns how far a permission reaches, as a filter says it.
+pub(crate) fn scopes(reach: &Reach) -> Option<Vec<TaskScope>> {
+    match reach {
+        Reach::Everything => None,
+        Reach::Within(scopes) => Some(scopes.clone()),
     }
-    found.sort_unstable_by_key(|task| std::cmp::Reverse(task.task_id));
-    found.dedup_by_key(|task| task.task_id);
-    found.truncate(filter.limit as usize);
-    Ok(found)
-}
-
-/// Returns a filter that leaves what lies in a scope; `None` where that is nothing.
-fn within(filter: &TaskFilter, scope: &TaskScope) -> Option<TaskFilter> {
-    let mut filter = filter.clone();
-    if let Some(namespace) = &scope.namespace {
-        if filter
-            .namespace
-            .as_ref()
-            .is_some_and(|wanted| wanted != namespace)
-        {
-            return None;
-        }
-        filter.namespace = Some(namespace.clone());
-    }
-    if let Some(owner) = &scope.owner {
-        if filter.initiator.as_ref().is_some_and(|wanted| wanted != owner) {
-            return None;
-        }
-        filter.initiator = Some(owner.clone());
-    }
-    Some(filter)
 }
 
 /// Returns all of a task with what holds it up; `None` if it has gone meanwhile.

@@ -37,7 +37,7 @@ begun AS MATERIALIZED ( \
     SELECT t.key FROM tasks AS t WHERE t.key = ANY (ARRAY(SELECT DISTINCT r.task FROM r)) AND t.state = 'pending' \
     ORDER BY t.key FOR NO KEY UPDATE SKIP LOCKED) \
 SELECT r.rank, r.task, r.step, r.queue, t.id, t.graph, t.state, t.priority, t.live_steps, t.origin, \
-    t.started_at, t.deadline_at, t.next_check_at, s.state, s.attempts, s.run, s.retry_limit, s.retryable, \
+    t.started_at, t.deadline_at, t.next_check_at, t.updated_at, s.state, s.attempts, s.run, s.retry_limit, s.retryable, \
     s.unmet_parents, s.configured, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, least(r.age, age(t.xmin), age(s.xmin)), \
     t.state <> 'pending' OR begun.key IS NOT NULL, q.last_served, q.namespace \
 FROM r JOIN tasks AS t ON t.key = r.task JOIN steps AS s ON s.task = r.task AND s.step = r.step \
@@ -56,7 +56,7 @@ type TakenSql = (
         Integer,
         Nullable<Text>,
     ),
-    (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>),
+    (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, BigInt),
     (Text, Integer, Integer, BigInt, Bool, Integer, Bool),
     (
         Nullable<BigInt>,
@@ -69,7 +69,7 @@ type TakenSql = (
 
 type TakenTuple = (
     (i16, i64, i32, i64, Uuid, i64, String, i16, i32, Option<String>),
-    (Option<i64>, Option<i64>, Option<i64>),
+    (Option<i64>, Option<i64>, Option<i64>, i64),
     (String, i32, i32, i64, bool, i32, bool),
     (Option<i64>, Option<i64>, Option<i64>, Option<i64>),
     (i32, bool, i64, String),
@@ -215,6 +215,7 @@ impl Unit<'_> {
                 finished_at: None,
                 deadline_at: time(times.1),
                 next_check_at: time(times.2),
+                updated_at: Timestamp::from_micros(times.3),
             };
             let row = StepRow {
                 state: rows::parsed(&step_row.0, StepState::Pending),

@@ -9,22 +9,27 @@ use crate::work::{Kind, StepKey, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
-    request_digest, origin, parent_task, parent_step, root_task, created_at, started_at, finished_at, start_at, \
-    deadline_at, next_check_at) \
+    request_digest, origin, parent_task, parent_step, root_task, created_at, updated_at, started_at, finished_at, \
+    start_at, deadline_at, next_check_at) \
 SELECT u.key, u.id, u.graph, u.state, u.failure, u.priority, u.live_steps, u.identity, u.namespace, \
     u.idempotency_key, u.request_digest, u.origin, u.parent_task, u.parent_step, \
     (SELECT coalesce(parent.root_task, parent.id) FROM tasks AS parent WHERE parent.id = u.parent_task), \
-    $1, u.started_at, u.finished_at, u.start_at, u.deadline_at, u.next_check_at \
+    $1, $1, u.started_at, u.finished_at, u.start_at, u.deadline_at, u.next_check_at \
 FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
     AS u (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, request_digest, \
     origin, parent_task, parent_step, started_at, finished_at, start_at, deadline_at, next_check_at)";
 
+/// Finds tasks by what was said about them.
+pub(super) const INSERT_LABELS: &str = "\
+INSERT INTO task_labels (kind, value, created_at, task) \
+SELECT u.kind, u.value, $4, u.task FROM unnest($1, $2, $3) AS u (kind, value, task)";
+
 const UPDATE_TASKS: &str = "\
 UPDATE tasks SET state = u.state, failure = u.failure, priority = u.priority, live_steps = u.live_steps, \
     started_at = u.started_at, finished_at = u.finished_at, deadline_at = u.deadline_at, \
-    next_check_at = u.next_check_at \
-FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-    AS u (key, state, failure, priority, live_steps, started_at, finished_at, deadline_at, next_check_at) \
+    next_check_at = u.next_check_at, updated_at = u.updated_at \
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    AS u (key, state, failure, priority, live_steps, started_at, finished_at, deadline_at, next_check_at, updated_at) \
 WHERE tasks.key = u.key";
 
 const UPDATE_STEPS: &str = "\
@@ -160,6 +165,22 @@ fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             ],
         ));
     }
+    let labels = inserts.iter().flat_map(|(key, new, _)| {
+        let labels = new.labels.iter();
+        labels.map(move |(kind, value)| (kind.as_str(), value.as_str(), *key))
+    });
+    let labels: Vec<_> = labels.collect();
+    if !labels.is_empty() {
+        changes.push((
+            INSERT_LABELS,
+            vec![
+                column!(Texts, labels, (kind, ..) => *kind),
+                column!(Texts, labels, (_, value, _) => *value),
+                column!(Ints, labels, (.., key) => *key),
+                Bind::Int(work.now.as_micros()),
+            ],
+        ));
+    }
     let updates: Vec<_> = work
         .tasks
         .iter()
@@ -173,6 +194,7 @@ fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
                         || before.live_steps != now.live_steps
                         || before.deadline_at != now.deadline_at
                         || before.next_check_at != now.next_check_at
+                        || before.updated_at != now.updated_at
                 })
         })
         .map(|(key, row)| (*key, &row.now))
@@ -193,6 +215,7 @@ fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             column!(MaybeInts, rows, (_, now) => micros(now.finished_at)),
             column!(MaybeInts, rows, (_, now) => micros(now.deadline_at)),
             column!(MaybeInts, rows, (_, now) => micros(now.next_check_at)),
+            column!(Ints, rows, (_, now) => now.updated_at.as_micros()),
         ],
     ));
 }

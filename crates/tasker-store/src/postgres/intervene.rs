@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState, TaskId};
 
+use super::list;
 use super::rows::key_of;
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
@@ -44,15 +45,16 @@ impl Unit<'_> {
 
     /// Says something else about a task that is locked.
     async fn describe(&mut self, key: i64, description: &Description) -> Result<(), Trouble> {
-        const READ: &str = "SELECT t.origin FROM tasks AS t WHERE t.key = $1";
+        const READ: &str = "SELECT t.origin, t.created_at FROM tasks AS t WHERE t.key = $1";
         const WRITE: &str = "UPDATE tasks SET origin = $2 WHERE key = $1";
-        let (kept,) = Statement::<(Nullable<Text>,)>::new(READ, vec![Bind::Int(key)])
-            .get_result::<(Option<String>,)>(self.connection)
+        let (kept, created_at) = Statement::<(Nullable<Text>, BigInt)>::new(READ, vec![Bind::Int(key)])
+            .get_result::<(Option<String>, i64)>(self.connection)
             .await?;
         let kept: Origin = kept
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
         let origin = description.applied_to(&kept).map_err(StoreError::from)?;
+        list::relabel(self.connection, key, created_at, &kept, &origin).await?;
         let origin = serde_json::to_string(&origin).unwrap_or_default();
         execute(self.connection, WRITE, vec![Bind::Int(key), Bind::Text(&origin)]).await?;
         Ok(())

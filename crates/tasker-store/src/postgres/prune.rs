@@ -9,6 +9,7 @@ use tasker_engine::StoreError;
 use super::PostgresStore;
 use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
+use super::list;
 use super::statement::{Bind, Statement, execute};
 use super::within::now;
 use crate::prune::{LOOKED_AT, Prune, PruneMode, PrunedBatch, Seen, before, candidates, fitting};
@@ -121,6 +122,7 @@ impl PostgresStore {
         }
         if prune.mode == PruneMode::Remove && !free.is_empty() {
             let keys: Vec<i64> = free.iter().map(|(key, _)| *key).collect();
+            list::unlabel(connection, &keys).await?;
             for sql in REMOVE {
                 execute(connection, sql, vec![Bind::Ints(keys.clone())]).await?;
             }

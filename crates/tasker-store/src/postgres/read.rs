@@ -107,6 +107,7 @@ pub(super) async fn snapshot(
         parent: more.3.map(task_id).zip(more.4.map(|step| StepNo(small(step)))),
         root: more.9.map(task_id),
         created_at: Timestamp::from_micros(more.5),
+        updated_at: row.updated_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
         start_at: time(more.6),

@@ -225,6 +225,7 @@ type TaskSql = (
     Nullable<BigInt>,
     Nullable<BigInt>,
     Nullable<BigInt>,
+    BigInt,
     Integer,
 );
 
@@ -242,6 +243,7 @@ pub(super) type TaskTuple = (
     Option<i64>,
     Option<i64>,
     Option<i64>,
+    i64,
     Age,
 );
 
@@ -249,7 +251,7 @@ macro_rules! task_columns {
     ($rest:literal) => {
         concat!(
             "SELECT t.key, t.id, t.graph, t.state, t.failure, t.priority, t.live_steps, t.origin, t.started_at, \
-             t.finished_at, t.deadline_at, t.next_check_at, age(t.xmin) ",
+             t.finished_at, t.deadline_at, t.next_check_at, t.updated_at, age(t.xmin) ",
             $rest
         )
     };
@@ -294,8 +296,9 @@ pub(super) async fn task_row(
         finished_at: time(row.9),
         deadline_at: time(row.10),
         next_check_at: time(row.11),
+        updated_at: Timestamp::from_micros(row.12),
     };
-    Ok((row.0, task, row.12))
+    Ok((row.0, task, row.13))
 }
 
 /// Returns the keys of the tasks that the outside knows by these ids.

@@ -30,6 +30,7 @@ pub(crate) enum Bind<'a> {
     Bools(Vec<bool>),
     Texts(Vec<&'a str>),
     MaybeTexts(Vec<Option<&'a str>>),
+    Id(Uuid),
     Ids(Vec<Uuid>),
     MaybeIds(Vec<Option<Uuid>>),
 }
@@ -37,14 +38,14 @@ pub(crate) enum Bind<'a> {
 /// A statement whose rows have the SQL types `Row`.
 #[derive(Debug)]
 pub(crate) struct Statement<'a, Row> {
-    sql: &'static str,
+    sql: &'a str,
     binds: Vec<Bind<'a>>,
     row: PhantomData<fn() -> Row>,
 }
 
 impl<'a, Row: 'a> Statement<'a, Row> {
     /// Returns a statement; the binds are in the order of the placeholders `$1`, `$2`, …
-    pub(crate) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
+    pub(crate) fn new(sql: &'a str, binds: Vec<Bind<'a>>) -> Self {
         Self {
             sql,
             binds,
@@ -113,6 +114,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
                 Bind::MaybeTexts(values) => {
                     out.push_bind_param_value_only::<Array<Nullable<Text>>, _>(values)?;
                 }
+                Bind::Id(value) => out.push_bind_param_value_only::<SqlUuid, _>(value)?,
                 Bind::Ids(values) => out.push_bind_param_value_only::<Array<SqlUuid>, _>(values)?,
                 Bind::MaybeIds(values) => {
                     out.push_bind_param_value_only::<Array<Nullable<SqlUuid>>, _>(values)?;

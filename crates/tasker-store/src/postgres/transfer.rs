@@ -13,10 +13,10 @@ use crate::transfer::{Chunk, Parcel, Table, Transferred, refused};
 
 /// Whoever writes waits until the end.
 const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0; SET LOCAL \
-     idle_in_transaction_session_timeout = 0; LOCK TABLE tasks, steps, ready_steps, leases, queues, graphs, actors IN SHARE MODE";
+     idle_in_transaction_session_timeout = 0; LOCK TABLE tasks, task_labels, steps, ready_steps, leases, queues, graphs, actors IN SHARE MODE";
 
 const CLAIM: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
-     LOCK TABLE tasks, steps, ready_steps, leases, queues, graphs, actors IN ACCESS EXCLUSIVE MODE";
+     LOCK TABLE tasks, task_labels, steps, ready_steps, leases, queues, graphs, actors IN ACCESS EXCLUSIVE MODE";
 
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM tasks) OR EXISTS (SELECT FROM graphs) OR EXISTS (SELECT FROM actors) \
      OR EXISTS (SELECT FROM transitions))";
@@ -53,7 +53,11 @@ fn select(table: Table) -> &'static str {
             "SELECT json_build_array(key, replace(id::text, '-', ''), graph, state, failure, priority, live_steps, identity, \
              namespace, idempotency_key, request_digest, origin, replace(parent_task::text, '-', ''), parent_step, \
              replace(root_task::text, '-', ''), trace_context, created_at, started_at, finished_at, start_at, deadline_at, \
-             next_check_at)::text FROM tasks ORDER BY key"
+             next_check_at, updated_at)::text FROM tasks ORDER BY key"
+        }
+        Table::TaskLabels => {
+            "SELECT json_build_array(kind, value, created_at, task)::text FROM task_labels \
+             ORDER BY kind, value, created_at, task"
         }
         Table::Leases => {
             "SELECT json_build_array(token, lease_actor, lease_until, \
@@ -107,11 +111,15 @@ fn insert(table: Table) -> &'static str {
         Table::Tasks => {
             "INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
              request_digest, origin, parent_task, parent_step, root_task, trace_context, created_at, started_at, finished_at, \
-             start_at, deadline_at, next_check_at) \
+             start_at, deadline_at, next_check_at, updated_at) \
              SELECT (v->>0)::bigint, (v->>1)::uuid, (v->>2)::bigint, v->>3, v->>4, (v->>5)::smallint, (v->>6)::int, v->>7, \
              v->>8, v->>9, v->>10, v->>11, (v->>12)::uuid, (v->>13)::int, (v->>14)::uuid, v->>15, (v->>16)::bigint, \
-             (v->>17)::bigint, (v->>18)::bigint, (v->>19)::bigint, (v->>20)::bigint, (v->>21)::bigint \
+             (v->>17)::bigint, (v->>18)::bigint, (v->>19)::bigint, (v->>20)::bigint, (v->>21)::bigint, (v->>22)::bigint \
              FROM json_array_elements($1::json) AS v"
+        }
+        Table::TaskLabels => {
+            "INSERT INTO task_labels (kind, value, created_at, task) \
+             SELECT v->>0, v->>1, (v->>2)::bigint, (v->>3)::bigint FROM json_array_elements($1::json) AS v"
         }
         Table::Leases => {
             "INSERT INTO leases AS l (token, actor, until, tasks, steps) \
@@ -257,6 +265,7 @@ async fn end(connection: &Connection<'_>, sum: Transferred) -> QueryResult<()> {
     execute(connection, BEGIN_AFTER, vec![Bind::Int(last)]).await?;
     for table in [
         "tasks",
+        "task_labels",
         "steps",
         "ready_steps",
         "payloads",

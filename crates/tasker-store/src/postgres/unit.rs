@@ -152,7 +152,7 @@ impl Unit<'_> {
 
     /// Takes up tasks that were read.
     pub(super) async fn add_tasks(&mut self, read: Vec<TaskTuple>) -> Result<(), Trouble> {
-        self.in_order(read.iter().map(|row| row.12))?;
+        self.in_order(read.iter().map(|row| row.13))?;
         for row in read {
             let (key, row, _) = task_row(self.connection, self.cache, row).await?;
             self.work.add_task(key, row);

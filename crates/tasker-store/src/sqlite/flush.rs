@@ -16,30 +16,35 @@ use crate::work::{Counts, Kind, TaskRow, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
-    request_digest, origin, parent_task, parent_step, root_task, created_at, started_at, finished_at, start_at, \
-    deadline_at, next_check_at) \
+    request_digest, origin, parent_task, parent_step, root_task, created_at, updated_at, started_at, finished_at, \
+    start_at, deadline_at, next_check_at) \
 SELECT value->>0, unhex(value->>1), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
     value->>9, value->>10, value->>11, unhex(value->>12), value->>13, \
     (SELECT coalesce(parent.root_task, parent.id) FROM tasks AS parent WHERE parent.id = unhex(value->>12)), \
-    ?2, value->>14, value->>15, value->>16, value->>17, value->>18 \
+    ?2, ?2, value->>14, value->>15, value->>16, value->>17, value->>18 \
 FROM jsonb_each(?1)";
 
 const UPDATE_TASKS: &str = "\
 UPDATE tasks SET state = u.state, failure = u.failure, priority = u.priority, live_steps = u.live_steps, \
     started_at = u.started_at, finished_at = u.finished_at, deadline_at = u.deadline_at, \
-    next_check_at = u.next_check_at \
+    next_check_at = u.next_check_at, updated_at = u.updated_at \
 FROM (SELECT value->>0 AS key, value->>1 AS state, value->>2 AS failure, value->>3 AS priority, \
     value->>4 AS live_steps, value->>5 AS started_at, value->>6 AS finished_at, value->>7 AS deadline_at, \
-    value->>8 AS next_check_at FROM jsonb_each(?1)) AS u \
+    value->>8 AS next_check_at, value->>9 AS updated_at FROM jsonb_each(?1)) AS u \
 WHERE tasks.key = u.key";
+
+/// Finds tasks by what was said about them.
+pub(super) const INSERT_LABELS: &str = "\
+INSERT INTO task_labels (kind, value, created_at, task) \
+SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?1)";
 
 /// For tasks of which nothing else changed.
 const START_TASKS: &str = "\
-UPDATE tasks SET state = 'in_progress', started_at = ?2 WHERE key IN (SELECT value FROM json_each(?1))";
+UPDATE tasks SET state = 'in_progress', started_at = ?2, updated_at = ?2 WHERE key IN (SELECT value FROM json_each(?1))";
 
 /// For tasks of which nothing else changed.
 const COMPLETE_TASKS: &str = "\
-UPDATE tasks SET state = 'complete', finished_at = ?2, live_steps = 0, next_check_at = NULL \
+UPDATE tasks SET state = 'complete', finished_at = ?2, updated_at = ?2, live_steps = 0, next_check_at = NULL \
 WHERE key IN (SELECT value FROM json_each(?1))";
 
 const UPSERT_STEPS: &str = "\
@@ -121,6 +126,7 @@ impl Unit<'_> {
     pub(super) fn flush(&mut self) -> QueryResult<()> {
         self.work.count_live();
         self.flush_tasks()?;
+        self.flush_labels()?;
         self.flush_leases()?;
         self.flush_steps()?;
         self.flush_queue()?;
@@ -170,11 +176,13 @@ impl Unit<'_> {
                 let start = TaskRow {
                     state: TaskState::InProgress,
                     started_at: Some(self.work.now),
+                    updated_at: self.work.now,
                     ..before.clone()
                 };
                 let complete = TaskRow {
                     state: TaskState::Complete,
                     finished_at: Some(self.work.now),
+                    updated_at: self.work.now,
                     live_steps: 0,
                     next_check_at: None,
                     ..before.clone()
@@ -217,9 +225,9 @@ impl Unit<'_> {
                     (began, finished, micros(new.start_at), deadline, check),
                 ));
             } else {
-                let (priority, live) = (now.priority, now.live_steps);
+                let (priority, live, updated) = (now.priority, now.live_steps, now.updated_at.as_micros());
                 updates.push((
-                    key, state, failure, priority, live, began, finished, deadline, check,
+                    key, state, failure, priority, live, began, finished, deadline, check, updated,
                 ));
             }
         }
@@ -228,6 +236,17 @@ impl Unit<'_> {
         run_at(self.connection, START_TASKS, &started, self.work.now)?;
         run_at(self.connection, COMPLETE_TASKS, &completed, self.work.now)?;
         run(self.connection, UPDATE_TASKS, &updates)
+    }
+
+    /// Writes what new tasks are found by.
+    fn flush_labels(&mut self) -> QueryResult<()> {
+        let now = self.work.now.as_micros();
+        let rows = self.work.created.iter().flat_map(|(key, new)| {
+            let labels = new.labels.iter();
+            labels.map(move |(kind, value)| (kind.as_str(), value, now, key))
+        });
+        let rows: Vec<_> = rows.collect();
+        run(self.connection, INSERT_LABELS, &rows)
     }
 
     /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
@@ -366,7 +385,11 @@ fn run_at<T: Serialize>(
 }
 
 /// Carries out a statement over rows, unless there are none.
-fn run<T: Serialize>(connection: &mut Connection, sql: &'static str, rows: &[T]) -> QueryResult<()> {
+pub(super) fn run<T: Serialize>(
+    connection: &mut Connection,
+    sql: &'static str,
+    rows: &[T],
+) -> QueryResult<()> {
     if !rows.is_empty() {
         let rows = json(rows);
         Statement::<()>::new(sql, &[Bind::Text(&rows)]).execute(connection)?;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState};
 
+use super::list;
 use super::rows::{json as list_of, key_of};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
@@ -41,15 +42,17 @@ impl Unit<'_> {
 
     /// Says something else about a task.
     fn describe(&mut self, key: i64, description: &Description) -> Result<(), Trouble> {
-        const READ: &str = "SELECT origin FROM tasks WHERE key = ?1";
+        const READ: &str = "SELECT origin, created_at FROM tasks WHERE key = ?1";
         const WRITE: &str = "UPDATE tasks SET origin = ?2 WHERE key = ?1";
-        let kept: (Option<String>,) =
-            Statement::<(Nullable<Text>,)>::new(READ, &[Bind::Int(key)]).get_result(self.connection)?;
+        let kept: (Option<String>, i64) = Statement::<(Nullable<Text>, BigInt)>::new(READ, &[Bind::Int(key)])
+            .get_result(self.connection)?;
         let origin: Origin = kept
             .0
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        let origin = description.applied_to(&origin).map_err(StoreError::from)?;
+        let before = origin;
+        let origin = description.applied_to(&before).map_err(StoreError::from)?;
+        list::relabel(self.connection, key, kept.1, &before, &origin)?;
         let origin = list_of(&origin);
         Statement::<()>::new(WRITE, &[Bind::Int(key), Bind::Text(&origin)]).execute(self.connection)?;
         Ok(())

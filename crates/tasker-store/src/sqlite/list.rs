@@ -1,24 +1,29 @@
 //! Lists of tasks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use serde_json::json;
+use tasker_engine::{Origin, TaskPage, TaskQuery};
 use tasker_types::{TaskState, Timestamp};
 
 use super::connection::Connection;
-use super::rows::{json as list_of, key_of, task_id, time};
+use super::flush::{INSERT_LABELS, run};
+use super::rows::{json, load_payloads, task_id, time};
 use super::statement::{Bind, Statement};
-use crate::list::{TaskFilter, TaskSummary};
+use crate::list::{Dialect, Found, Gathering, Graphs, Plan, Sql, Steps, Value, graphs, labels};
+use crate::work::Kind;
 
 type Row = (
     i64,
     Vec<u8>,
     String,
     String,
+    String,
+    String,
     Option<String>,
     i64,
     Option<String>,
-    i64,
     i64,
     i64,
     Option<i64>,
@@ -30,93 +35,168 @@ type RowSql = (
     Binary,
     Text,
     Text,
+    Text,
+    Text,
     Nullable<Text>,
     BigInt,
     Nullable<Text>,
-    BigInt,
     BigInt,
     BigInt,
     Nullable<BigInt>,
     Nullable<BigInt>,
 );
 
-const LIST: &str = "\
-SELECT t.key, t.id, g.namespace || '.' || g.name || '@' || g.version, t.state, t.failure, t.priority, \
-    t.origin ->> '$.tags', \
-    (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24 \
-        AND s.state IN ('complete', 'resolved_manually')), \
-    (SELECT count(*) FROM steps AS s WHERE s.key >= t.key << 24 AND s.key < (t.key + 1) << 24), \
-    t.created_at, t.started_at, t.finished_at \
-FROM tasks AS t JOIN graphs AS g ON g.id = t.graph \
-WHERE (?1 = '[]' OR t.state IN (SELECT value FROM json_each(?1))) \
-    AND (?2 = '' OR g.namespace = ?2) AND (?3 = '' OR g.name = ?3) \
-    AND substr(lower(hex(t.id)), 1, length(?4)) = ?4 \
-    AND (?5 IS NULL OR t.key < ?5) AND (?7 = '' OR g.version = ?7) \
-    AND (?8 = '[]' OR t.origin ->> '$.initiator' IN (SELECT value FROM json_each(?8))) \
-    AND (?9 = '[]' OR t.origin ->> '$.source_system' IN (SELECT value FROM json_each(?9))) \
-    AND NOT EXISTS (SELECT 1 FROM json_each(?10) AS w \
-        WHERE w.value NOT IN (SELECT value FROM json_each(t.origin, '$.tags'))) \
-    AND NOT EXISTS (SELECT 1 FROM json_each(?11) AS w WHERE NOT EXISTS (\
-        SELECT 1 FROM json_each(t.origin, '$.annotations') AS a WHERE a.key = w.value ->> 0 \
-            AND (w.value -> 1 IS NULL OR (a.value IS w.value ->> 1 AND a.type = json_type(w.value, '$[1]'))))) \
-ORDER BY t.key DESC LIMIT ?6";
-
-/// Returns the tasks that pass a filter, the newest first.
-pub(super) fn list(connection: &mut Connection, filter: &TaskFilter) -> QueryResult<Vec<TaskSummary>> {
-    let states = list_of(&filter.states);
-    let namespace = filter
-        .namespace
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let name = filter.name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let version = filter
-        .version
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let initiator = list_of(filter.initiator.as_slice());
-    let source_system = list_of(filter.source_system.as_slice());
-    let tags = list_of(&filter.tags);
-    // A list of one element is an annotation of any value.
-    let annotations = filter.annotations.iter().map(|(name, value)| match value {
-        Some(value) => {
-            let mut value = value.clone();
-            value.sort_all_objects();
-            json!([name, value])
+/// Returns a page of tasks.
+pub(super) fn list(connection: &mut Connection, query: TaskQuery) -> QueryResult<TaskPage> {
+    let graphs = match graphs(&query, Dialect::Sqlite) {
+        Graphs::Any => None,
+        Graphs::Found(sql) => {
+            let rows = with_binds(&sql, |binds| {
+                Statement::<(BigInt,)>::new(&sql.text, binds).load::<(i64,)>(connection)
+            })?;
+            Some(rows.into_iter().map(|row| row.0).collect())
         }
-        None => json!([name]),
-    });
-    let annotations = list_of(&annotations.collect::<Vec<_>>());
-    let prefix = filter
-        .id_prefix
-        .as_deref()
-        .unwrap_or_default()
-        .replace('-', "")
-        .to_lowercase();
-    let before = match filter.after {
-        Some(task) => match key_of(connection, task)? {
-            Some(key) => Some(key),
-            // Nothing was created before a task that is not there.
-            None => return Ok(Vec::new()),
-        },
-        None => None,
     };
-    let binds = [
-        Bind::Text(&states),
-        Bind::Text(&namespace),
-        Bind::Text(&name),
-        Bind::Text(&prefix),
-        Bind::MaybeInt(before),
-        Bind::Int(i64::from(filter.limit)),
-        Bind::Text(&version),
-        Bind::Text(&initiator),
-        Bind::Text(&source_system),
-        Bind::Text(&tags),
-        Bind::Text(&annotations),
-    ];
-    let rows = Statement::<RowSql>::new(LIST, &binds).load::<Row>(connection)?;
-    Ok(rows.into_iter().map(summary).collect())
+    let count = query.count;
+    let plan = Plan::new(query, Dialect::Sqlite, graphs);
+    let page = gather(connection, Gathering::page(&plan))?;
+    let total = match plan.counted() {
+        _ if !count => None,
+        Some(sql) => {
+            let (count,) = with_binds(&sql, |binds| {
+                Statement::<(BigInt,)>::new(&sql.text, binds).get_result::<(i64,)>(connection)
+            })?;
+            Some(u64::try_from(count).unwrap_or_default())
+        }
+        None => Some(gather(connection, Gathering::count(&plan))?.total()),
+    };
+    let steps = steps(connection, &page.keys())?;
+    Ok(page.finish(&steps, total))
+}
+
+fn gather(connection: &mut Connection, mut gathering: Gathering) -> QueryResult<Gathering> {
+    while let Some(sql) = gathering.next() {
+        let rows = with_binds(&sql, |binds| {
+            Statement::<RowSql>::new(&sql.text, binds).load::<Row>(connection)
+        })?;
+        let rows: Vec<Found> = rows.into_iter().map(found).collect();
+        let places = gathering.unsure(&rows);
+        let places: Vec<_> = places.into_iter().map(|key| ((key, 0), Kind::Context)).collect();
+        let contexts = load_payloads(connection, &places)?;
+        let contexts = contexts
+            .into_iter()
+            .map(|(((key, _), _), context)| (key, context));
+        gathering.take(rows, contexts.collect());
+    }
+    Ok(gathering)
+}
+
+/// Hands over the values of a statement.
+fn with_binds<T>(sql: &Sql, run: impl FnOnce(&[Bind<'_>]) -> T) -> T {
+    let texts: Vec<String> = sql
+        .values
+        .iter()
+        .map(|value| match value {
+            Value::Ints(values) => json(values),
+            Value::Texts(values) => json(values),
+            _ => String::new(),
+        })
+        .collect();
+    let binds = sql.values.iter().zip(&texts).map(|(value, text)| match value {
+        Value::Int(value) => Bind::Int(*value),
+        Value::Text(value) => Bind::Text(value),
+        Value::Ints(_) | Value::Texts(_) => Bind::Text(text),
+        Value::Id(id) => Bind::Blob(id.as_bytes()),
+    });
+    run(&binds.collect::<Vec<_>>())
+}
+
+fn found(row: Row) -> Found {
+    Found {
+        key: row.0,
+        id: task_id(&row.1),
+        namespace: row.2,
+        name: row.3,
+        version: row.4,
+        state: row.5.parse().unwrap_or(TaskState::Pending),
+        failure: row.6.and_then(|reason| reason.parse().ok()),
+        priority: i16::try_from(row.7).unwrap_or_default(),
+        origin: origin(row.8),
+        created_at: Timestamp::from_micros(row.9),
+        updated_at: Timestamp::from_micros(row.10),
+        started_at: time(row.11),
+        finished_at: time(row.12),
+    }
+}
+
+fn origin(text: Option<String>) -> Origin {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+/// Counts the steps of tasks.
+fn steps(connection: &mut Connection, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Steps>> {
+    const SQL: &str = "SELECT k.value, count(*), sum(s.state IN ('complete', 'resolved_manually')) \
+         FROM json_each(?1) AS k CROSS JOIN steps AS s ON s.key >= k.value << 24 AND s.key < (k.value + 1) << 24 \
+         GROUP BY k.value";
+    let tasks = json(tasks);
+    let rows = Statement::<(BigInt, BigInt, BigInt)>::new(SQL, &[Bind::Text(&tasks)])
+        .load::<(i64, i64, i64)>(connection)?;
+    let number = |count: i64| u64::try_from(count).unwrap_or_default();
+    let rows = rows.into_iter().map(|(task, all, done)| {
+        let steps = Steps {
+            all: number(all),
+            done: number(done),
+        };
+        (task, steps)
+    });
+    Ok(rows.collect())
+}
+
+const DELETE_LABELS: &str = "\
+DELETE FROM task_labels WHERE (kind, value, created_at, task) IN \
+    (SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?1))";
+
+/// Has a task found by what is said about it now, instead of before.
+pub(super) fn relabel(
+    connection: &mut Connection,
+    task: i64,
+    created_at: i64,
+    before: &Origin,
+    now: &Origin,
+) -> QueryResult<()> {
+    let rows = |labels: &[(crate::list::Label, String)]| -> Vec<(&'static str, String, i64, i64)> {
+        let labels = labels.iter();
+        labels
+            .map(|(kind, value)| (kind.as_str(), value.clone(), created_at, task))
+            .collect()
+    };
+    let (mut old, mut new) = (labels(before), labels(now));
+    let kept: BTreeSet<_> = old.iter().filter(|label| new.contains(label)).cloned().collect();
+    old.retain(|label| !kept.contains(label));
+    new.retain(|label| !kept.contains(label));
+    run(connection, DELETE_LABELS, &rows(&old))?;
+    run(connection, INSERT_LABELS, &rows(&new))
+}
+
+/// Has tasks found no more that are about to go.
+pub(super) fn unlabel(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()> {
+    const SQL: &str = "SELECT t.key, t.created_at, t.origin FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.key = k.value \
+         WHERE t.origin IS NOT NULL";
+    let tasks = json(tasks);
+    let rows = Statement::<(BigInt, BigInt, Nullable<Text>)>::new(SQL, &[Bind::Text(&tasks)]).load::<(
+        i64,
+        i64,
+        Option<String>,
+    )>(
+        connection
+    )?;
+    let mut gone = Vec::new();
+    for (task, created_at, text) in rows {
+        let labels = labels(&origin(text)).into_iter();
+        gone.extend(labels.map(|(kind, value)| (kind.as_str(), value, created_at, task)));
+    }
+    run(connection, DELETE_LABELS, &gone)
 }
 
 const FEWEST_HELD: &str = "SELECT min(held) FROM (SELECT sum(held) AS held FROM leases GROUP BY actor)";
@@ -129,23 +209,4 @@ pub(super) fn fewest_held(connection: &mut Connection) -> QueryResult<Option<u32
         .flatten()
         .next()
         .and_then(|held| u32::try_from(held).ok()))
-}
-
-fn summary(row: Row) -> TaskSummary {
-    TaskSummary {
-        task_id: task_id(&row.1),
-        name: row.2,
-        state: row.3.parse().unwrap_or(TaskState::Pending),
-        failure: row.4.and_then(|reason| reason.parse().ok()),
-        priority: i16::try_from(row.5).unwrap_or_default(),
-        tags: row
-            .6
-            .and_then(|tags| serde_json::from_str(&tags).ok())
-            .unwrap_or_default(),
-        completed_steps: u64::try_from(row.7).unwrap_or_default(),
-        total_steps: u64::try_from(row.8).unwrap_or_default(),
-        created_at: Timestamp::from_micros(row.9),
-        started_at: time(row.10),
-        finished_at: time(row.11),
-    }
 }

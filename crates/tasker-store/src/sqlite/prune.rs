@@ -9,6 +9,7 @@ use tasker_engine::StoreError;
 
 use super::SqliteStore;
 use super::connection::Connection;
+use super::list;
 use super::rows::{json, packed, payload};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
@@ -101,6 +102,7 @@ fn remove(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()>
     const PLACES: &str = "DELETE FROM task_history WHERE task = ?1";
     const TASK: &str = "DELETE FROM tasks WHERE key = ?1";
     forget(connection, tasks)?;
+    list::unlabel(connection, tasks)?;
     for task in tasks {
         let context = |task| payload(((task, 0), Kind::Context));
         let payloads = [Bind::Int(context(*task)), Bind::Int(context(task + 1))];

@@ -98,6 +98,7 @@ pub(super) fn snapshot(
         parent: more.3.map(|id| task_id(&id)).zip(parent_step),
         root: more.7.map(|id| task_id(&id)),
         created_at: Timestamp::from_micros(more.5),
+        updated_at: row.updated_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
         start_at: time(more.6),

@@ -213,6 +213,7 @@ type TaskSql = (
     Nullable<BigInt>,
     Nullable<BigInt>,
     Nullable<BigInt>,
+    BigInt,
 );
 
 type TaskTuple = (
@@ -228,6 +229,7 @@ type TaskTuple = (
     Option<i64>,
     Option<i64>,
     Option<i64>,
+    i64,
 );
 
 /// Loads tasks by key, each with the key of its graph, which is looked up by the caller.
@@ -237,7 +239,7 @@ pub(crate) fn load_tasks(
     graph_of: &mut dyn FnMut(&mut Connection, i64) -> QueryResult<Arc<Graph>>,
 ) -> QueryResult<Vec<(i64, TaskRow)>> {
     const SQL: &str = "SELECT t.key, t.id, t.graph, t.state, t.failure, t.priority, t.live_steps, t.origin, \
-         t.started_at, t.finished_at, t.deadline_at, t.next_check_at \
+         t.started_at, t.finished_at, t.deadline_at, t.next_check_at, t.updated_at \
          FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.key = k.value";
     if keys.is_empty() {
         return Ok(Vec::new());
@@ -261,6 +263,7 @@ pub(crate) fn load_tasks(
                 finished_at: time(row.9),
                 deadline_at: time(row.10),
                 next_check_at: time(row.11),
+                updated_at: Timestamp::from_micros(row.12),
             };
             Ok((row.0, task))
         })

@@ -5,11 +5,14 @@
 
 use std::marker::PhantomData;
 
+#[cfg(feature = "postgres")]
 use diesel::connection::DefaultLoadingMode;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::RunQueryDsl;
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
-use diesel::result::{Error, QueryResult};
+#[cfg(feature = "postgres")]
+use diesel::result::Error;
+use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
@@ -27,14 +30,14 @@ pub(crate) enum Bind<'a> {
 /// A statement whose rows have the SQL types `Row`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Statement<'a, Row> {
-    sql: &'static str,
+    sql: &'a str,
     binds: &'a [Bind<'a>],
     row: PhantomData<Row>,
 }
 
 impl<'a, Row> Statement<'a, Row> {
     /// Returns a statement; the binds are in the order of the placeholders `?1`, `?2`, …
-    pub(crate) fn new(sql: &'static str, binds: &'a [Bind<'a>]) -> Self {
+    pub(crate) fn new(sql: &'a str, binds: &'a [Bind<'a>]) -> Self {
         Self {
             sql,
             binds,
@@ -59,6 +62,7 @@ impl<'a, Row> Statement<'a, Row> {
     }
 
     /// Carries it out, and hands on each row as it comes.
+    #[cfg(feature = "postgres")]
     pub(crate) fn each<'q, U, E: From<Error>>(
         self,
         connection: &mut Connection,

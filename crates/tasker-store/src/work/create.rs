@@ -7,6 +7,8 @@ use std::time::Duration;
 use tasker_engine::{Created, NewTask, Origin};
 use tasker_types::{Namespace, TaskId, TaskState};
 
+use crate::list::labels;
+
 use super::{Entry, Graph, Kind, Lease, NewRow, TaskRow, Tracked, Work};
 
 /// What is taken already, in the database or by an earlier task of the same request.
@@ -37,6 +39,7 @@ impl<L: Lease> Work<L> {
             priority: task.priority,
             live_steps: 0,
             correlation_id: task.origin.correlation_id.clone(),
+            updated_at: self.now,
             started_at: None,
             finished_at: None,
             deadline_at: task.deadline_at,
@@ -45,6 +48,7 @@ impl<L: Lease> Work<L> {
         let new = NewRow {
             identity,
             idempotency: task.idempotency,
+            labels: labels(&task.origin),
             origin: said.then(|| serde_json::to_string(&task.origin).unwrap_or_default()),
             parent: task.parent,
             start_at: task.start_at,

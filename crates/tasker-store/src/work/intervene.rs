@@ -145,6 +145,9 @@ impl<L: Lease> Work<L> {
     }
 
     fn note_setting(&mut self, task: i64, step: Option<u32>, actor: i64, what: Json) {
+        if step.is_none() {
+            self.task_mut(task).updated_at = self.now;
+        }
         self.entries.push(Entry {
             metadata: Some(what),
             ..Entry::new(task, step, "setting", actor)

@@ -61,6 +61,7 @@ pub(crate) struct TaskRow {
     pub(crate) priority: i16,
     pub(crate) live_steps: i64,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) deadline_at: Option<Timestamp>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tasker_engine::{
     Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, MemoryStore, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, Transition, Turn, TurnReply,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_testkit::{Harness, ManualClock, conformance, shapes};
 use tasker_types::{Position, StepNo, TaskContext, TaskId};
@@ -82,6 +82,10 @@ impl Store for Counting {
 
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
         self.inner.events(after, limit).await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.inner.list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tasker_engine::{
     Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store, StoreError,
-    Sweep, Swept, Transition, Turn, TurnReply,
+    Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId};
 use tokio::sync::watch;
@@ -97,6 +97,10 @@ impl Store for Watched {
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.inner.position().await
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.inner.list(query).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

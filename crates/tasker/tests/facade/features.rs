@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tasker::config::Loader;
 use tasker::{
-    Description, FailureReason, Identity, Refusal, RunError, StepBuilder, TaskFilter, TaskId, TaskRequest,
-    TaskState, Tasker, Template,
+    Description, FailureReason, Identity, Refusal, RunError, StepBuilder, TaskFilter, TaskId, TaskQuery,
+    TaskRequest, TaskState, Tasker, Template,
 };
 
 use crate::place::{builder, chain, steps};
@@ -165,7 +165,7 @@ async fn tasks_are_found_by_what_is_said_of_them() {
             tasks.push(tasker.run(request).await.unwrap().task_id);
         }
         let find = async |filter: TaskFilter| -> Vec<usize> {
-            let found = tasker.list(&filter).await.unwrap();
+            let found = tasker.list(TaskQuery::new(filter, 100)).await.unwrap().tasks;
             let place = |id: TaskId| tasks.iter().position(|task| *task == id).unwrap();
             let mut places: Vec<_> = found.iter().map(|task| place(task.task_id)).collect();
             places.sort_unstable();
@@ -224,7 +224,7 @@ async fn tasks_are_found_by_who_asked_and_by_version() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let second = run("2.0.0", "bob", "shop").await;
         let find = async |filter: TaskFilter| -> Vec<TaskId> {
-            let found = tasker.list(&filter).await.unwrap();
+            let found = tasker.list(TaskQuery::new(filter, 100)).await.unwrap().tasks;
             found.iter().map(|task| task.task_id).collect()
         };
         let some = |text: &str| Some(text.to_owned());
@@ -271,7 +271,11 @@ async fn a_new_priority_is_kept() {
     for (tasker, _kept) in both() {
         let task = tasker.run(chain("one", &["ok"])).await.unwrap().task_id;
         tasker.set_priority(task, 9).await.unwrap();
-        let listed = tasker.list(&TaskFilter::default()).await.unwrap();
+        let listed = tasker
+            .list(TaskQuery::new(TaskFilter::default(), 100))
+            .await
+            .unwrap()
+            .tasks;
         assert_eq!(listed[0].priority, 9);
         tasker.close().await.unwrap();
     }

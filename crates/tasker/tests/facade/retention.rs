@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tasker::config::Loader;
-use tasker::{PruneMode, TaskFilter, Tasker};
+use tasker::{PruneMode, TaskFilter, TaskQuery, Tasker};
 
 use crate::place::{builder, chain};
 
@@ -28,7 +28,12 @@ async fn tasker(days: Option<f64>) -> (Tasker, tempfile::TempDir) {
 }
 
 async fn count(tasker: &Tasker) -> usize {
-    tasker.list(&TaskFilter::default()).await.unwrap().len()
+    tasker
+        .list(TaskQuery::new(TaskFilter::default(), 100))
+        .await
+        .unwrap()
+        .tasks
+        .len()
 }
 
 #[tokio::test]

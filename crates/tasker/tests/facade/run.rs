@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tasker::{
-    Demand, HashIdentity, Refusal, RunError, Scope, StepNo, TaskFilter, TaskRequest, TaskState, Tasker,
-    handler,
+    Demand, HashIdentity, Refusal, RunError, Scope, StepNo, TaskFilter, TaskQuery, TaskRequest, TaskState,
+    Tasker, handler,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +82,12 @@ async fn a_task_that_someone_cancels_is_no_longer_waited_for() {
     let other = tasker.clone();
     let running = tokio::spawn(async move { other.run(chain("one", &["hangs"])).await });
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let task = tasker.list(&TaskFilter::default()).await.unwrap()[0].task_id;
+    let task = tasker
+        .list(TaskQuery::new(TaskFilter::default(), 100))
+        .await
+        .unwrap()
+        .tasks[0]
+        .task_id;
     tasker.cancel(task).await.unwrap();
     let report = running.await.unwrap().unwrap();
     assert_eq!(report.state, TaskState::Cancelled);
@@ -97,7 +102,14 @@ async fn a_step_without_a_handler_is_refused_before_anything_is_created() {
         "step `flacky_0` of `default_system.one@0.1.0` cannot run here: there is no handler `flacky` in the namespace \
          `default_system`; did you mean `flaky`?"
     );
-    assert!(tasker.list(&TaskFilter::default()).await.unwrap().is_empty());
+    assert!(
+        tasker
+            .list(TaskQuery::new(TaskFilter::default(), 100))
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,30 +152,15 @@ async fn the_newest_task_is_listed_first() {
     run.reverse();
     let list = async |filter: TaskFilter| -> Vec<_> {
         tasker
-            .list(&filter)
+            .list(TaskQuery::new(filter, 100))
             .await
             .unwrap()
+            .tasks
             .iter()
             .map(|task| task.task_id)
             .collect()
     };
     assert_eq!(list(TaskFilter::default()).await, run);
-    assert_eq!(
-        list(TaskFilter {
-            limit: 2,
-            ..TaskFilter::default()
-        })
-        .await,
-        run[..2]
-    );
-    assert_eq!(
-        list(TaskFilter {
-            after: Some(run[0]),
-            ..TaskFilter::default()
-        })
-        .await,
-        run[1..]
-    );
     assert_eq!(
         list(TaskFilter {
             states: vec![TaskState::Error],

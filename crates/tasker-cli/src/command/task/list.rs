@@ -1,7 +1,7 @@
 //! `tasker task list`.
 
 use serde::Serialize;
-use tasker::{TaskFilter, TaskSummary, Tasker};
+use tasker::{TaskFilter, TaskQuery, TaskSummary, Tasker};
 
 use crate::args::List;
 use crate::exit::{Exit, Problem};
@@ -30,13 +30,15 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
         source_system: arguments.source_system.clone(),
         tags: arguments.tag.clone(),
         annotations: arguments.annotation.clone(),
-        limit: arguments.limit.saturating_add(1),
         ..TaskFilter::default()
     };
-    let mut tasks = tasker.list(&filter).await?;
-    let more = tasks.len() > arguments.limit as usize;
-    tasks.truncate(arguments.limit as usize);
-    let listed = Listed { tasks, more };
+    let page = tasker
+        .list(TaskQuery::new(filter.clone(), arguments.limit))
+        .await?;
+    let listed = Listed {
+        more: page.next.is_some(),
+        tasks: page.tasks,
+    };
     session
         .output()
         .result(&listed, || text(&listed, &filter, session))?;
@@ -52,11 +54,7 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
             .collect();
     }
     if listed.tasks.is_empty() {
-        let unfiltered = TaskFilter {
-            limit: filter.limit,
-            ..TaskFilter::default()
-        };
-        if *filter != unfiltered {
+        if *filter != TaskFilter::default() {
             return "no tasks like that\n".to_owned();
         }
         let file = session.location().map(|place| format!(" in `{place}`"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Progress;
+use crate::list::{TaskPage, TaskQuery};
 use crate::store::{
     Create, CreateReply, Intervened, LeaseStatus, Renewal, StoreError, Sweep, Swept, Turn, TurnReply,
 };
@@ -97,6 +98,10 @@ impl Store for Counting {
     ) -> Result<Vec<crate::Transition>, StoreError> {
         self.0.events(after, limit).await
     }
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        self.0.list(query).await
+    }
+
     fn wake(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.wake()
     }

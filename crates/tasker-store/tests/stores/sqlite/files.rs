@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::sqlite::SqliteConnection;
-use tasker_engine::{Actor, Create, Created, Demand, Intervention, Receipt, Store, StoreError, Turn};
-use tasker_store::{SqliteOptions, SqliteStore, TaskFilter, migrate};
+use tasker_engine::{
+    Actor, Create, Created, Demand, Intervention, Receipt, Store, StoreError, TaskFilter, TaskQuery, Turn,
+};
+use tasker_store::{SqliteOptions, SqliteStore, migrate};
 use tasker_testkit::{Harness, ManualClock, shapes, succeed};
 use tasker_types::{Database, DatabaseValues, Section as _, StepNo, TaskId};
 use tempfile::TempDir;
@@ -232,7 +234,11 @@ async fn a_template_that_another_store_wrote_is_written_once() {
     other.create(shapes::diamond()).await;
     other.run_ready().await;
     other.verify().await;
-    let listed = one.list(&TaskFilter::default()).await.unwrap();
+    let listed = one
+        .list(TaskQuery::new(TaskFilter::default(), 100))
+        .await
+        .unwrap()
+        .tasks;
     assert_eq!(listed.len(), 2);
     assert!(listed.iter().all(|task| task.completed_steps == 7));
 }

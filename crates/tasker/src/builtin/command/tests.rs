@@ -300,7 +300,11 @@ async fn cancelled_when_ready(script: &str) -> (StepState, Pid) {
         }
         tokio::task::yield_now().await;
     };
-    let tasks = tasker.list(&crate::TaskFilter::default()).await.unwrap();
+    let tasks = tasker
+        .list(crate::TaskQuery::new(crate::TaskFilter::default(), 100))
+        .await
+        .unwrap()
+        .tasks;
     tasker.cancel(tasks[0].task_id).await.unwrap();
     let report = running.await.unwrap();
     (report.steps[0].state, Pid::from_raw(pid).unwrap())
