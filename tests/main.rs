@@ -4,6 +4,7 @@
 mod book;
 mod bugs;
 mod business;
+mod crash_points;
 mod crashes;
 mod examples;
 mod exhaustive;

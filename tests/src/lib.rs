@@ -2,6 +2,7 @@
 //! that small tasks can come to, and the analysis of graphs beside brute force.
 
 mod cores;
+pub mod crash_points;
 pub mod exhaustive;
 pub mod graphs;
 mod postgres;

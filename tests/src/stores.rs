@@ -94,7 +94,7 @@ impl StoreKind {
 }
 
 /// Returns a directory whose files need no disk, if there is one: a simulation loses no power.
-fn in_memory() -> PathBuf {
+pub(crate) fn in_memory() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     if shared.is_dir() {
         shared

@@ -29,7 +29,8 @@ Examples:
   cargo xtask ci
   cargo xtask test kill
   cargo xtask conformance tests/golden/backoff.jsonl
-  cargo xtask sim --seed 42 --store sqlite"
+  cargo xtask sim --seed 42 --store sqlite
+  cargo xtask crash-points --store postgres"
 )]
 struct Args {
     #[command(subcommand)]
@@ -56,6 +57,9 @@ enum Command {
     /// Play seeds of the simulation, in a release build
     #[command(disable_help_flag = true)]
     Sim(Rest),
+    /// Have everything go wrong that can at each statement of both stores, in a release build
+    #[command(disable_help_flag = true)]
+    CrashPoints(Rest),
     /// Try everything that can happen to small tasks, in a release build
     #[command(disable_help_flag = true)]
     Exhaustive(Rest),
@@ -113,6 +117,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
         Command::Exhaustive(rest) => {
             run::exit(program("tests", "exhaustive", Build::Release, rest.arguments))
+        }
+        Command::CrashPoints(rest) => {
+            postgres::ensure()?;
+            run::exit(program("tests", "crash_points", Build::Release, rest.arguments))
         }
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Mutants { shard } => mutants::main(&shard),

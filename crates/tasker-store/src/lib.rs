@@ -32,7 +32,7 @@ pub use probe::{Fault, Moment, Probe};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore, doctor, migrate};
+pub use sqlite::{SqliteFile, SqliteOptions, SqliteStore, doctor, migrate};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use status::{Connections, Schema, ServerConnections};
 

@@ -9,6 +9,7 @@ pub mod doctor;
 mod error;
 #[cfg(test)]
 mod faults;
+mod file;
 mod flush;
 #[cfg(test)]
 mod full;
@@ -35,7 +36,7 @@ mod unit;
 mod writer;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,8 +53,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use cache::Cache;
-use connection::{Connection, Mode};
+use connection::Connection;
 use error::{classify, is_over};
+use file::Mode;
+pub use file::SqliteFile;
 use process::ProcessLock;
 use statement::{Bind, Statement};
 use writer::{Core, Share, Writer};
@@ -61,21 +64,17 @@ use writer::{Core, Share, Writer};
 /// How a SQLite file is opened.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
-    path: PathBuf,
+    file: SqliteFile,
     clock: Arc<dyn Clock>,
-    database: Database,
-    probe: Option<Arc<dyn Probe>>,
     inline: bool,
 }
 
 impl SqliteOptions {
-    /// Returns the options for a file, with the default settings, and a clock by which leases and waits are timed.
-    pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+    /// Returns the options for a file, and a clock by which leases and waits are timed.
+    pub fn new(file: impl Into<SqliteFile>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            path: path.into(),
+            file: file.into(),
             clock,
-            database: Database::default(),
-            probe: None,
             inline: false,
         }
     }
@@ -83,14 +82,14 @@ impl SqliteOptions {
     /// Sets when SQLite waits for the disk, how many connections read, and how long to wait for another process.
     #[must_use]
     pub fn settings(mut self, database: &Database) -> Self {
-        self.database = database.clone();
+        self.file = self.file.settings(database);
         self
     }
 
     /// Has every statement pass by this, to see what becomes of the store when some fail.
     #[must_use]
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
-        self.probe = Some(probe);
+        self.file = self.file.probe(probe);
         self
     }
 
@@ -117,23 +116,9 @@ impl fmt::Debug for Readers {
     }
 }
 
-/// A file, and how connections to it are opened.
-#[derive(Clone, Debug)]
-struct Source {
-    path: PathBuf,
-    database: Database,
-    probe: Option<Arc<dyn Probe>>,
-}
-
-impl Source {
-    fn open(&self, mode: Mode) -> Result<Connection, StoreError> {
-        connection::open(&self.path, &self.database, mode, self.probe.as_ref())
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
-    source: Source,
+    file: SqliteFile,
     clock: Arc<dyn Clock>,
     inline: bool,
     writer: Writer,
@@ -164,19 +149,9 @@ impl SqliteStore {
     ///
     /// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let SqliteOptions {
-            path,
-            clock,
-            database,
-            probe,
-            inline,
-        } = options;
-        let source = Source {
-            path: path.clone(),
-            database,
-            probe,
-        };
-        let mut connection = source.open(Mode::Write)?;
+        let SqliteOptions { file, clock, inline } = options;
+        let path = file.path.clone();
+        let mut connection = file.open(Mode::Write)?;
         migrate::ensure(&path, &mut connection)?;
         let (key, process) = loop {
             let key = note_process(&mut connection).map_err(|error| classify(&path, error))?;
@@ -188,15 +163,15 @@ impl SqliteStore {
         let core = Core {
             connection,
             cache: Cache::default(),
-            source: source.clone(),
+            file: file.clone(),
             clock: Arc::clone(&clock),
             process: key,
             wake: sender,
             refusal: None,
             share: Share::Alone,
         };
-        let readers = (0..if inline { 1 } else { source.database.readers })
-            .map(|_| source.open(Mode::Read))
+        let readers = (0..if inline { 1 } else { file.settings.readers })
+            .map(|_| file.open(Mode::Read))
             .collect::<Result<Vec<_>, _>>()?;
         let writer = if inline {
             Writer::inline(core)
@@ -214,7 +189,7 @@ impl SqliteStore {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                source,
+                file,
                 clock,
                 inline,
                 writer,
@@ -227,7 +202,7 @@ impl SqliteStore {
 
     /// Returns the file.
     pub fn path(&self) -> &Path {
-        &self.shared.source.path
+        &self.shared.file.path
     }
 
     /// Returns how many steps the worker holds that holds fewest, of those that hold any; `None` when nothing runs.
@@ -319,7 +294,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let path = &self.source.path;
+        let path = &self.file.path;
         let Some(mut connection) = lent else {
             return Err(StoreError::Unavailable {
                 store: path.display().to_string(),
@@ -333,7 +308,7 @@ impl Shared {
         // A transaction that only read has nothing to lose, but one that does not end would see the same for ever.
         if let Err(error) = connection.batch_execute("ROLLBACK")
             && !is_over(&error)
-            && let Ok(another) = self.source.open(Mode::Read)
+            && let Ok(another) = self.file.open(Mode::Read)
         {
             connection = another;
         }
@@ -382,7 +357,7 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
-        let path = self.shared.source.path.clone();
+        let path = self.shared.file.path.clone();
         self.shared
             .writer
             .write(move |unit| {

@@ -4,26 +4,18 @@
 //! read in one transaction and the target written in one. Keys stay what they are, since the target is empty; positions of
 //! the history do not, since each database counts its own.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 use tasker_engine::StoreError;
-use tasker_types::Database;
 use tokio::sync::mpsc;
 
 use crate::postgres::{self, PostgresOptions};
-use crate::sqlite;
+use crate::sqlite::{self, SqliteFile};
 
 /// A database that tasks are moved from or to.
 #[derive(Clone, Debug)]
 pub enum Endpoint {
     /// A SQLite file.
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// How it is used.
-        settings: Database,
-    },
+    Sqlite(SqliteFile),
     /// A PostgreSQL database.
     Postgres(PostgresOptions),
 }
@@ -56,9 +48,9 @@ pub async fn transfer(from: &Endpoint, to: &Endpoint) -> Result<Transferred, Sto
     to.prepare(Side::Target).await?;
     // Looked at again when nobody else can write to it; a source that is its own target would wait for itself there.
     match to {
-        Endpoint::Sqlite { path, settings } => {
-            let (path, settings) = (path.clone(), settings.clone());
-            blocking(move || sqlite::transfer::refuse_used(&path, &settings)).await?;
+        Endpoint::Sqlite(file) => {
+            let file = file.clone();
+            blocking(move || sqlite::transfer::refuse_used(&file)).await?;
         }
         Endpoint::Postgres(options) => postgres::transfer::refuse_used(options).await?,
     }
@@ -66,18 +58,18 @@ pub async fn transfer(from: &Endpoint, to: &Endpoint) -> Result<Transferred, Sto
     let (sender, receiver) = mpsc::channel(WAITING);
     let reading = async move {
         match from {
-            Endpoint::Sqlite { path, settings } => {
-                let (path, settings) = (path.clone(), settings.clone());
-                blocking(move || sqlite::transfer::read(&path, &settings, &sender)).await
+            Endpoint::Sqlite(file) => {
+                let file = file.clone();
+                blocking(move || sqlite::transfer::read(&file, &sender)).await
             }
             Endpoint::Postgres(options) => postgres::transfer::read(options, sender).await,
         }
     };
     let writing = async move {
         match to {
-            Endpoint::Sqlite { path, settings } => {
-                let (path, settings) = (path.clone(), settings.clone());
-                blocking(move || sqlite::transfer::write(&path, &settings, receiver)).await
+            Endpoint::Sqlite(file) => {
+                let file = file.clone();
+                blocking(move || sqlite::transfer::write(&file, receiver)).await
             }
             Endpoint::Postgres(options) => postgres::transfer::write(options, receiver).await,
         }
@@ -109,16 +101,16 @@ impl Endpoint {
     /// Brings the schema up to date; a source must be there.
     async fn prepare(&self, side: Side) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite { path, .. } if side == Side::Source && !path.is_file() => {
+            Self::Sqlite(file) if side == Side::Source && !file.path().is_file() => {
                 Err(StoreError::Unusable {
-                    store: path.display().to_string(),
+                    store: file.path().display().to_string(),
                     problem: "there is no such file".to_owned(),
                     advice: "name the database that has the tasks",
                 })
             }
-            Self::Sqlite { path, .. } => {
-                let path = path.clone();
-                blocking(move || sqlite::migrate::up(&path)).await.map(drop)
+            Self::Sqlite(file) => {
+                let file = file.clone();
+                blocking(move || sqlite::migrate::up(file)).await.map(drop)
             }
             Self::Postgres(options) => postgres::migrate::up(options).await.map(drop),
         }

@@ -78,7 +78,7 @@ pub use tasker_store::{Endpoint, Transferred, transfer};
 #[cfg(feature = "postgres")]
 pub use tasker_store::{PostgresOptions, PostgresStore, postgres};
 #[cfg(feature = "sqlite")]
-pub use tasker_store::{SqliteOptions, SqliteStore, doctor, migrate};
+pub use tasker_store::{SqliteFile, SqliteOptions, SqliteStore, doctor, migrate};
 pub use tasker_types::{
     BlockingReason, ExecutionStatus, HandlerName, HandlerRef, HealthStatus, Namespace, Position, RunNo,
     StepName, StepNo, StepState, TaskContext, TaskId, TaskState, TemplateName, Timestamp, Version,

@@ -1,7 +1,7 @@
 //! `tasker doctor`: says what is not as it should be with the database, and what mends it.
 
 use serde::Serialize;
-use tasker::{Checkup, Finding, FindingSeverity, Location, PostgresOptions, doctor, postgres};
+use tasker::{Checkup, Finding, FindingSeverity, Location, PostgresOptions, SqliteFile, doctor, postgres};
 
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session) -> Result<Exit, Problem> {
     let location = session.location()?;
     let (settings, checkup) = (session.database(), Checkup::default());
     let findings = match &location {
-        Location::Sqlite(file) => doctor::examine(file, settings, &checkup)?,
+        Location::Sqlite(file) => doctor::examine(SqliteFile::new(file).settings(settings), &checkup)?,
         Location::Postgres(url) => session.block_on(async {
             let options = PostgresOptions::new(url).settings(settings);
             Ok(postgres::doctor::examine(&options, &checkup).await?)

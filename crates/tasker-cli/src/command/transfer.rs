@@ -1,7 +1,7 @@
 //! `tasker move`: copies all tasks to another database, which takes over.
 
 use serde::Serialize;
-use tasker::{Endpoint, Location, PostgresOptions, Transferred, transfer};
+use tasker::{Endpoint, Location, PostgresOptions, SqliteFile, Transferred, transfer};
 
 use crate::args::Move;
 use crate::exit::{Exit, Problem};
@@ -38,10 +38,7 @@ pub(super) fn run(session: &Session, arguments: &Move) -> Result<Exit, Problem> 
 
 fn endpoint(session: &Session, location: &Location) -> Endpoint {
     match location {
-        Location::Sqlite(path) => Endpoint::Sqlite {
-            path: path.clone(),
-            settings: session.database().clone(),
-        },
+        Location::Sqlite(path) => Endpoint::Sqlite(SqliteFile::new(path).settings(session.database())),
         Location::Postgres(url) => Endpoint::Postgres(PostgresOptions::new(url).settings(session.database())),
     }
 }

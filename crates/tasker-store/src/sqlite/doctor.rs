@@ -7,8 +7,9 @@ use diesel::sql_types::{BigInt, Text};
 use tasker_engine::StoreError;
 use tasker_types::{Database, Synchronous};
 
-use super::connection::{Connection, Mode, open};
+use super::connection::Connection;
 use super::error::classify;
+use super::file::{Mode, SqliteFile};
 use super::migrate;
 use super::statement::Statement;
 use crate::checkup::{Checkup, Finding, bytes};
@@ -24,8 +25,10 @@ const FAULTS: usize = 5;
 /// # Errors
 ///
 /// When the file is not there or is no database.
-pub fn examine(path: &Path, settings: &Database, checkup: &Checkup) -> Result<Vec<Finding>, StoreError> {
-    let status = migrate::status(path)?;
+pub fn examine(file: impl Into<SqliteFile>, checkup: &Checkup) -> Result<Vec<Finding>, StoreError> {
+    let file = file.into();
+    let path = file.path();
+    let status = migrate::status(&file)?;
     let mut findings = Vec::new();
     if !status.pending.is_empty() {
         findings.push(Finding::problem(
@@ -37,8 +40,8 @@ pub fn examine(path: &Path, settings: &Database, checkup: &Checkup) -> Result<Ve
     if !path.exists() {
         return Ok(findings);
     }
-    let mut connection = open(path, settings, Mode::Read, None)?;
-    let found = look(&mut connection, path, settings, checkup);
+    let mut connection = file.open(Mode::Read)?;
+    let found = look(&mut connection, path, &file.settings, checkup);
     findings.extend(found.map_err(|error| classify(path, error))?);
     Ok(findings)
 }

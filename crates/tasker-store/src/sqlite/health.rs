@@ -52,9 +52,7 @@ pub(super) fn schema(connection: &mut Connection) -> QueryResult<Schema> {
 
 #[cfg(test)]
 mod tests {
-    use tasker_types::Database;
-
-    use super::super::connection::{self, Mode};
+    use super::super::file::{Mode, SqliteFile};
     use super::*;
 
     #[test]
@@ -62,7 +60,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tasker.db");
         super::super::migrate::up(&path).unwrap();
-        let mut connection = connection::open(&path, &Database::default(), Mode::Write, None).unwrap();
+        let mut connection = SqliteFile::new(&path).open(Mode::Write).unwrap();
         let now = schema(&mut connection).unwrap();
         assert!(now.is_usable() && now.version == SCHEMA_VERSION, "{now:?}");
         for (version, oldest, usable) in [(9, 1, true), (9, 9, false), (0, 1, false)] {

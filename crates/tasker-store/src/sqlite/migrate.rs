@@ -10,10 +10,10 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tasker_engine::{BoxError, StoreError};
-use tasker_types::Database;
 
-use super::connection::{self, Connection, Mode};
+use super::connection::Connection;
 use super::error::{classify, classify_commit, foreign};
+use super::file::{Mode, SqliteFile};
 use super::process;
 use super::statement::Statement;
 
@@ -30,8 +30,10 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 /// # Errors
 ///
 /// When the file is no database of Tasker, cannot be written, or belongs to a newer program.
-pub fn up(path: &Path) -> Result<Vec<String>, StoreError> {
-    let mut connection = connection::open(path, &Database::default(), Mode::Write, None)?;
+pub fn up(file: impl Into<SqliteFile>) -> Result<Vec<String>, StoreError> {
+    let file = file.into();
+    let path = file.path();
+    let mut connection = file.open(Mode::Write)?;
     ensure(path, &mut connection)
 }
 
@@ -40,7 +42,9 @@ pub fn up(path: &Path) -> Result<Vec<String>, StoreError> {
 /// # Errors
 ///
 /// As [`up`]; and when a process has the file open.
-pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
+pub fn down(file: impl Into<SqliteFile>, steps: u32) -> Result<Vec<String>, StoreError> {
+    let file = file.into();
+    let path = file.path();
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -51,7 +55,7 @@ pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
             advice: "stop every `tasker` that uses the file and try again",
         });
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Write, None)?;
+    let mut connection = file.open(Mode::Write)?;
     exclusively(path, &mut connection, |connection| {
         check(path, connection)?;
         let mut names = Vec::new();
@@ -75,7 +79,9 @@ pub fn down(path: &Path, steps: u32) -> Result<Vec<String>, StoreError> {
 /// # Errors
 ///
 /// When the file is no database of Tasker, or belongs to a newer program.
-pub fn status(path: &Path) -> Result<Status, StoreError> {
+pub fn status(file: impl Into<SqliteFile>) -> Result<Status, StoreError> {
+    let file = file.into();
+    let path = file.path();
     let mut status = Status {
         version: 0,
         latest: SCHEMA_VERSION,
@@ -87,7 +93,7 @@ pub fn status(path: &Path) -> Result<Status, StoreError> {
     if empty || !path.exists() {
         return Ok(status);
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Read, None)?;
+    let mut connection = file.open(Mode::Read)?;
     if let Some((version, oldest_program)) = check(path, &mut connection)? {
         status.version = version;
         status.oldest_program = oldest_program;
@@ -250,7 +256,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tasker.db");
         up(&path).unwrap();
-        let mut connection = connection::open(&path, &Database::default(), Mode::Write, None).unwrap();
+        let mut connection = SqliteFile::new(&path).open(Mode::Write).unwrap();
         connection
             .batch_execute("UPDATE tasker_schema SET version = 9, oldest_program = 8")
             .unwrap();

@@ -235,7 +235,7 @@ async fn nothing_is_kept_of_how_large_tables_were() {
     const COUNT: &str = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
     let (store, _, _h) = lived().await;
     store.close().await.unwrap();
-    let mut connection = connection::open(store.path(), &Database::default(), Mode::Read, None).unwrap();
+    let mut connection = SqliteFile::new(store.path()).open(Mode::Read).unwrap();
     let row: (i64,) = Statement::<(BigInt,)>::new(COUNT, &[])
         .get_result(&mut connection)
         .unwrap();

@@ -7,11 +7,11 @@ use diesel::sql_types::{BigInt, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tasker_engine::StoreError;
-use tasker_types::Database;
 use tokio::sync::mpsc;
 
-use super::connection::{Connection, Mode, open};
-use super::error::classify;
+use super::connection::Connection;
+use super::error::{classify, classify_commit};
+use super::file::{Mode, SqliteFile};
 use super::rows::json;
 use super::statement::{Bind, Statement};
 use super::unit::Trouble;
@@ -131,13 +131,10 @@ fn insert(table: Table) -> &'static str {
 }
 
 /// Reads everything in one transaction, which keeps others from writing, and ends when the target has ended.
-pub(crate) fn read(
-    path: &Path,
-    settings: &Database,
-    sender: &mpsc::Sender<Parcel>,
-) -> Result<(), StoreError> {
+pub(crate) fn read(file: &SqliteFile, sender: &mpsc::Sender<Parcel>) -> Result<(), StoreError> {
+    let path = file.path();
     let failed = |error| classify(path, error);
-    let mut connection = open(path, settings, Mode::Write, None)?;
+    let mut connection = file.open(Mode::Write)?;
     connection.batch_execute("BEGIN IMMEDIATE").map_err(failed)?;
     for table in Table::ALL {
         let mut chunk = Chunk::default();
@@ -175,8 +172,8 @@ fn number(connection: &mut Connection, sql: &'static str) -> QueryResult<i64> {
 }
 
 /// Refuses a file that was used before.
-pub(crate) fn refuse_used(path: &Path, settings: &Database) -> Result<(), StoreError> {
-    refuse(&mut open(path, settings, Mode::Read, None)?, path)
+pub(crate) fn refuse_used(file: &SqliteFile) -> Result<(), StoreError> {
+    refuse(&mut file.open(Mode::Read)?, file.path())
 }
 
 fn refuse(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
@@ -190,14 +187,14 @@ fn refuse(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
 
 /// Writes everything in one transaction.
 pub(crate) fn write(
-    path: &Path,
-    settings: &Database,
+    file: &SqliteFile,
     mut receiver: mpsc::Receiver<Parcel>,
 ) -> Result<Transferred, StoreError> {
     // Steps in progress are held by nobody who works on this file, which is known by a process that is not there.
     const NOBODY: &str = "INSERT INTO processes (pid) VALUES (0) RETURNING id";
+    let path = file.path();
     let failed = |error| classify(path, error);
-    let mut connection = open(path, settings, Mode::Write, None)?;
+    let mut connection = file.open(Mode::Write)?;
     connection.batch_execute("BEGIN IMMEDIATE").map_err(failed)?;
     refuse(&mut connection, path)?;
     let nobody = number(&mut connection, NOBODY).map_err(failed)?;
@@ -219,7 +216,9 @@ pub(crate) fn write(
                 sum.count(table, written);
             }
             Parcel::End => {
-                connection.batch_execute("COMMIT").map_err(failed)?;
+                connection
+                    .batch_execute("COMMIT")
+                    .map_err(|error| classify_commit(path, error))?;
                 return Ok(sum);
             }
         }

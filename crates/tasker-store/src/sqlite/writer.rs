@@ -12,11 +12,10 @@ use std::thread::JoinHandle;
 use tasker_engine::{Clock, StoreError};
 use tokio::sync::{oneshot, watch};
 
-use super::Source;
 use super::cache::Cache;
 use super::connection::Connection;
-use super::connection::Mode;
 use super::error::{classify, classify_commit, is_over};
+use super::file::{Mode, SqliteFile};
 use super::unit::{Trouble, Unit};
 
 /// How many requests share a commit at most.
@@ -26,7 +25,7 @@ const SHARED: usize = 256;
 pub(super) struct Core {
     pub(super) connection: Connection,
     pub(super) cache: Cache,
-    pub(super) source: Source,
+    pub(super) file: SqliteFile,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) process: i64,
     pub(super) wake: watch::Sender<u64>,
@@ -39,7 +38,7 @@ pub(super) struct Core {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
-            .field("source", &self.source)
+            .field("file", &self.file)
             .finish_non_exhaustive()
     }
 }
@@ -190,11 +189,11 @@ impl Core {
                     None if self.share == Share::Undone => self
                         .connection
                         .batch_execute("ROLLBACK")
-                        .map_err(|error| Arc::new(classify(&self.source.path, error))),
+                        .map_err(|error| Arc::new(classify(&self.file.path, error))),
                     None => self
                         .connection
                         .batch_execute("COMMIT")
-                        .map_err(|error| Arc::new(classify_commit(&self.source.path, error))),
+                        .map_err(|error| Arc::new(classify_commit(&self.file.path, error))),
                 };
                 if ended.is_err() {
                     self.undo();
@@ -203,7 +202,7 @@ impl Core {
                 ended
             }
             Err(error) => {
-                let error = Arc::new(classify(&self.source.path, error));
+                let error = Arc::new(classify(&self.file.path, error));
                 self.undo();
                 self.refuse(jobs, &mut answers, &error);
                 Err(error)
@@ -221,7 +220,7 @@ impl Core {
     fn undo(&mut self) {
         if let Err(error) = self.connection.batch_execute("ROLLBACK")
             && !is_over(&error)
-            && let Ok(another) = self.source.open(Mode::Write)
+            && let Ok(another) = self.file.open(Mode::Write)
         {
             self.connection = another;
         }
@@ -246,7 +245,7 @@ impl Core {
         }
         let shared = self.share == Share::InSavepoints;
         if shared && let Err(error) = self.connection.batch_execute("SAVEPOINT request") {
-            return (Err(classify(&self.source.path, error)), false);
+            return (Err(classify(&self.file.path, error)), false);
         }
         let now = self.clock.now();
         let mut unit = Unit::new(&mut self.connection, &mut self.cache, now, self.process);
@@ -259,12 +258,12 @@ impl Core {
             Ok((Ok(value), wakes)) if !shared => return (Ok(value), wakes),
             Ok((Ok(value), wakes)) => match self.connection.batch_execute("RELEASE request") {
                 Ok(()) => return (Ok(value), wakes),
-                Err(error) => classify(&self.source.path, error),
+                Err(error) => classify(&self.file.path, error),
             },
-            Ok((Err(Trouble::Database(error)), _)) => classify(&self.source.path, error),
+            Ok((Err(Trouble::Database(error)), _)) => classify(&self.file.path, error),
             Ok((Err(Trouble::Refused(error)), _)) => error,
             Err(_) => StoreError::Internal {
-                store: self.source.path.display().to_string(),
+                store: self.file.path.display().to_string(),
                 source: "a request panicked; it was undone".into(),
             },
         };

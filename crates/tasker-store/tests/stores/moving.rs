@@ -15,7 +15,7 @@ use tasker_testkit::{
     Appetite, Cluster, Harness, ManualClock, canonical_task, fail, fail_permanently, random_operations,
     shapes, succeed_creating, succeed_with, suspend,
 };
-use tasker_types::{Database, Position, StepNo, TaskId, TaskState};
+use tasker_types::{Position, StepNo, TaskId, TaskState};
 
 /// A database that is not open, and the clock that its stores read.
 struct Place {
@@ -28,10 +28,7 @@ impl Place {
     fn sqlite(clock: &ManualClock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self {
-            endpoint: Endpoint::Sqlite {
-                path: directory.path().join("tasker.db"),
-                settings: Database::default(),
-            },
+            endpoint: Endpoint::Sqlite(directory.path().join("tasker.db").into()),
             clock: clock.clone(),
             _directory: directory,
         }
@@ -51,8 +48,8 @@ impl Place {
 
     async fn open(&self) -> Harness {
         let store: Arc<dyn Store> = match &self.endpoint {
-            Endpoint::Sqlite { path, .. } => {
-                let options = SqliteOptions::new(path, Arc::new(self.clock.clone()));
+            Endpoint::Sqlite(file) => {
+                let options = SqliteOptions::new(file, Arc::new(self.clock.clone()));
                 Arc::new(SqliteStore::open(options).unwrap())
             }
             Endpoint::Postgres(options) => Arc::new(PostgresStore::open(options.clone()).await.unwrap()),
@@ -267,10 +264,10 @@ async fn a_source_that_is_not_there_is_refused() {
     let (from, to) = (Place::sqlite(&clock), Place::sqlite(&clock));
     let refused = transfer(&from.endpoint, &to.endpoint).await.unwrap_err();
     assert!(refused.to_string().contains("there is no such file"), "{refused}");
-    let Endpoint::Sqlite { path, .. } = &from.endpoint else {
+    let Endpoint::Sqlite(file) = &from.endpoint else {
         unreachable!()
     };
-    assert!(!path.exists());
+    assert!(!file.path().exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,13 @@
 //! What a file's schema says of itself.
 
-use std::path::Path;
-
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use tasker_engine::StoreError;
-use tasker_types::Database;
 
 use super::check;
-use crate::sqlite::connection::{self, Connection, Mode};
+use crate::sqlite::connection::Connection;
 use crate::sqlite::error::classify;
+use crate::sqlite::file::{Mode, SqliteFile};
 use crate::sqlite::statement::{Bind, Statement};
 
 /// A table or a view, as the file has it.
@@ -83,11 +81,13 @@ pub struct Index {
 /// # Errors
 ///
 /// When the file is no database of Tasker, or belongs to a newer program.
-pub fn describe(path: &Path) -> Result<Vec<Table>, StoreError> {
+pub fn describe(file: impl Into<SqliteFile>) -> Result<Vec<Table>, StoreError> {
+    let file = file.into();
+    let path = file.path();
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let mut connection = connection::open(path, &Database::default(), Mode::Read, None)?;
+    let mut connection = file.open(Mode::Read)?;
     check(path, &mut connection)?;
     tables(&mut connection).map_err(|error| classify(path, error))
 }

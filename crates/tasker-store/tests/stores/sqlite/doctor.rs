@@ -8,7 +8,7 @@ use std::time::Duration;
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::sqlite::SqliteConnection;
 use tasker_store::doctor::examine;
-use tasker_store::{Checkup, Finding, Prune, PruneMode, SqliteOptions, SqliteStore};
+use tasker_store::{Checkup, Finding, Prune, PruneMode, SqliteFile, SqliteOptions, SqliteStore};
 use tasker_testkit::{Harness, ManualClock, shapes};
 use tasker_types::{Database, DatabaseValues, Synchronous};
 
@@ -45,7 +45,7 @@ impl Ward {
     }
 
     fn findings(&self, checkup: &Checkup) -> Vec<Finding> {
-        examine(&self.path, &Database::default(), checkup).unwrap()
+        examine(&self.path, checkup).unwrap()
     }
 
     /// Expects one finding, and does what mends it.
@@ -136,7 +136,11 @@ async fn commits_that_a_power_failure_may_take_are_found() {
         ..DatabaseValues::default()
     };
     let settings = Database::try_from(values).unwrap();
-    let findings = examine(&ward.path, &settings, &Checkup::default()).unwrap();
+    let findings = examine(
+        SqliteFile::new(&ward.path).settings(&settings),
+        &Checkup::default(),
+    )
+    .unwrap();
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].code, "not_durable");
 }

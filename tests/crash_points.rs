@@ -1,0 +1,163 @@
+//! The points at which a store can fail: every statement of the sources has some, and a sample of the faults does no harm.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{TokenStream, TokenTree};
+use tests::crash_points::{Outcome, Place, Suite, Wanted};
+
+/// What a statement begins with.
+const VERBS: [&str; 20] = [
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "WITH",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "RELEASE",
+    "PRAGMA",
+    "SET",
+    "LISTEN",
+    "NOTIFY",
+    "LOCK",
+    "DECLARE",
+    "FETCH",
+    "CLOSE",
+    "CREATE",
+    "ANALYZE",
+];
+
+/// What the doctor says to do, which the store does not do itself.
+const ADVICE: [&str; 5] = [
+    "PRAGMA journal_mode = WAL;",
+    "CREATE DATABASE tasker",
+    "ROLLBACK PREPARED",
+    "SELECT pg_drop_replication_slot(",
+    "SELECT pg_terminate_backend({pid})",
+];
+
+/// Adds the values of all string literals outside of tests.
+fn literals(tokens: TokenStream, found: &mut Vec<String>) {
+    let mut last = String::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) if last != "tests" => literals(group.stream(), found),
+            TokenTree::Literal(literal) => {
+                if let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) {
+                    found.push(text.value());
+                }
+                last.clear();
+            }
+            TokenTree::Ident(ident) => last = ident.to_string(),
+            _ => last.clear(),
+        }
+    }
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Returns the statements of a store's sources, with the files that they stand in.
+fn statements(place: Place) -> BTreeSet<(String, String)> {
+    // The tests of the sources, and what a probe itself has the server do.
+    const BESIDE: [&str; 4] = ["full.rs", "faults.rs", "plans.rs", "connection.rs"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/tasker-store/src");
+    let mut files = sources(&root.join(place.to_string()));
+    files.push(root.join(format!("{place}.rs")));
+    let mut all = BTreeSet::new();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if BESIDE.contains(&name.as_str()) {
+            continue;
+        }
+        let mut found = Vec::new();
+        literals(fs::read_to_string(&file).unwrap().parse().unwrap(), &mut found);
+        let begins = |text: &String| {
+            let word = text.split([' ', ';']).next().unwrap_or_default();
+            VERBS.contains(&word)
+        };
+        all.extend(found.into_iter().filter(begins).map(|text| (text, name.clone())));
+    }
+    all
+}
+
+/// Tells whether a text of the sources was sent, alone or as a part of others; what stands in braces is filled in.
+fn was_sent(text: &str, sent: &BTreeSet<String>) -> bool {
+    let begin = text.split('{').next().unwrap_or_default();
+    let is_part = begin.len() > 5 && (begin.contains(' ') || begin.len() < text.len());
+    sent.contains(text) || (is_part && sent.iter().any(|sent| sent.contains(begin)))
+}
+
+fn sample(place: Place, one_of: usize) -> Outcome {
+    let suite = Suite {
+        place,
+        program: env!("CARGO_BIN_EXE_crash_points").into(),
+    };
+    let wanted = Wanted {
+        deeds: 3,
+        occurrences: 1,
+        text: None,
+        one_of,
+    };
+    let outcome = suite.run(&wanted).unwrap();
+    let wrong: Vec<_> = outcome.wrong().collect();
+    assert!(wrong.is_empty(), "{place}: {wrong:#?}");
+    outcome
+}
+
+/// Lives with some of the faults, and checks that every statement of the sources was among what could have failed.
+fn check(place: Place, one_of: usize) {
+    let outcome = sample(place, one_of);
+    let sent = outcome.statements();
+    let without: Vec<(String, String)> = statements(place)
+        .into_iter()
+        .filter(|(text, _)| !was_sent(text, &sent))
+        .filter(|(text, _)| !ADVICE.iter().any(|begin| text.starts_with(begin)))
+        .collect();
+    assert!(
+        without.is_empty(),
+        "statements of {place} without a point: {without:#?}"
+    );
+    assert!(outcome.played.len() > 20, "only {} lives", outcome.played.len());
+    assert!(
+        outcome.missed() * 10 <= outcome.played.len(),
+        "{} faults did not come about",
+        outcome.missed()
+    );
+}
+
+#[test]
+fn every_statement_on_sqlite_can_fail_and_a_sample_of_failures_does_no_harm() {
+    check(Place::Sqlite, 30);
+}
+
+#[test]
+fn every_statement_on_postgres_can_fail_and_a_sample_of_failures_does_no_harm() {
+    check(Place::Postgres, 80);
+}
+
+#[test]
+fn a_statement_that_is_never_sent_is_noticed() {
+    let sent = BTreeSet::from(["SELECT 1".to_owned(), "NOTIFY \"here\", 'x'".to_owned()]);
+    assert!(was_sent("SELECT 1", &sent) && was_sent("NOTIFY {}, '{}'", &sent));
+    assert!(!was_sent("SELECT 2", &sent) && !was_sent("LISTEN {}", &sent));
+    let mut found = Vec::new();
+    let source = r#"const A: &str = "SELECT \
+        7"; fn f() { format!("SET {}", 1); } mod tests { const B: &str = "SELECT 8"; }"#;
+    literals(source.parse().unwrap(), &mut found);
+    assert_eq!(found, ["SELECT 7", "SET {}"]);
+}

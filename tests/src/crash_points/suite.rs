@@ -1,0 +1,142 @@
+//! Many lives, on all cores.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::Context as _;
+use tasker_testkit::Cluster;
+
+use super::ground::{Ground, Place};
+use super::play::{Ended, Played, live_on, play};
+use super::points::{Plan, Point, Wanted, plans, second};
+
+/// How many lives are lived at a time for each core: they wait for disks and servers.
+const PER_CORE: usize = 2;
+
+/// Lives of one store.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The store.
+    pub place: Place,
+    /// The program that begins lives which are aborted.
+    pub program: PathBuf,
+}
+
+/// What came of all lives.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How a life without a fault went.
+    pub base: Ended,
+    /// The others.
+    pub played: Vec<Played>,
+}
+
+impl Outcome {
+    /// Returns how many entries all histories have.
+    pub fn transitions(&self) -> u64 {
+        let played = self.played.iter().map(|played| played.ended.transitions);
+        self.base.transitions + played.sum::<u64>()
+    }
+
+    /// Returns the lives in which something is violated.
+    pub fn wrong(&self) -> impl Iterator<Item = &Played> {
+        self.played
+            .iter()
+            .filter(|played| !played.ended.problems.is_empty())
+    }
+
+    /// Returns how many lives went on without meeting all of their faults.
+    pub fn missed(&self) -> usize {
+        let missed = |played: &&Played| played.ended.happened < played.plan.len();
+        self.played.iter().filter(missed).count()
+    }
+
+    /// Returns every statement that was passed, as it was.
+    pub fn statements(&self) -> std::collections::BTreeSet<String> {
+        let played = self.played.iter().flat_map(|played| &played.ended.statements);
+        self.base.statements.iter().chain(played).cloned().collect()
+    }
+}
+
+impl Suite {
+    /// Lives once without a fault, once for each fault that is wanted, and once for each fault of what comes only after one.
+    ///
+    /// # Errors
+    ///
+    /// When a life cannot begin, or goes wrong though nothing does.
+    pub fn run(&self, wanted: &Wanted) -> anyhow::Result<Outcome> {
+        let base = self.on_ground(0, |ground| live_on(ground, Plan::new()))?;
+        anyhow::ensure!(
+            base.problems.is_empty(),
+            "a life on {} without a fault goes wrong: {}",
+            self.place,
+            base.problems.join("; ")
+        );
+        let mut played = self.play(1, plans(self.place, &base.seen, wanted))?;
+        let lives: Vec<(Plan, Vec<Point>)> = played
+            .iter()
+            .map(|played| (played.plan.clone(), played.ended.seen.clone()))
+            .collect();
+        let after = second(self.place, &base.seen, &lives, wanted);
+        played.extend(self.play(1 + played.len(), after)?);
+        Ok(Outcome { base, played })
+    }
+
+    fn play(&self, from: usize, plans: Vec<Plan>) -> anyhow::Result<Vec<Played>> {
+        let next = AtomicUsize::new(0);
+        let all = Mutex::new(Vec::with_capacity(plans.len()));
+        let play_some = || -> anyhow::Result<()> {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(plan) = plans.get(number) else {
+                    return Ok(());
+                };
+                let played =
+                    self.on_ground(from + number, |ground| play(ground, plan.clone(), &self.program))?;
+                let mut all = all
+                    .lock()
+                    .map_err(|_| anyhow::anyhow!("another thread panicked"))?;
+                all.push((number, played));
+            }
+        };
+        thread::scope(|scope| {
+            let threads = thread::available_parallelism().map_or(1, usize::from) * PER_CORE;
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(play_some)).collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a life panicked"))?)
+        })?;
+        let mut all = all
+            .into_inner()
+            .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        all.sort_unstable_by_key(|(number, _)| *number);
+        Ok(all.into_iter().map(|(_, played)| played).collect())
+    }
+
+    fn on_ground<T>(
+        &self,
+        number: usize,
+        work: impl FnOnce(&Ground) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let directory = tempfile::tempdir_in(crate::stores::in_memory())?;
+        let path = directory.path().to_owned();
+        let ground = match self.place {
+            Place::Sqlite => Ground::Sqlite { directory: path },
+            Place::Postgres => Ground::Postgres {
+                url: Cluster::shared().url().to_owned(),
+                schema: format!("crash_{}_{number}", std::process::id()),
+                directory: path,
+            },
+        };
+        let done = work(&ground)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime
+            .block_on(ground.clear())
+            .context("a schema cannot be removed")?;
+        Ok(done)
+    }
+}
