@@ -79,6 +79,7 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
                 ["--seeds", SEEDS].map(OsString::from),
             ),
         ),
+        stage("api", ours("api", Vec::new())?),
         stage("doc", doc),
     ])
 }

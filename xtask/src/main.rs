@@ -2,6 +2,7 @@
 //!
 //! It only starts other programs and reads files, so that it builds in seconds and knows nothing of the engine.
 
+mod api;
 mod bugs;
 mod ci;
 mod keys;
@@ -72,6 +73,9 @@ enum Command {
         #[arg(long, default_value = "0/64", value_name = "SHARD/COUNT")]
         shard: String,
     },
+    /// Have a generated client and schemathesis judge the HTTP API; installs Python packages below `target`
+    #[command(disable_help_flag = true)]
+    Api(Rest),
     /// Check the rules that no compiler checks
     Tidy,
     /// Check that every key of the configuration is read by something
@@ -124,6 +128,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Mutants { shard } => mutants::main(&shard),
+        Command::Api(rest) => api::main(rest.arguments),
         Command::Tidy => tidy::main(),
         Command::Keys => keys::main(),
         Command::Test(rest) => test(rest.arguments),

@@ -1,4 +1,4 @@
-//! The PostgreSQL server that tests start: finding one, or installing it.
+//! The PostgreSQL server that tests start: finding one, or installing it; and installing other packages of Debian.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,29 +11,33 @@ const ADVICE: &str = "the tests need a PostgreSQL server: `apt-get install postg
      database that may be filled with schemas in TASKER_TEST_DATABASE_URL";
 
 /// Makes sure that tests find a server's programs, or a database that they may use.
-#[expect(clippy::print_stdout, reason = "a command says what it does to the machine")]
 pub(crate) fn ensure() -> anyhow::Result<()> {
     if std::env::var_os("TASKER_TEST_DATABASE_URL").is_some() || is_there() {
         return Ok(());
     }
+    install("a PostgreSQL server", &["postgresql"], ADVICE)?;
+    ensure!(is_there(), ADVICE);
+    Ok(())
+}
+
+/// Installs packages as root on Debian, or else says what to do.
+#[expect(clippy::print_stdout, reason = "a command says what it does to the machine")]
+pub(crate) fn install(what: &str, packages: &[&str], advice: &'static str) -> anyhow::Result<()> {
     let is_root = Command::new("id")
         .arg("-u")
         .output()
         .is_ok_and(|told| told.stdout.trim_ascii() == b"0");
-    ensure!(is_root && Path::new("/etc/debian_version").exists(), ADVICE);
-    println!("==> installing a PostgreSQL server for the tests");
-    for arguments in [
-        &["update"][..],
-        &["install", "--yes", "--no-install-recommends", "postgresql"],
-    ] {
+    ensure!(is_root && Path::new("/etc/debian_version").exists(), advice);
+    println!("==> installing {what} for the tests");
+    let install = [&["install", "--yes", "--no-install-recommends"][..], packages].concat();
+    for arguments in [&["update"][..], &install] {
         let done = Command::new("apt-get")
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .status()
             .context("cannot start `apt-get`")?;
-        ensure!(done.success(), ADVICE);
+        ensure!(done.success(), advice);
     }
-    ensure!(is_there(), ADVICE);
     Ok(())
 }
 

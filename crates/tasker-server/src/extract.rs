@@ -55,7 +55,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// A body of JSON that may be left out, and is its default then.
+/// A body of JSON that may be left out or null, and is its default then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
@@ -67,13 +67,20 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
         let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
         match (bytes.is_empty(), is_json) {
             (true, _) => Ok(Self(T::default())),
-            (false, true) => parsed(&bytes).map(Self),
+            (false, true) => parsed::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default())),
             (false, false) => Err(no_json()),
         }
     }
 }
 
+/// Reads an object; a list of its values in their order, which serde would take too, is none.
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(
+            Code::InvalidBody,
+            "the body is an array, but it must be an object",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| Problem::new(Code::InvalidBody, error.to_string()))
 }
 

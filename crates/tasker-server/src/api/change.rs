@@ -11,12 +11,13 @@ use tasker::{Demand, Description, Intervention};
 use tasker_types::TaskId;
 use utoipa::ToSchema;
 
+use super::forms;
 use super::tasks::{Found, Task, TaskAnswer, answer, find};
 use super::views::task_tag;
 use crate::app::App;
 use crate::extract::{Body, OptionalBody, Path};
 use crate::guard::Granted;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 
 /// What is to be said of a task instead. What is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,13 +29,15 @@ pub(crate) struct TaskChange {
     reason: Option<String>,
     /// Its labels; those that it had are gone.
     #[serde(default)]
+    #[schema(value_type = Option<forms::Labels>)]
     tags: Option<Vec<String>>,
     /// Notes by name; null takes one away.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, Value>)]
+    #[schema(value_type = forms::Notes)]
     annotations: BTreeMap<String, Value>,
     /// Higher first; queued steps change their place.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forms::whole_or_null")]
+    #[schema(minimum = -32768, maximum = 32767)]
     priority: Option<i16>,
 }
 
@@ -60,10 +63,6 @@ pub(crate) async fn update(
     headers: HeaderMap,
     Body(change): Body<TaskChange>,
 ) -> Result<Response, Problem> {
-    if change.is_empty() {
-        let detail = "the change says nothing; it may say `reason`, `tags`, `annotations` or `priority`";
-        return Err(Problem::new(Code::InvalidBody, detail));
-    }
     let found = find(&app, &granted, id).await?;
     Found::matches(&headers, &task_tag(&found.snapshot))?;
     let mut description = Description::new();
@@ -168,10 +167,4 @@ async fn shown(app: &App, granted: &Granted, id: TaskId) -> Result<Response, Pro
     let found = find(app, granted, id).await?;
     let task = Task::read(&found.snapshot, app.tasker()).await?;
     Ok(answer(&found, task))
-}
-
-impl TaskChange {
-    fn is_empty(&self) -> bool {
-        self.reason.is_none() && self.tags.is_none() && self.annotations.is_empty() && self.priority.is_none()
-    }
 }

@@ -11,6 +11,7 @@ use tasker::{Created, Origin, RunError, TaskRequest};
 use tasker_types::{HandlerName, Namespace, Timestamp};
 use utoipa::ToSchema;
 
+use super::forms;
 use super::handlers::requirement;
 use super::tasks::{Task, TaskAnswer, answer, find};
 use crate::app::App;
@@ -30,14 +31,15 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 }))]
 pub(crate) struct NewTaskRequest {
     /// The handler.
-    #[schema(value_type = String)]
+    #[schema(value_type = forms::Name)]
     name: HandlerName,
     /// The namespace of the handler; by default that of the configuration.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<forms::Name>)]
     namespace: Option<Namespace>,
     /// A version such as `2.1.0`, or a requirement such as `^2`; by default the latest.
     #[serde(default)]
+    #[schema(value_type = Option<forms::VersionRequirement>)]
     version: Option<String>,
     /// The context, as the schema of the handler permits it.
     #[serde(default)]
@@ -54,16 +56,19 @@ pub(crate) struct NewTaskRequest {
     reason: Option<String>,
     /// Labels.
     #[serde(default)]
+    #[schema(value_type = forms::Labels)]
     tags: Vec<String>,
     /// Notes by name: any JSON.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, Value>)]
+    #[schema(value_type = forms::Notes)]
     annotations: BTreeMap<String, Value>,
     /// Skippable steps that are resolved from the start.
     #[serde(default)]
+    #[schema(value_type = Vec<forms::Name>)]
     bypass_steps: Vec<String>,
     /// Higher first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forms::whole")]
+    #[schema(minimum = -32768, maximum = 32767)]
     priority: i16,
     /// The key under which the request may be repeated; the header `Idempotency-Key` says the same.
     #[serde(default)]

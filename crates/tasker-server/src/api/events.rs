@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
+use super::forms;
 use super::tasks::find;
 use crate::app::App;
 use crate::extract::{Path, Query};
@@ -33,6 +34,21 @@ const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How far apart places are told of which there is no event to tell.
 const MARK: Duration = Duration::from_secs(1);
+
+/// An event as the stream has it; an event without `data` only tells its place.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is streamed")]
+pub(crate) struct StreamedEvent {
+    /// Its place, for `Last-Event-ID`.
+    #[schema(pattern = "^[0-9]+(-[0-9]+)?$", examples("41"))]
+    id: String,
+    /// Its name; `reset` if the stream does not go on where the client was.
+    #[schema(examples("task.completed"))]
+    event: Option<String>,
+    /// An `EventView` as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: Option<String>,
+}
 
 /// What `data` of an event says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,9 +81,11 @@ struct Reset {
 pub(crate) struct WantedOfTask {
     /// Only events whose names fit, such as `step.*`; may be repeated.
     #[serde(default)]
+    #[param(value_type = Vec<forms::EventPattern>, inline)]
     pattern: Vec<String>,
     /// Only events after this place: the `id` of one. The header `Last-Event-ID` counts more.
     #[serde(default)]
+    #[param(value_type = Option<forms::Place>, inline)]
     after: Option<String>,
 }
 
@@ -78,14 +96,16 @@ pub(crate) struct WantedOfTask {
 pub(crate) struct WantedEvents {
     /// Only events whose names fit, such as `task.*`; may be repeated.
     #[serde(default)]
+    #[param(value_type = Vec<forms::EventPattern>, inline)]
     pattern: Vec<String>,
     /// Only events of tasks of this namespace.
     #[serde(default)]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<forms::Name>, inline)]
     namespace: Option<Namespace>,
     /// Only events after this place: the `id` of one, or `0` for the beginning; by default only what happens from now
     /// on. The header `Last-Event-ID` counts more.
     #[serde(default)]
+    #[param(value_type = Option<forms::Place>, inline)]
     after: Option<String>,
 }
 
@@ -97,9 +117,9 @@ pub(crate) struct WantedEvents {
 /// error has not; a client that resumes there is answered with 204.
 #[utoipa::path(get, path = "/tasks/{task_id}/events", tag = "events",
     params(("task_id" = String, Path, format = Uuid, description = "The task."), WantedOfTask,
-        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen.")),
+        ("Last-Event-ID" = inline(Option<forms::Place>), Header, description = "The `id` of the last event that was seen.")),
     responses(
-        (status = 200, body = EventView, content_type = "text/event-stream", description = "Each event with its `id`, its name as `event`, and this as `data`.",
+        (status = 200, body = StreamedEvent, content_type = "text/event-stream", description = "Each event with its `id`, its name as `event`, and this as `data`.",
             example = json!("id: 41\nevent: task.completed\ndata: {\"name\":\"task.completed\",\"position\":41,\"ordinal\":0,\"at\":\"2026-03-01T09:30:00Z\",\"payload\":{}}\n\n")),
         (status = 204, description = "The task has ended, and there is nothing after `Last-Event-ID`.")))]
 pub(crate) async fn of_task(
@@ -137,8 +157,8 @@ pub(crate) async fn of_task(
 /// order in which they were committed, each once. `id` names the place of an event; a client that sends it as
 /// `Last-Event-ID` goes on after it, also when the service was started anew.
 #[utoipa::path(get, path = "/events", tag = "events",
-    params(WantedEvents, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen.")),
-    responses((status = 200, body = EventView, content_type = "text/event-stream", description = "Each event with its `id`, its name as `event`, and this as `data`.",
+    params(WantedEvents, ("Last-Event-ID" = inline(Option<forms::Place>), Header, description = "The `id` of the last event that was seen.")),
+    responses((status = 200, body = StreamedEvent, content_type = "text/event-stream", description = "Each event with its `id`, its name as `event`, and this as `data`.",
         example = json!("id: 41\nevent: task.completed\ndata: {\"name\":\"task.completed\",\"position\":41,\"ordinal\":0,\"at\":\"2026-03-01T09:30:00Z\",\"payload\":{}}\n\n"))))]
 pub(crate) async fn all(
     State(app): State<App>,
@@ -176,17 +196,16 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> {
 
 /// Returns the place after which the client wants to go on.
 fn last_seen(headers: &HeaderMap, after: Option<&str>) -> Result<Option<EventPlace>, Problem> {
-    let (text, what) = match headers.get(LAST_EVENT_ID) {
-        Some(header) => (header.to_str().unwrap_or("?"), "Last-Event-ID"),
-        None => match after {
-            Some(text) => (text, "after"),
-            None => return Ok(None),
-        },
+    let place = |text: &str, what: &str| {
+        text.parse().map_err(|error: tasker::InvalidEventPlace| {
+            Problem::new(Code::InvalidQuery, format!("`{what}`: {error}"))
+        })
     };
-    let place = text.parse().map_err(|error: tasker::InvalidEventPlace| {
-        Problem::new(Code::InvalidQuery, format!("`{what}`: {error}"))
-    })?;
-    Ok(Some(place))
+    let after = after.map(|text| place(text, "after")).transpose()?;
+    match headers.get(LAST_EVENT_ID) {
+        Some(header) => place(header.to_str().unwrap_or("?"), "Last-Event-ID").map(Some),
+        None => Ok(after),
+    }
 }
 
 /// Tells whether a place is not of this history, as after a database was replaced.

@@ -10,6 +10,7 @@ use tasker::{LookupError, SecretNames, StepTemplate, Template};
 use tasker_types::{HandlerName, Namespace, Version, VersionReq};
 use utoipa::{IntoParams, ToSchema};
 
+use super::forms;
 use crate::app::App;
 use crate::extract::{Path, Query};
 use crate::guard::Granted;
@@ -84,7 +85,7 @@ pub(crate) struct HandlerSummary {
 }
 
 /// Lists the handlers of a namespace, with their versions
-#[utoipa::path(get, path = "/handlers/{namespace}", tag = "handlers", params(("namespace" = String, Path, description = "The namespace.")),
+#[utoipa::path(get, path = "/handlers/{namespace}", tag = "handlers", params(("namespace" = inline(forms::Name), Path, description = "The namespace.")),
     responses((status = 200, body = Handlers)))]
 pub(crate) async fn index(
     State(app): State<App>,
@@ -133,7 +134,7 @@ impl HandlerSummary {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// A version such as `2.1.0`, or a requirement such as `^2`; by default the latest.
-    #[param(example = "2.1.0")]
+    #[param(value_type = Option<forms::VersionRequirement>, inline, example = "2.1.0")]
     version: Option<String>,
 }
 
@@ -226,7 +227,7 @@ pub(crate) struct Edge {
 
 /// Shows a handler in full: its steps, their settings and the graph
 #[utoipa::path(get, path = "/handlers/{namespace}/{name}", tag = "handlers",
-    params(("namespace" = String, Path, description = "The namespace."), ("name" = String, Path, description = "The handler's name."), Wanted),
+    params(("namespace" = inline(forms::Name), Path, description = "The namespace."), ("name" = inline(forms::Name), Path, description = "The handler's name."), Wanted),
     responses((status = 200, body = HandlerAnswer)))]
 pub(crate) async fn show(
     State(app): State<App>,

@@ -7,6 +7,7 @@ use tasker::{TaskFilter, TaskMark, TaskQuery, TaskScope, TaskSummary};
 use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Version};
 use utoipa::{IntoParams, ToSchema};
 
+use super::forms;
 use super::tasks::Task;
 use super::views;
 use crate::access::Reach;
@@ -30,10 +31,10 @@ pub(crate) struct Wanted {
     #[param(value_type = Vec<views::State>)]
     state: Vec<TaskState>,
     /// Only tasks of this namespace.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<forms::Name>)]
     namespace: Option<Namespace>,
     /// Only tasks of handlers of this name.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<forms::Name>)]
     name: Option<TemplateName>,
     /// Only tasks of this version.
     #[param(value_type = Option<String>, example = "2.1.0")]

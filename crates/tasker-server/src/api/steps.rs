@@ -13,12 +13,16 @@ use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
 use super::change::Because;
+use super::forms;
 use super::tasks::{Found, Step, find, report};
 use super::views::{TransitionView, entity_tag, step_of};
 use crate::app::App;
 use crate::extract::{Body, OptionalBody, Path};
 use crate::guard::Granted;
 use crate::problem::{Code, Problem};
+
+/// The longest that an attempt may be permitted to take: a hundred years.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_155_760_000);
 
 /// The steps of a task.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,12 +69,12 @@ pub(crate) struct Transitions {
 #[schema(example = json!({ "retry_limit": 5, "timeout_seconds": 60, "config": { "url": "https://other.example" } }))]
 pub(crate) struct StepChange {
     /// How many attempts there may be in all. If this makes work possible, the task goes on.
-    #[serde(default)]
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "forms::whole_or_null")]
+    #[schema(minimum = 1, maximum = 4294967295i64)]
     retry_limit: Option<u32>,
-    /// How long an attempt may take; more than 0.
+    /// How long an attempt may take: more than 0, and at most a hundred years.
     #[serde(default)]
-    #[schema(exclusive_minimum = 0)]
+    #[schema(exclusive_minimum = 0, maximum = 3155760000i64)]
     timeout_seconds: Option<f64>,
     /// Keys of the configuration that are to be otherwise; the others are those of the handler.
     #[serde(default)]
@@ -116,7 +120,7 @@ pub(crate) async fn index(
 
 /// Shows a step, with its settings as they are for this task
 #[utoipa::path(get, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step.")),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step.")),
     responses((status = 200, body = StepAnswer, headers(("ETag" = String, description = "Names what is kept of the step, for `If-Match`.")))))]
 pub(crate) async fn show(
     State(app): State<App>,
@@ -128,7 +132,7 @@ pub(crate) async fn show(
 
 /// Shows what happened to a step
 #[utoipa::path(get, path = "/tasks/{task_id}/workflow_steps/{name}/transitions", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step.")),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step.")),
     responses((status = 200, body = Transitions)))]
 pub(crate) async fn transitions(
     State(app): State<App>,
@@ -151,7 +155,7 @@ pub(crate) async fn transitions(
 
 /// Changes the settings of a step, for this task alone; never while it is running
 #[utoipa::path(patch, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps", request_body = StepChange,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn update(
@@ -166,10 +170,6 @@ pub(crate) async fn update(
     let settings = Settings::of(&app, &found, step).await?;
     Found::matches(&headers, &settings.tag(&found, step))?;
     let demands = change.demands(&app, &found, step)?;
-    if demands.is_empty() {
-        let detail = "the change says nothing; it may say `retry_limit`, `timeout_seconds` or `config`";
-        return Err(Problem::new(Code::InvalidBody, detail));
-    }
     for demand in demands {
         demanded(&app, &granted, id, &name, demand, change.reason.clone()).await?;
     }
@@ -178,7 +178,7 @@ pub(crate) async fn update(
 
 /// Deletes a step, which cancels it; its history is kept
 #[utoipa::path(delete, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn destroy(
@@ -192,7 +192,7 @@ pub(crate) async fn destroy(
 
 /// Gives a failed or cancelled step its attempts back; the task goes on
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/retry", tag = "workflow_steps", request_body = Option<Because>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn retry(
@@ -215,7 +215,7 @@ pub(crate) async fn retry(
 
 /// Declares a step done, with the result that the steps after it see
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/resolve", tag = "workflow_steps", request_body = Option<Resolution>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn resolve(
@@ -241,7 +241,7 @@ pub(crate) async fn resolve(
 
 /// Cancels a step
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/cancel", tag = "workflow_steps", request_body = Option<Because>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = String, Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn cancel(
@@ -288,10 +288,13 @@ impl StepChange {
         }
         if let Some(seconds) = self.timeout_seconds {
             match Duration::try_from_secs_f64(seconds) {
-                Ok(timeout) if !timeout.is_zero() => demands.push(Demand::SetTimeout(step, Some(timeout))),
+                Ok(timeout) if !timeout.is_zero() && timeout <= LONGEST_TIMEOUT => {
+                    demands.push(Demand::SetTimeout(step, Some(timeout)));
+                }
                 _ => {
                     return refused(format!(
-                        "`timeout_seconds` is {seconds}, but it must be more than 0"
+                        "`timeout_seconds` is {seconds}, but it must be more than 0 and at most {}",
+                        LONGEST_TIMEOUT.as_secs()
                     ));
                 }
             }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, Info, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, ResponseBuilder,
@@ -28,6 +29,8 @@ pub(super) fn openapi(base_path: &str, table: Vec<Route>) -> OpenApi {
                 Place::Base => format!("{base_path}{path}"),
             };
             for operation in operations(&mut item) {
+                name(operation);
+                plain_headers(operation);
                 complete(operation, route.access, route.fails);
             }
             match paths.paths.get_mut(&path) {
@@ -70,6 +73,36 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         .filter_map(Option::as_mut)
 }
 
+/// Gives an operation a name that no other has, as generated clients need one: of its tag and its function.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next();
+    if let (Some(tag), Some(id)) = (tag, &mut operation.operation_id) {
+        *id = format!("{tag}_{id}");
+    }
+}
+
+/// Has a header that may be left out be a text where it is there: null is no header's value.
+fn plain_headers(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        if parameter.parameter_in != ParameterIn::Header {
+            continue;
+        }
+        match &mut parameter.schema {
+            Some(RefOr::T(Schema::Object(text))) => text.schema_type = SchemaType::Type(Type::String),
+            Some(RefOr::T(Schema::OneOf(choice))) => {
+                let is_null = |schema: &RefOr<Schema>| {
+                    let null = SchemaType::Type(Type::Null);
+                    matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == null)
+                };
+                choice.items.retain(|schema| !is_null(schema));
+                parameter.schema = choice.items.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Adds what follows from the table: who may, and how it can fail.
 fn complete(operation: &mut Operation, access: Access, fails: &[Code]) {
     let mut codes = fails.to_vec();
@@ -93,6 +126,13 @@ fn complete(operation: &mut Operation, access: Access, fails: &[Code]) {
         codes.extend([Code::Unauthenticated, Code::Denied]);
     }
     codes.extend([Code::Internal, Code::TimedOut]);
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            "What was asked for.".clone_into(&mut response.description);
+        }
+    }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status()).or_default().push(code);
