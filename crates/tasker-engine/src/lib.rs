@@ -61,7 +61,7 @@ pub use template::{
     Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
     template_schema,
 };
-pub use totals::{RetryCounts, StateCounts, Totals};
+pub use totals::{QueueCounts, RetryCounts, StateCounts, Totals};
 pub use transition::{
     AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent,
     UnknownEvent, step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,

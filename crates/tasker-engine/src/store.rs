@@ -554,12 +554,18 @@ pub struct Intervened {
     pub task_state: TaskState,
     /// The steps whose state changed, with their states afterwards, in step order.
     pub steps: Vec<(StepNo, StepState)>,
+    /// Whether it ended the task: the task was active before, and is not any more.
+    pub ended: bool,
 }
 
 impl Intervened {
-    /// Returns what an intervention did.
-    pub fn new(task_state: TaskState, steps: Vec<(StepNo, StepState)>) -> Self {
-        Self { task_state, steps }
+    /// Returns what an intervention did to a task that had one state before, and has another afterwards.
+    pub fn new(before: TaskState, task_state: TaskState, steps: Vec<(StepNo, StepState)>) -> Self {
+        Self {
+            task_state,
+            steps,
+            ended: before.is_active() && !task_state.is_active(),
+        }
     }
 }
 

@@ -64,6 +64,15 @@ pub struct RetryCounts {
     pub permanent: u64,
 }
 
+/// How many steps are queued for workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueCounts {
+    /// May be claimed now.
+    pub due: u64,
+    /// May be claimed when their time has come.
+    pub waiting: u64,
+}
+
 /// How many tasks and steps a store has, and how the failed ones stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -73,6 +82,8 @@ pub struct Totals {
     pub steps: StateCounts,
     /// The steps in error.
     pub retries: RetryCounts,
+    /// The steps that a worker may be handed.
+    pub queue: QueueCounts,
 }
 
 impl Totals {
@@ -82,7 +93,20 @@ impl Totals {
         for step in &snapshot.steps {
             self.steps.count_step(step.state);
             self.retries.count(step, snapshot.taken_at);
+            self.queue.count(step, snapshot.taken_at);
         }
+    }
+}
+
+impl QueueCounts {
+    fn count(&mut self, step: &StepRecord, now: Timestamp) {
+        if !step.queued {
+            return;
+        }
+        *match step.next_retry_at {
+            Some(due) if due > now => &mut self.waiting,
+            _ => &mut self.due,
+        } += 1;
     }
 }
 

@@ -133,6 +133,8 @@ pub enum Switch {
     Ready,
     /// `health.status_requires_authentication`.
     Status,
+    /// `telemetry.metrics_auth_required`.
+    Metrics,
 }
 
 impl Switch {
@@ -141,6 +143,7 @@ impl Switch {
         match self {
             Self::Ready => "health.ready_requires_authentication",
             Self::Status => "health.status_requires_authentication",
+            Self::Metrics => "telemetry.metrics_auth_required",
         }
     }
 
@@ -149,6 +152,7 @@ impl Switch {
         match self {
             Self::Ready => config.health().ready_requires_authentication,
             Self::Status => config.health().status_requires_authentication,
+            Self::Metrics => config.telemetry().metrics_auth_required,
         }
     }
 }

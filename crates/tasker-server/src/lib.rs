@@ -13,6 +13,7 @@ mod extract;
 mod guard;
 mod harden;
 mod health;
+mod metrics;
 mod problem;
 mod routes;
 mod serve;

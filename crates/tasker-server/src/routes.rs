@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::guard::{Door, check};
 use crate::harden;
 use crate::health;
+use crate::metrics;
 use crate::problem::{Code, Problem};
 
 /// Where a route lies.
@@ -115,6 +116,7 @@ const TASK_EVENTS: &[Code] = &[
 ];
 const READY: &[Code] = &[Code::NotReady];
 const STATUS: &[Code] = &[Code::StoreUnavailable];
+const METRICS: &[Code] = &[Code::RouteNotFound];
 const LIST: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable];
 const BULK: &[Code] = &[
     Code::InvalidBody,
@@ -157,6 +159,12 @@ fn table() -> Vec<Route> {
             Access::NeedsIf(Switch::Status, P::HealthStatusIndex),
             STATUS,
             handled_by!(health::status),
+        ),
+        route(
+            Root,
+            Access::NeedsIf(Switch::Metrics, P::MetricsIndex),
+            METRICS,
+            handled_by!(metrics::metrics),
         ),
         base(P::HandlerIndex, &[], handled_by!(handlers::namespaces)),
         base(P::HandlerIndex, NAMESPACE, handled_by!(handlers::index)),

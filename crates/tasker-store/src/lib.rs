@@ -5,6 +5,8 @@
 mod checkup;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pool;
 /// Tasks in PostgreSQL.
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -25,6 +27,8 @@ mod work;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use checkup::{Checkup, Finding, FindingSeverity};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use pool::{Pool, Pools};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

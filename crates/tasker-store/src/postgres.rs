@@ -45,6 +45,7 @@ use tasker_engine::{
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
 
+use crate::pool::{Busy, Pools};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use connect::Target;
@@ -145,7 +146,8 @@ impl PostgresStore {
         let PostgresOptions { clock, database, .. } = options;
         migrate::ensure(&target).await?;
         let contexts = Arc::default();
-        let session = writer::open(&target, clock.as_ref(), &contexts).await?;
+        let busy = Busy::default();
+        let session = writer::open(&target, clock.as_ref(), &contexts, &busy.open).await?;
         let offset = session.offset;
         let (sender, wake) = watch::channel(0);
         let desk = Arc::new(Desk {
@@ -155,6 +157,7 @@ impl PostgresStore {
             wake: sender,
             nonce: session.nonce.clone(),
             hint: Arc::default(),
+            busy,
         });
         let listener = wake::Listener::start(&desk);
         let writer = Writer::start(&desk, database.writers, session);
@@ -231,6 +234,14 @@ impl PostgresStore {
             writers: self.shared.writers,
             server: Some(server),
         })
+    }
+
+    /// Returns how busy the connections of this process are.
+    pub fn pools(&self) -> Pools {
+        Pools {
+            readers: self.shared.readers.pool(),
+            writers: self.shared.desk.busy.pool(self.shared.writers),
+        }
     }
 
     /// Carries out what was asked for, closes the connections that write, and refuses further changes.

@@ -50,6 +50,7 @@ use tasker_engine::{
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
+use crate::pool::{Pool, Pools, Tally};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
 use cache::Cache;
@@ -106,6 +107,7 @@ struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     count: u32,
+    waiting: Tally,
 }
 
 impl fmt::Debug for Readers {
@@ -186,6 +188,7 @@ impl SqliteStore {
             count: u32::try_from(readers.len()).unwrap_or(u32::MAX),
             idle: Mutex::new(readers),
             permits,
+            waiting: Tally::default(),
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -246,6 +249,26 @@ impl SqliteStore {
         }
     }
 
+    /// Returns how busy the connections are.
+    pub fn pools(&self) -> Pools {
+        let readers = &self.shared.readers;
+        let Connections {
+            readers: size,
+            reading,
+            ..
+        } = self.connections();
+        let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        Pools {
+            readers: Pool {
+                size,
+                in_use: reading,
+                idle: u32::try_from(idle).unwrap_or(u32::MAX),
+                waiting: readers.waiting.get(),
+            },
+            writers: self.shared.writer.pool(),
+        }
+    }
+
     /// Carries out what was asked for, leaves the file in good order, and refuses further changes.
     ///
     /// # Errors
@@ -271,12 +294,14 @@ impl SqliteStore {
             return self.shared.read(look);
         }
         let shared = Arc::clone(&self.shared);
+        let waiting = shared.readers.waiting.begin();
         let permit = shared
             .readers
             .permits
             .acquire()
             .await
             .map_err(|_| StoreError::Closed)?;
+        drop(waiting);
         let reading = Arc::clone(&self.shared);
         let result = tokio::task::spawn_blocking(move || reading.read(look))
             .await

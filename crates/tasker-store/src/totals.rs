@@ -1,7 +1,7 @@
 //! Counting what there is: what both databases answer with.
 
 use diesel::sql_types::BigInt;
-use tasker_engine::{RetryCounts, StateCounts, Totals};
+use tasker_engine::{QueueCounts, RetryCounts, StateCounts, Totals};
 
 /// Tasks by state, in the order of [`StateCounts`].
 pub(crate) type TasksSql = (BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
@@ -21,8 +21,12 @@ pub(crate) type StepsSql = (
 );
 pub(crate) type Steps = (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
+/// Queued steps, in the order of [`QueueCounts`].
+pub(crate) type QueueSql = (BigInt, BigInt);
+pub(crate) type Queue = (i64, i64);
+
 /// Returns what was counted.
-pub(crate) fn totals(tasks: Tasks, steps: Steps) -> Totals {
+pub(crate) fn totals(tasks: Tasks, steps: Steps, queue: Queue) -> Totals {
     let count = |number: i64| u64::try_from(number).unwrap_or_default();
     let states = |(pending, in_progress, complete, error, cancelled, resolved_manually): Tasks| StateCounts {
         pending: count(pending),
@@ -41,6 +45,10 @@ pub(crate) fn totals(tasks: Tasks, steps: Steps) -> Totals {
             in_backoff: count(in_backoff),
             exhausted: count(exhausted),
             permanent: count(permanent),
+        },
+        queue: QueueCounts {
+            due: count(queue.0),
+            waiting: count(queue.1),
         },
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tasker_config::{Config, Environment};
 use tasker_engine::{
-    CheckIn, Clock, Enqueuing, Handlers, HashIdentity, Identity, Immediate, MemoryStore, StoreError,
+    CheckIn, Clock, Enqueuing, Handlers, HashIdentity, Identity, Immediate, MemoryStore, Store, StoreError,
     UniqueIdentity,
 };
 use tasker_registry::{BatchError, EventDefinition};
@@ -29,6 +29,7 @@ use crate::events::{Hub, Watched};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::flight::Flight;
 use crate::location::Location;
+use crate::metrics::{Measured, Metrics};
 use crate::resolve::{BuiltIns, Resolver};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::tasker::{Kept, Parts, Tasker};
@@ -88,7 +89,15 @@ fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let hub = Arc::new(Hub::new(Arc::clone(&clock), Arc::clone(config.telemetry())));
-    let store = Arc::new(Watched::new(Arc::clone(kept.port()), Arc::clone(&hub)));
+    let metrics = config.telemetry().metrics_enabled.then(|| {
+        let metrics = Metrics::new(Arc::clone(&clock), Arc::clone(config.backoff()));
+        Arc::new(metrics)
+    });
+    let counted: Arc<dyn Store> = match &metrics {
+        Some(metrics) => Arc::new(Measured::new(Arc::clone(kept.port()), Arc::clone(metrics))),
+        None => Arc::clone(kept.port()),
+    };
+    let store = Arc::new(Watched::new(counted, Arc::clone(&hub)));
     let configured: Arc<dyn Identity> = match config.engine().identity_strategy {
         IdentityStrategy::Unique => Arc::new(UniqueIdentity),
         IdentityStrategy::Hash => Arc::new(HashIdentity),
@@ -110,6 +119,7 @@ fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result
         config,
         kept,
         store,
+        metrics,
         hub,
         clock,
         entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),

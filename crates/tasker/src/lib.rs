@@ -14,6 +14,7 @@ mod insight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod location;
 mod mask;
+mod metrics;
 mod report;
 mod resolve;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -39,6 +40,7 @@ pub use crate::health::{NotReady, Ready, Status};
 pub use crate::insight::Insight;
 pub use crate::location::{Location, UnknownDatabase, without_secrets};
 pub use crate::mask::{masked, masked_field};
+pub use crate::metrics::Measurements;
 pub use crate::report::{StepReport, TaskReport};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use crate::retention::Pruned;
@@ -56,13 +58,13 @@ pub use tasker_engine::{
     HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition,
     Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern, Json, LoadOptions, Loaded,
     LookPayload, MemoryStore, Mend, NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Period,
-    Progress, Proposal, Refusal, Report, RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity,
-    Snapshot, SortOrder, StateCounts, StepBuilder, StepContext, StepError, StepEvent, StepHandler,
-    StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, SystemEvent, TaskEvent,
-    TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope, TaskSort,
-    TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock, Totals, Transition,
-    UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking,
-    handler, look_at, parse_retry_after, verify_all, verify_store,
+    Progress, Proposal, QueueCounts, Refusal, Report, RequestError, Resolved, RetryCounts, Scope,
+    SeededEntropy, Severity, Snapshot, SortOrder, StateCounts, StepBuilder, StepContext, StepError,
+    StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject,
+    SystemEvent, TaskEvent, TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest,
+    TaskScope, TaskSort, TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock,
+    Totals, Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle,
+    WorkerSetup, blocking, handler, look_at, parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,

@@ -31,6 +31,7 @@ use crate::flight::Flight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::health::Status;
 use crate::insight::Lasted;
+use crate::metrics::Metrics;
 use crate::report::TaskReport;
 use crate::resolve::{BuiltIns, event_source};
 
@@ -60,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) handlers: Handlers,
     pub(crate) registry: Arc<Registry<dyn StepHandler>>,
     pub(crate) built_ins: Arc<BuiltIns>,
+    /// What is counted, if anything is.
+    pub(crate) metrics: Option<Arc<Metrics>>,
     /// How long the steps of tasks lasted that have ended.
     pub(crate) durations: Answers<TaskId, Option<Arc<Lasted>>>,
     /// How much there is.
@@ -129,6 +132,10 @@ impl Tasker {
 
     pub(crate) fn answers(&self) -> &Answers<TaskId, Option<Arc<Lasted>>> {
         &self.0.durations
+    }
+
+    pub(crate) fn counting(&self) -> Option<&Arc<Metrics>> {
+        self.0.metrics.as_ref()
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {

@@ -343,6 +343,8 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("telemetry.log_format", "\"xml\"", "`json`, `pretty` or `logfmt`"),
     ("telemetry.filter_parameters", "\"iban\"", "a list of strings"),
     ("telemetry.filter_mask", "5", "a string"),
+    ("telemetry.metrics_enabled", "\"yes\"", "true or false"),
+    ("telemetry.metrics_auth_required", "\"yes\"", "true or false"),
 ];
 
 /// A key, a value as a file spells it that is out of bounds, and what it must be.

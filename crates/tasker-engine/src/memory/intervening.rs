@@ -28,7 +28,11 @@ impl State {
             .filter_map(|(before, after)| {
                 (before.record.state != after.record.state).then_some((after.record.step, after.record.state))
             });
-        Ok(Intervened::new(self.task(key).record.state, changed.collect()))
+        Ok(Intervened::new(
+            before.record.state,
+            self.task(key).record.state,
+            changed.collect(),
+        ))
     }
 
     fn carry_out(&mut self, key: i64, intervention: &Intervention) -> Result<(), StoreError> {

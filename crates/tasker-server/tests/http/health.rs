@@ -26,13 +26,13 @@ fn configured(text: &str) -> Config {
     Loader::new().file(file).load().unwrap()
 }
 
-async fn on(cluster: &Cluster) -> (Tasker, Router) {
+pub(crate) async fn on(cluster: &Cluster) -> (Tasker, Router) {
     let tasker = Tasker::builder().postgres(cluster.url()).connect().await.unwrap();
     let router = tasker_server::router(App::builder(tasker.clone()).build());
     (tasker, router)
 }
 
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     Cluster::start(Durability::None).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
@@ -217,7 +217,7 @@ async fn the_status_of_a_server_has_its_connections() {
 }
 
 /// Returns a service where callers have to say who they are, with these lines of the section `health`.
-fn guarded(health: &str) -> Router {
+pub(crate) fn guarded(health: &str) -> Router {
     let config = configured(&format!(
         "[auth]\nauthentication_enabled = true\nauthenticator = \"jwt\"\njwt.keys = [{{ algorithm = \"HS256\", env = \
          \"KEY\" }}]\n[health]\n{health}"

@@ -6,6 +6,7 @@ mod handlers;
 mod health;
 mod kit;
 mod limits;
+mod metrics;
 mod roles;
 mod table;
 mod tasks;

@@ -18,6 +18,11 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/health/status",
         "tasker.health_status:index if health.status_requires_authentication",
     ),
+    (
+        "GET",
+        "/metrics",
+        "tasker.metrics:index if telemetry.metrics_auth_required",
+    ),
     ("GET", "/tasker/handlers", "tasker.handler:index"),
     ("GET", "/tasker/handlers/{namespace}", "tasker.handler:index"),
     (

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::migrate::SCHEMA_VERSION;
 use super::statement::{Bind, Statement};
 use crate::status::{Schema, ServerConnections};
-use crate::totals::{Steps, StepsSql, Tasks, TasksSql, totals as counted};
+use crate::totals::{Queue, QueueSql, Steps, StepsSql, Tasks, TasksSql, totals as counted};
 
 const TASKS: &str = "\
 SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'in_progress'), \
@@ -29,7 +29,12 @@ SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state =
     count(*) FILTER (WHERE state = 'error' AND attempts < retry_limit AND \
         (permanent OR (NOT retryable AND attempts > 0))) FROM steps";
 
-/// Counts tasks and steps: one pass over each.
+const QUEUE: &str = "\
+WITH clock AS (SELECT coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now) \
+SELECT count(*) FILTER (WHERE due_at IS NULL OR due_at <= now), count(*) FILTER (WHERE due_at > now) \
+FROM ready_steps, clock";
+
+/// Counts tasks, steps and the queue: one pass over each.
 pub(super) async fn totals(connection: &Connection<'_>, now: Option<Timestamp>) -> QueryResult<Totals> {
     // Everything is read, so an index would only be a detour.
     connection.batch_execute("SET LOCAL enable_seqscan = on").await?;
@@ -40,7 +45,11 @@ pub(super) async fn totals(connection: &Connection<'_>, now: Option<Timestamp>) 
     let steps = Statement::<StepsSql>::new(STEPS, binds)
         .get_result::<Steps>(connection)
         .await?;
-    Ok(counted(tasks, steps))
+    let binds = vec![Bind::MaybeInt(now.map(Timestamp::as_micros))];
+    let queue = Statement::<QueueSql>::new(QUEUE, binds)
+        .get_result::<Queue>(connection)
+        .await?;
+    Ok(counted(tasks, steps, queue))
 }
 
 /// Returns how many connections the database has, whoever opened them, and how many the server permits.

@@ -23,6 +23,7 @@ impl Unit<'_> {
             .take_all(task)
             .await?
             .ok_or(StoreError::UnknownTask { task })?;
+        let state = self.work.task(key).state;
         let before: BTreeMap<u32, StepState> = self
             .work
             .steps_of(key)
@@ -40,7 +41,7 @@ impl Unit<'_> {
             .filter(|(step, row)| before.get(step) != Some(&row.state))
             .map(|(step, row)| (StepNo(step), row.state))
             .collect();
-        Ok(Intervened::new(self.work.task(key).state, changed))
+        Ok(Intervened::new(state, self.work.task(key).state, changed))
     }
 
     /// Says something else about a task that is locked.

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::connect::Target;
 use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
+use crate::pool::{Pool, Tally};
 
 /// Connections that only read.
 pub(super) struct Readers {
@@ -17,6 +18,7 @@ pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection<'static>>>>,
     permits: Arc<Semaphore>,
     count: u32,
+    waiting: Tally,
 }
 
 impl std::fmt::Debug for Readers {
@@ -35,6 +37,7 @@ impl Readers {
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(count as usize)),
             count,
+            waiting: Tally::default(),
         }
     }
 
@@ -44,16 +47,30 @@ impl Readers {
         (self.count, self.count.saturating_sub(free))
     }
 
+    /// Returns how busy they are.
+    pub(super) fn pool(&self) -> Pool {
+        let (size, in_use) = self.in_use();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        Pool {
+            size,
+            in_use,
+            idle: u32::try_from(idle).unwrap_or(u32::MAX),
+            waiting: self.waiting.get(),
+        }
+    }
+
     /// Reads in a transaction of its own, so that everything is seen at one moment. It runs to its end though the caller may
     /// go away, so that a connection comes back as it was lent.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let waiting = self.waiting.begin();
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| StoreError::Closed)?;
+        drop(waiting);
         let (idle, target) = (Arc::clone(&self.idle), self.target.clone());
         let reading = tokio::spawn(async move {
             let result = lend(&idle, &target, look).await;

@@ -24,6 +24,7 @@ use super::rows::{
 };
 use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute, execute_in};
+use crate::pool::Counted;
 use crate::work::{Counts, StepKey};
 
 /// The work of a statement that is under way.
@@ -46,6 +47,8 @@ pub(super) struct Session {
     pub(super) backend: i64,
     /// The clock of a test; the server's counts otherwise.
     pub(super) clock: Option<Arc<dyn Clock>>,
+    /// Counted among those that are open.
+    pub(super) _open: Counted,
 }
 
 /// A transaction under way.

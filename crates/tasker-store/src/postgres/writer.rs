@@ -26,6 +26,7 @@ use super::turn;
 use super::unit::Trouble;
 use super::unit::{Session, Unit};
 use super::within::Prepared;
+use crate::pool::{Busy, Counted, Tally};
 
 /// How many turns share a commit at most.
 const SHARED: usize = 64;
@@ -60,14 +61,20 @@ pub(super) struct Desk {
     pub(super) nonce: String,
     /// Told when workers of other processes are to look, too.
     pub(super) hint: Arc<tokio::sync::Notify>,
+    /// What keeps those who write busy.
+    pub(super) busy: Busy,
 }
 
 /// The tasks that write.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: SyncMutex<Option<mpsc::UnboundedSender<Job>>>,
+    jobs: SyncMutex<Option<mpsc::UnboundedSender<Waiting>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    busy: Busy,
 }
+
+/// A request that nobody has taken yet.
+type Waiting = (Job, Counted);
 
 impl Writer {
     /// Starts so many tasks, the first with a connection that is open already.
@@ -87,6 +94,7 @@ impl Writer {
         Self {
             jobs: SyncMutex::new(Some(jobs)),
             tasks: Mutex::new(tasks),
+            busy: desk.busy.clone(),
         }
     }
 
@@ -96,7 +104,8 @@ impl Writer {
         {
             let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             let jobs = jobs.as_ref().ok_or(StoreError::Closed)?;
-            jobs.send(job(reply)).map_err(|_| StoreError::Closed)?;
+            let waiting = self.busy.waiting.begin();
+            jobs.send((job(reply), waiting)).map_err(|_| StoreError::Closed)?;
         }
         answer.await.unwrap_or_else(|_| {
             Err(StoreError::Internal {
@@ -121,6 +130,7 @@ pub(super) async fn open(
     target: &Target,
     clock: Option<&Arc<dyn Clock>>,
     contexts: &Arc<Contexts>,
+    opened: &Tally,
 ) -> Result<Session, StoreError> {
     const OFFSET: &str =
         "SELECT position_offset, gen_random_uuid()::text, pg_backend_pid()::bigint FROM tasker_schema";
@@ -137,6 +147,7 @@ pub(super) async fn open(
         nonce,
         backend,
         clock: clock.cloned(),
+        _open: opened.begin(),
     };
     session
         .warm()
@@ -291,7 +302,7 @@ enum Ended<T> {
 }
 
 impl Flusher {
-    async fn run(mut self, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>) {
+    async fn run(mut self, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Waiting>>>) {
         let mut next = None;
         loop {
             let (first, turns) = {
@@ -299,7 +310,7 @@ impl Flusher {
                 let first = match next.take() {
                     Some(job) => job,
                     None => match inbox.recv().await {
-                        Some(job) => job,
+                        Some((job, _)) => job,
                         None => return,
                     },
                 };
@@ -308,8 +319,8 @@ impl Flusher {
                         let mut turns = vec![(*turn, reply)];
                         while turns.len() < SHARED {
                             match inbox.try_recv() {
-                                Ok(Job::Turn(turn, reply)) => turns.push((*turn, reply)),
-                                Ok(other) => {
+                                Ok((Job::Turn(turn, reply), _)) => turns.push((*turn, reply)),
+                                Ok((other, _)) => {
                                     next = Some(other);
                                     break;
                                 }
@@ -321,6 +332,7 @@ impl Flusher {
                     other => (Some(other), Vec::new()),
                 }
             };
+            let in_use = self.desk.busy.in_use.begin();
             let work = async {
                 match first {
                     Some(job) => self.carry_out(job).await,
@@ -331,12 +343,20 @@ impl Flusher {
                 // Nothing is known of the connection; the server undoes what was under way when it closes.
                 self.session = None;
             }
+            drop(in_use);
         }
     }
 
     async fn session(&mut self) -> Result<&mut Session, StoreError> {
         if self.session.is_none() {
-            let session = open(&self.desk.target, self.desk.clock.as_ref(), &self.desk.contexts).await?;
+            let Desk {
+                target,
+                clock,
+                contexts,
+                busy,
+                ..
+            } = &*self.desk;
+            let session = open(target, clock.as_ref(), contexts, &busy.open).await?;
             self.session = Some(session);
         }
         self.session.as_mut().ok_or(StoreError::Closed)

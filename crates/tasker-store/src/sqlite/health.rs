@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::migrate::SCHEMA_VERSION;
 use super::statement::{Bind, Statement};
 use crate::status::Schema;
-use crate::totals::{Steps, StepsSql, Tasks, TasksSql, totals as counted};
+use crate::totals::{Queue, QueueSql, Steps, StepsSql, Tasks, TasksSql, totals as counted};
 
 const TASKS: &str = "\
 SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'in_progress'), \
@@ -28,12 +28,16 @@ SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state =
     count(*) FILTER (WHERE state = 'error' AND attempts < retry_limit AND \
         (permanent = 1 OR (retryable = 0 AND attempts > 0))) FROM steps";
 
-/// Counts tasks and steps: one pass over each.
+const QUEUE: &str = "\
+SELECT count(*) FILTER (WHERE due_at IS NULL OR due_at <= ?1), count(*) FILTER (WHERE due_at > ?1) FROM ready_steps";
+
+/// Counts tasks, steps and the queue: one pass over each.
 pub(super) fn totals(connection: &mut Connection, now: Timestamp) -> QueryResult<Totals> {
     let tasks = Statement::<TasksSql>::new(TASKS, &[]).get_result::<Tasks>(connection)?;
     let binds = [Bind::Int(now.as_micros())];
     let steps = Statement::<StepsSql>::new(STEPS, &binds).get_result::<Steps>(connection)?;
-    Ok(counted(tasks, steps))
+    let queue = Statement::<QueueSql>::new(QUEUE, &binds).get_result::<Queue>(connection)?;
+    Ok(counted(tasks, steps, queue))
 }
 
 /// Returns the version of the schema.

@@ -18,6 +18,7 @@ impl Unit<'_> {
         let key = key_of(self.connection, task)?.ok_or(StoreError::UnknownTask { task })?;
         self.load_tasks([key])?;
         self.load_all_steps(key)?;
+        let state = self.work.task(key).state;
         let before: BTreeMap<u32, StepState> = self
             .work
             .steps_of(key)
@@ -37,7 +38,7 @@ impl Unit<'_> {
             .map(|(step, row)| (StepNo(step), row.state))
             .collect();
         self.flush()?;
-        Ok(Intervened::new(self.work.task(key).state, changed))
+        Ok(Intervened::new(state, self.work.task(key).state, changed))
     }
 
     /// Says something else about a task.

@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::error::{classify, classify_commit, is_over};
 use super::file::{Mode, SqliteFile};
 use super::unit::{Trouble, Unit};
+use crate::pool::{Busy, Counted, Pool};
 
 /// How many requests share a commit at most.
 const SHARED: usize = 256;
@@ -68,8 +69,9 @@ pub(super) type Job = Box<dyn FnOnce(&mut Core) -> (Answer, bool) + Send>;
 pub(super) enum Writer {
     /// On a thread of its own.
     Thread {
-        jobs: Mutex<Option<mpsc::Sender<Job>>>,
+        jobs: Mutex<Option<mpsc::Sender<(Job, Counted)>>>,
         thread: Mutex<Option<JoinHandle<()>>>,
+        busy: Busy,
     },
     /// Wherever it is called from, until it is closed.
     Inline(Box<Mutex<Option<Core>>>),
@@ -78,20 +80,25 @@ pub(super) enum Writer {
 impl Writer {
     /// Starts the thread that writes.
     pub(super) fn thread(mut core: Core) -> std::io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, inbox) = mpsc::channel::<(Job, Counted)>();
+        let busy = Busy::default();
+        let load = busy.clone();
         let thread = std::thread::Builder::new()
             .name("tasker-sqlite".to_owned())
             .spawn(move || {
+                let _open = load.open.begin();
                 while let Ok(first) = inbox.recv() {
-                    let mut batch = vec![first];
-                    batch.extend(inbox.try_iter().take(SHARED - 1));
-                    core.transact(batch);
+                    let _in_use = load.in_use.begin();
+                    let others = inbox.try_iter().take(SHARED - 1);
+                    let batch = std::iter::once(first).chain(others).map(|(job, _)| job);
+                    core.transact(batch.collect());
                 }
                 core.tidy_up();
             })?;
         Ok(Self::Thread {
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
+            busy,
         })
     }
 
@@ -107,10 +114,10 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (job, answer) = job(work);
         match self {
-            Self::Thread { jobs, .. } => {
+            Self::Thread { jobs, busy, .. } => {
                 let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 jobs.ok_or(StoreError::Closed)?
-                    .send(job)
+                    .send((job, busy.waiting.begin()))
                     .map_err(|_| StoreError::Closed)?;
             }
             Self::Inline(core) => {
@@ -121,10 +128,26 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Returns how busy the connection is. One that is used where it is called from is never found in use.
+    pub(super) fn pool(&self) -> Pool {
+        match self {
+            Self::Thread { busy, .. } => busy.pool(1),
+            Self::Inline(core) => {
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                Pool {
+                    size: 1,
+                    in_use: 0,
+                    idle: u32::from(core.is_some()),
+                    waiting: 0,
+                }
+            }
+        }
+    }
+
     /// Ends the thread after the requests that it has, or gives the connection up; further requests are refused.
     pub(super) fn close(&self) {
         match self {
-            Self::Thread { jobs, thread } => {
+            Self::Thread { jobs, thread, .. } => {
                 jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(thread) = thread

@@ -34,7 +34,7 @@ pub(crate) async fn scene(h: &Harness) -> Totals {
     for task in tasks {
         totals.count(&h.snapshot(task).await);
     }
-    let (tasks, steps, retries) = (totals.tasks, totals.steps, totals.retries);
+    let (tasks, steps, retries, queue) = (totals.tasks, totals.steps, totals.retries, totals.queue);
     assert_eq!((tasks.total(), steps.total()), (9, 63));
     assert!(
         tasks.pending > 0 && tasks.in_progress > 0 && tasks.error > 0,
@@ -50,6 +50,7 @@ pub(crate) async fn scene(h: &Harness) -> Totals {
         "{totals:?}"
     );
     assert!(retries.retryable > retries.in_backoff, "{totals:?}");
+    assert!(queue.due > 0 && queue.waiting > 0, "{totals:?}");
     assert_eq!(
         retries.retryable + retries.exhausted + retries.permanent,
         steps.error

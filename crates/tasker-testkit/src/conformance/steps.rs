@@ -328,7 +328,9 @@ pub(super) async fn an_intervention_tells_which_steps_it_changed(h: &Harness) {
     h.turn(vec![succeed(&claim)], 1).await;
     let done = h.demand(task, Demand::CancelTask).await;
     let steps = [B, C, D].map(|step| (step, StepState::Cancelled)).to_vec();
-    assert_eq!(done, Intervened::new(TaskState::Cancelled, steps));
+    let expected = Intervened::new(TaskState::InProgress, TaskState::Cancelled, steps);
+    assert!(expected.ended);
+    assert_eq!(done, expected);
 }
 
 pub(super) async fn a_reason_is_kept_with_its_actor(h: &Harness) {

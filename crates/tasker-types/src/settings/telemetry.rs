@@ -74,6 +74,10 @@ table! {
         filter_parameters: Vec<String> = SECRETS.map(str::to_owned).to_vec(); in Bounds::matching("^.+$"),
         /// What is shown instead of them.
         filter_mask: String = "[FILTERED]".to_owned(),
+        /// Whether the work is measured, and `/metrics` tells it.
+        metrics_enabled: bool = true,
+        /// Whether who asks for `/metrics` must say who they are and have the permission `tasker.metrics:index`.
+        metrics_auth_required: bool = false,
     }
 }
 

@@ -1,0 +1,179 @@
+//! A store whose requests are counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tasker_engine::{
+    Create, CreateReply, Decision, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply, decide,
+};
+use tasker_types::{Position, StepNo, TaskContext, TaskId, TaskState};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Ended, Metrics};
+
+/// Another store, of whose answers the metrics are made.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    inner: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+impl Measured {
+    pub(crate) fn new(inner: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
+
+    /// Carries a request out, and notes how long it took.
+    async fn timed<T>(
+        &self,
+        request: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<(T, f64), StoreError> {
+        let start = Instant::now();
+        let done = work.await;
+        let seconds = start.elapsed().as_secs_f64();
+        match &done {
+            Ok(_) => self
+                .metrics
+                .store_duration
+                .with_label_values(&[request])
+                .observe(seconds),
+            Err(_) => self.metrics.store_failures.with_label_values(&[request]).inc(),
+        }
+        done.map(|answer| (answer, seconds))
+    }
+
+    fn handed_out(&self, request: &'static str, claims: &[tasker_engine::Claim], seconds: f64) {
+        if !claims.is_empty() {
+            self.metrics
+                .claim_duration
+                .with_label_values(&[request])
+                .observe(seconds);
+            self.metrics.claimed(claims);
+        }
+    }
+
+    fn finished(&self, finished: &[(TaskId, TaskState)]) {
+        for (task, state) in finished {
+            self.metrics.finished(*task, *state);
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Measured {
+    async fn create(&self, request: Create) -> Result<CreateReply, StoreError> {
+        self.metrics.met_all(&request.tasks);
+        let (reply, seconds) = self.timed("create", self.inner.create(request)).await?;
+        self.metrics.created(reply.tasks.iter().copied());
+        self.handed_out("create", &reply.claims, seconds);
+        self.finished(&reply.finished);
+        Ok(reply)
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
+        let ended: Vec<_> = turn.outcomes.iter().map(Ended::of).collect();
+        self.metrics
+            .met_all(turn.outcomes.iter().flat_map(|outcome| &outcome.tasks));
+        let (reply, seconds) = self.timed("turn", self.inner.turn(turn)).await?;
+        for (ended, receipt) in ended.iter().zip(&reply.receipts) {
+            self.metrics.ended(ended, *receipt);
+        }
+        self.metrics
+            .created(reply.created.iter().map(|(_, created)| *created));
+        self.handed_out("turn", &reply.claims, seconds);
+        self.finished(&reply.finished);
+        Ok(reply)
+    }
+
+    async fn renew(&self, renewal: Renewal) -> Result<Vec<LeaseStatus>, StoreError> {
+        let (statuses, _) = self.timed("renew", self.inner.renew(renewal)).await?;
+        Ok(statuses)
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        let (swept, _) = self.timed("sweep", self.inner.sweep(sweep)).await?;
+        for (task, step) in &swept.expired {
+            self.metrics.expired(*task, *step);
+        }
+        self.finished(&swept.finished);
+        Ok(swept)
+    }
+
+    async fn examine(&self, task: TaskId) -> Result<Option<TaskContext>, StoreError> {
+        let (context, _) = self.timed("examine", self.inner.examine(task)).await?;
+        // There is a context of active tasks only, and by it the store has decided.
+        match context
+            .as_ref()
+            .map(|context| decide(Some(context), &self.metrics.backoff))
+        {
+            Some(Decision::Complete) => self.metrics.finished(task, TaskState::Complete),
+            Some(Decision::Fail { .. }) => self.metrics.finished(task, TaskState::Error),
+            Some(Decision::LookAgain { .. }) | None => {}
+        }
+        Ok(context)
+    }
+
+    async fn check_in(&self, task: TaskId, delay: Duration) -> Result<(), StoreError> {
+        self.timed("check_in", self.inner.check_in(task, delay)).await?;
+        Ok(())
+    }
+
+    async fn intervene(&self, intervention: Intervention) -> Result<Intervened, StoreError> {
+        let task = intervention.task;
+        let (done, _) = self
+            .timed("intervene", self.inner.intervene(intervention))
+            .await?;
+        if done.ended {
+            self.metrics.finished(task, done.task_state);
+        }
+        Ok(done)
+    }
+
+    async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
+        let (snapshot, _) = self.timed("snapshot", self.inner.snapshot(task)).await?;
+        if let Some(snapshot) = &snapshot {
+            self.metrics.met(task, &snapshot.task.template);
+        }
+        Ok(snapshot)
+    }
+
+    async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
+        let (results, _) = self.timed("results", self.inner.results(task)).await?;
+        Ok(results)
+    }
+
+    async fn history(
+        &self,
+        task: TaskId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let (history, _) = self
+            .timed("history", self.inner.history(task, after, limit))
+            .await?;
+        Ok(history)
+    }
+
+    async fn events(&self, after: Position, limit: u32) -> Result<Vec<Transition>, StoreError> {
+        let (events, _) = self.timed("events", self.inner.events(after, limit)).await?;
+        Ok(events)
+    }
+
+    async fn position(&self) -> Result<Position, StoreError> {
+        let (position, _) = self.timed("position", self.inner.position()).await?;
+        Ok(position)
+    }
+
+    async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
+        let (page, _) = self.timed("list", self.inner.list(query)).await?;
+        Ok(page)
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        self.inner.wake()
+    }
+}
