@@ -211,6 +211,11 @@ impl Store for Elsewhere {
         wait(async move { store.list(query).await })
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let store = self.store();
+        wait(async move { store.cursor_secret(fresh).await })
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.schema().store.wake()
     }

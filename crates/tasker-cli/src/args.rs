@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 use serde_json::Value;
-use tasker_types::TaskState;
+use tasker::{ContextMatch, TaskSort};
+use tasker_types::{TaskState, Timestamp};
 
 use crate::complete;
 use crate::when::{Age, When};
@@ -188,13 +189,15 @@ pub(crate) enum Task {
     Change(Change),
 }
 
-/// List tasks, the newest first
+/// List tasks
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tasker task list
   tasker task list --state error --namespace payments
   tasker task list --tag nightly --annotation ticket=4711
+  tasker task list --context customer.id=42 --sort updated
+  tasker task list --created-after 2026-01-31T12:00:00Z --total
   tasker task list --quiet | head -1      the id of the newest task")]
 pub(crate) struct List {
     /// Only tasks in this state; may be repeated
@@ -221,9 +224,36 @@ pub(crate) struct List {
     /// Only tasks whose request came from this system
     #[arg(long, value_name = "NAME")]
     pub(crate) source_system: Option<String>,
+    /// Only tasks whose context has this path, and this value there if there is one; may be repeated
+    #[arg(long, value_name = "PATH[=VALUE]")]
+    pub(crate) context: Vec<ContextMatch>,
+    /// Only tasks that were created at this time or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_after: Option<Timestamp>,
+    /// Only tasks that were created before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_before: Option<Timestamp>,
+    /// Only tasks that last changed at this time or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) updated_after: Option<Timestamp>,
+    /// Only tasks that last changed before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) updated_before: Option<Timestamp>,
+    /// Sort by when tasks were created, when they last changed, or priority
+    #[arg(long, value_name = "WHAT", default_value = "created", value_parser = sort_parser())]
+    pub(crate) sort: TaskSort,
+    /// Begin with the oldest, or with the lowest priority
+    #[arg(long)]
+    pub(crate) ascending: bool,
+    /// Say how many tasks there are in all
+    #[arg(long)]
+    pub(crate) total: bool,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = count)]
     pub(crate) limit: u32,
+    /// Go on where a page ended: with what it said at its end, and everything else but the limit as it was
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) cursor: Option<String>,
 }
 
 /// Show a task and its steps
@@ -808,6 +838,16 @@ pub(crate) fn with_hint(mut error: clap::Error, arguments: &[OsString]) -> clap:
         );
     }
     error
+}
+
+/// Takes the names of what lists are sorted by, and lists them in the help.
+fn sort_parser() -> impl clap::builder::TypedValueParser<Value = TaskSort> {
+    use clap::builder::TypedValueParser;
+    let names = TaskSort::ALL.map(TaskSort::as_str);
+    clap::builder::PossibleValuesParser::new(names).map(|name| {
+        let found = TaskSort::ALL.into_iter().find(|sort| sort.as_str() == name);
+        found.unwrap_or_default()
+    })
 }
 
 /// Takes the names of states, and lists them in the help.

@@ -233,6 +233,10 @@ impl Store for MemoryStore {
         Ok(self.state().list(&query))
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        Ok(*self.state().cursor_secret.get_or_insert(fresh))
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
     }

@@ -121,6 +121,12 @@ pub trait Store: Send + Sync + Debug {
     /// whatever is created or pruned between them.
     async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError>;
 
+    /// Returns the secret by which places in lists are signed that clients keep; it is kept with the tasks, so that all
+    /// processes have the same. If there is none yet, it is `fresh`.
+    ///
+    /// Doing it again returns the same, whatever is fresh then.
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
+
     /// Returns a number that changes when there may be work that no worker was handed, or a cancellation to learn
     /// of. It is a hint: nothing is lost without it.
     fn wake(&self) -> watch::Receiver<u64>;

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod events;
 mod forms;
+pub(crate) mod filter;
 pub(crate) mod handlers;
 pub(crate) mod list;
 pub(crate) mod look;

@@ -6,6 +6,7 @@ use tasker::Tasker;
 use tasker_types::Server;
 use tokio::sync::Semaphore;
 
+use crate::cursor::Cursors;
 use crate::guard::{Guard, Open};
 use crate::templates::Templates;
 
@@ -19,6 +20,7 @@ struct Parts {
     templates: Templates,
     settings: Arc<Server>,
     guard: Arc<dyn Guard>,
+    cursors: Cursors,
     /// The right of so many clients to follow events.
     streams: Arc<Semaphore>,
 }
@@ -64,6 +66,11 @@ impl App {
         &self.0.guard
     }
 
+    /// Returns what signs the places in lists that clients bring back.
+    pub(crate) fn cursors(&self) -> &Cursors {
+        &self.0.cursors
+    }
+
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {
         &self.0.streams
     }
@@ -98,6 +105,7 @@ impl AppBuilder {
             guard,
         } = self;
         App(Arc::new(Parts {
+            cursors: Cursors::new(settings.cursor_secret.as_deref()),
             streams: Arc::new(Semaphore::new(settings.event_streams as usize)),
             tasker,
             templates,

@@ -9,6 +9,7 @@ mod access;
 mod api;
 mod app;
 mod auth;
+mod cursor;
 mod extract;
 mod guard;
 mod harden;
@@ -24,6 +25,7 @@ pub use crate::app::{App, AppBuilder};
 pub use crate::auth::{
     Auth, AuthBuilder, AuthFaults, AuthenticationError, Authenticator, Coordinator, Deny, Jwt, Rbac, bearer,
 };
+pub use crate::cursor::{CursorError, Cursors, InvalidCursor};
 pub use crate::guard::{Caller, Granted, Guard, Open};
 pub use crate::problem::{Code, Problem};
 pub use crate::routes::{RouteInfo, openapi, router, routes};

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tasker::{InsightError, Refusal, RequestError, StoreError};
 
+use crate::cursor::CursorError;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal,)+) => {
         /// What went wrong, by a stable name.
@@ -58,6 +60,9 @@ codes! {
     InvalidBody = 400 "invalid_body" "The body is not valid",
     /// The query has a parameter that is unknown, or a value that its schema does not permit.
     InvalidQuery = 400 "invalid_query" "The query is not valid",
+    /// The cursor is none that this service has made for this list: it was changed, or came with other filters, another
+    /// `sort` or another `order`. Begin anew without it.
+    InvalidCursor = 400 "invalid_cursor" "The cursor is not valid",
     /// The context is no object, too large, or not what the template's schema permits; `faults` lists why.
     InvalidContext = 400 "invalid_context" "The context does not fit the template",
     /// What the request says is well-formed, but cannot be kept or done, such as bypassing a step that is not skippable.
@@ -222,6 +227,15 @@ impl Problem {
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
             _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<CursorError> for Problem {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Store(error) => error.into(),
+            CursorError::Invalid(error) => Self::new(Code::InvalidCursor, error.to_string()),
         }
     }
 }

@@ -117,7 +117,7 @@ const TASK_EVENTS: &[Code] = &[
 const READY: &[Code] = &[Code::NotReady];
 const STATUS: &[Code] = &[Code::StoreUnavailable];
 const METRICS: &[Code] = &[Code::RouteNotFound];
-const LIST: &[Code] = &[Code::InvalidQuery, Code::StoreUnavailable];
+const LIST: &[Code] = &[Code::InvalidQuery, Code::InvalidCursor, Code::StoreUnavailable];
 const BULK: &[Code] = &[
     Code::InvalidBody,
     Code::InvalidRequest,

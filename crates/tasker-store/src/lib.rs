@@ -14,6 +14,8 @@ pub mod postgres;
 mod probe;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod prune;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod secret;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -20,6 +20,7 @@ mod prune;
 mod read;
 mod readers;
 mod rows;
+mod secret;
 mod statement;
 mod sweep;
 #[cfg(feature = "sqlite")]
@@ -375,6 +376,10 @@ impl Store for PostgresStore {
             .readers
             .read(move |connection| Box::pin(list::list(connection, query)))
             .await
+    }
+
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.keep_cursor_secret(fresh).await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -27,6 +27,7 @@ mod process;
 mod prune;
 mod read;
 pub(crate) mod rows;
+mod secret;
 pub(crate) mod statement;
 mod sweep;
 #[cfg(feature = "postgres")]
@@ -441,6 +442,13 @@ impl Store for SqliteStore {
 
     async fn list(&self, query: TaskQuery) -> Result<TaskPage, StoreError> {
         self.read(move |connection| list::list(connection, query)).await
+    }
+
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.shared
+            .writer
+            .write(move |unit| unit.cursor_secret(fresh))
+            .await
     }
 
     fn wake(&self) -> watch::Receiver<u64> {

@@ -138,6 +138,7 @@ pub(crate) enum Parcel {
 /// The tables, in the order in which they are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
+    Secrets,
     Graphs,
     Queues,
     GraphSteps,
@@ -153,7 +154,8 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Secrets,
         Self::Graphs,
         Self::Queues,
         Self::GraphSteps,

@@ -338,6 +338,7 @@ cases! { $
         a_task_is_found_by_what_is_said_of_it_now
         odd_names_are_found_and_told_apart
         what_is_said_or_done_of_a_task_updates_it
+        the_secret_of_cursors_is_the_first_one
     }
     workflows {
         linear_runs_to_its_end

@@ -349,6 +349,10 @@ impl Store for FaultyStore {
         self.inner.list(query).await
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.inner.cursor_secret(fresh).await
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         let (sender, receiver) = watch::channel(0);
         self.state().listeners.push(sender);

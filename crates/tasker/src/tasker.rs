@@ -365,6 +365,19 @@ impl Tasker {
         self.store().list(query).await
     }
 
+    /// Returns the secret that the store keeps for signing what clients are given to bring back; a new one the first time.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn cursor_secret(&self) -> Result<[u8; 32], StoreError> {
+        let mut fresh = [0; 32];
+        for half in fresh.chunks_exact_mut(16) {
+            half.copy_from_slice(&self.0.entropy.next_u128().to_be_bytes());
+        }
+        self.store().cursor_secret(fresh).await
+    }
+
     /// Returns what counts how much there is.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn counts(&self) -> &Arc<Flight<Status>> {

@@ -17,6 +17,15 @@ COMMENT ON COLUMN tasker_schema.position_offset IS
     'What is added to the number of a transaction in positions: it keeps them growing after a restore into another cluster.';
 INSERT INTO tasker_schema (id, version, oldest_program, position_offset) VALUES (1, 1, 1, 0);
 
+CREATE TABLE secrets (
+    name  text  NOT NULL,
+    value bytea NOT NULL,
+    CONSTRAINT secrets_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE secrets IS 'What must be the same for all processes, and known to nobody else.';
+COMMENT ON COLUMN secrets.name IS 'What it is for: `cursors`.';
+COMMENT ON COLUMN secrets.value IS 'The secret.';
+
 CREATE TABLE graphs (
     id        bigint GENERATED ALWAYS AS IDENTITY,
     namespace text NOT NULL,

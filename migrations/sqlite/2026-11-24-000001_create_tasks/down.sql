@@ -14,4 +14,5 @@ DROP TABLE graph_steps;
 DROP TABLE queues;
 DROP TABLE graph_edges;
 DROP TABLE graphs;
+DROP TABLE secrets;
 DROP TABLE tasker_schema;

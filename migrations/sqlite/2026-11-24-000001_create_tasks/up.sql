@@ -10,6 +10,13 @@ CREATE TABLE tasker_schema (
 ) STRICT;
 INSERT INTO tasker_schema (id, version, oldest_program) VALUES (1, 1, 1);
 
+CREATE TABLE secrets (
+    -- What must be the same for all processes, and known to nobody else.
+    name  TEXT NOT NULL, -- What it is for: `cursors`.
+    value BLOB NOT NULL, -- The secret.
+    CONSTRAINT secrets_pkey PRIMARY KEY (name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE graphs (
     -- Templates as tasks keep them: equal ones once.
     id        INTEGER NOT NULL PRIMARY KEY, -- The graph's key.

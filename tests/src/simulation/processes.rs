@@ -210,6 +210,10 @@ impl Store for Processes {
         self.any().list(query).await
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.any().cursor_secret(fresh).await
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
     }

@@ -303,6 +303,10 @@ impl Store for Witness {
         self.inner.list(query).await
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.inner.cursor_secret(fresh).await
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.inner.wake()
     }

@@ -43,6 +43,49 @@ fn tasks_are_listed_the_newest_first() {
 }
 
 #[test]
+fn a_list_goes_on_where_a_page_ended() {
+    let (place, first) = failed();
+    place.write("greeting.yaml", GREETING);
+    place.run("run greeting.yaml").exits(0);
+    let second = place.newest_task();
+    let page = place.run("task list --limit 1 --total --json").exits(0).json();
+    assert_eq!(page["tasks"][0]["task_id"], second.as_str());
+    assert_eq!((&page["more"], &page["total"]), (&true.into(), &2.into()));
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let next = place
+        .run(&format!("task list --cursor {cursor} --json"))
+        .exits(0)
+        .json();
+    assert_eq!(next["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(next["tasks"][0]["task_id"], first.as_str());
+    assert!(next["next_cursor"].is_null() && next["total"].is_null());
+    let refused = place
+        .run(&format!("task list --sort priority --cursor {cursor}"))
+        .exits(2);
+    refused.complains("the cursor was made for another list or changed");
+    let oldest = place.run("task list --ascending --limit 1 --total").exits(0);
+    oldest
+        .says(&first)
+        .says("there are more; --limit N shows them, or --cursor ")
+        .says("2 in all");
+    assert_eq!(
+        place
+            .run("task list -q --created-after 2100-01-01T00:00:00Z")
+            .exits(0)
+            .stdout,
+        ""
+    );
+    assert_eq!(
+        place
+            .run("task list -q --context nothing.there=1")
+            .exits(0)
+            .stdout,
+        ""
+    );
+    place.run("task list --context a..b").exits(2);
+}
+
+#[test]
 fn an_empty_list_says_so() {
     let place = Place::new();
     let file = place.path("data/tasker.db");

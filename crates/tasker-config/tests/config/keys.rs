@@ -57,6 +57,7 @@ const TYPES: &[(&str, &str, &str)] = &[
         "\"all\"",
         "a whole number between 1 and 1000000",
     ),
+    ("server.cursor_secret", "5", "a string"),
     (
         "server.event_streams",
         "\"all\"",
@@ -594,7 +595,13 @@ const BOUNDS: &[(&str, &str, &str)] = &[
 fn refuses(key: &str, value: &str, must: &str) {
     let (section, rest) = key.split_once('.').expect("a key has a section");
     let place = Place::with(format!("[{section}]\n{rest} = {value}\n"));
-    let message = format!("tasker.toml:2: `{key}` is {value}, but it must be {must}");
+    // What a name says to be secret is not told.
+    let shown = if key.ends_with("secret") {
+        "\"[FILTERED]\""
+    } else {
+        value
+    };
+    let message = format!("tasker.toml:2: `{key}` is {shown}, but it must be {must}");
     place.refuse(&place.loader(), &[&message]);
 }
 
@@ -615,6 +622,18 @@ fn every_key_refuses_what_is_out_of_bounds() {
     let tried: BTreeSet<String> = BOUNDS.iter().map(|(key, ..)| (*key).to_owned()).collect();
     let bounded = |key: &tasker_config::KeyReference| key.bounds.has_range() || key.bounds.is_not_empty();
     assert_eq!(tried, keys(bounded));
+}
+
+#[test]
+fn a_short_secret_is_refused_and_not_told() {
+    refuses("server.cursor_secret", "\"hunter2\"", "of 32 characters at least");
+    refuses(
+        "server.cursor_secret",
+        "\"1234567890123456789012345678901\"",
+        "of 32 characters at least",
+    );
+    let place = Place::with("[server]\ncursor_secret = \"12345678901234567890123456789012\"\n");
+    place.loader().load().expect("32 characters are enough");
 }
 
 /// Writes values that are good by themselves, and compares what is said when they are held against one another.

@@ -77,6 +77,7 @@ pub(super) struct State {
     /// Steps that came to another place in the queue since the last commit.
     pub(super) added: Vec<(i64, StepNo)>,
     pub(super) woken: bool,
+    pub(super) cursor_secret: Option<[u8; 32]>,
 }
 
 /// What a step's entry in the history says beside the states.

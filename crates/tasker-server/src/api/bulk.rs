@@ -6,10 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tasker::{Demand, Intervention, TaskFilter, TaskQuery};
-use tasker_types::{Namespace, TaskId, TaskState, TemplateName};
-use utoipa::ToSchema;
+use tasker_types::{TaskId, TaskState};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::create::{NewTaskRequest, commit, prepare};
+use super::filter::Selection;
 use super::list::scopes;
 use super::tasks::find;
 use super::views;
@@ -37,9 +40,103 @@ pub(crate) enum Action {
 }
 
 /// What is to be done to many tasks: at most 1000 in one request.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(ToSchema)]
+#[serde(untagged)]
 #[schema(example = json!({ "action": "retry", "filter": { "state": ["error"], "namespace": "payments" }, "dry_run": true }))]
+#[expect(dead_code, reason = "it describes what `Bulk` reads")]
+pub(crate) enum BulkRequest {
+    /// Tasks are created.
+    Create(BulkCreate),
+    /// Tasks that are named are cancelled or retried.
+    ByIds(BulkByIds),
+    /// Those tasks of a filter whose state permits it are cancelled or retried, the newest first.
+    ByFilter(Box<BulkByFilter>),
+}
+
+/// Creating many tasks.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `Bulk` reads")]
+pub(crate) struct BulkCreate {
+    action: CreateAction,
+    /// The tasks to create.
+    #[schema(max_items = 1000)]
+    tasks: Vec<NewTaskRequest>,
+    /// Whether only to say what would be done.
+    #[schema(required = false)]
+    dry_run: bool,
+    /// Not used.
+    reason: Option<String>,
+}
+
+/// Changing tasks that are named.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `Bulk` reads")]
+pub(crate) struct BulkByIds {
+    action: ChangeAction,
+    /// The tasks to change.
+    #[schema(value_type = Vec<IdText>, max_items = 1000)]
+    ids: Vec<TaskId>,
+    /// Whether only to say what would be done.
+    #[schema(required = false)]
+    dry_run: bool,
+    /// Why; kept in the history of tasks that are changed.
+    reason: Option<String>,
+}
+
+/// Changing the tasks of a filter.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `Bulk` reads")]
+pub(crate) struct BulkByFilter {
+    action: ChangeAction,
+    /// Which tasks to change.
+    filter: Selection,
+    /// Whether only to say what would be done.
+    #[schema(required = false)]
+    dry_run: bool,
+    /// Why; kept in the history of tasks that are changed.
+    reason: Option<String>,
+}
+
+/// Creating.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what `Action` reads")]
+pub(crate) enum CreateAction {
+    /// Create tasks.
+    Create,
+}
+
+/// Changing.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what `Action` reads")]
+pub(crate) enum ChangeAction {
+    /// Cancel tasks.
+    Cancel,
+    /// Retry tasks.
+    Retry,
+}
+
+/// The id of a task.
+pub(crate) struct IdText;
+
+impl PartialSchema for IdText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+            .into()
+    }
+}
+
+impl ToSchema for IdText {}
+
+/// What is to be done to many tasks, as it comes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Bulk {
     action: Action,
     /// The tasks to create.
@@ -47,7 +144,6 @@ pub(crate) struct Bulk {
     tasks: Option<Vec<NewTaskRequest>>,
     /// The tasks to change.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>)]
     ids: Option<Vec<TaskId>>,
     /// Which tasks to change; those whose state permits it, the newest first.
     #[serde(default)]
@@ -58,33 +154,6 @@ pub(crate) struct Bulk {
     /// Why; kept in the history of tasks that are changed.
     #[serde(default)]
     reason: Option<String>,
-}
-
-/// Which tasks are meant.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Selection {
-    /// Only tasks in one of these states.
-    #[serde(default)]
-    #[schema(value_type = Vec<views::State>)]
-    state: Vec<TaskState>,
-    /// Only tasks of this namespace.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    namespace: Option<Namespace>,
-    /// Only tasks of handlers of this name.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    name: Option<TemplateName>,
-    /// Only tasks that this one asked for.
-    #[serde(default)]
-    initiator: Option<String>,
-    /// Only tasks whose request came from this system.
-    #[serde(default)]
-    source_system: Option<String>,
-    /// Only tasks that have all these labels.
-    #[serde(default)]
-    tags: Vec<String>,
 }
 
 /// What was done.
@@ -120,7 +189,7 @@ pub(crate) struct BulkResult {
 /// Creates, cancels or retries many tasks
 ///
 /// Needs the permission of what is done, too. Each task is a change of its own, whose refusal is told with it.
-#[utoipa::path(post, path = "/tasks/bulk", tag = "tasks", request_body = Bulk, responses((status = 200, body = BulkAnswer)))]
+#[utoipa::path(post, path = "/tasks/bulk", tag = "tasks", request_body = BulkRequest, responses((status = 200, body = BulkAnswer)))]
 pub(crate) async fn bulk(
     State(app): State<App>,
     granted: Granted,
@@ -261,13 +330,8 @@ async fn selected(
     }
     let filter = TaskFilter {
         states,
-        namespace: selection.namespace.clone(),
-        name: selection.name.clone(),
-        initiator: selection.initiator.clone(),
-        source_system: selection.source_system.clone(),
-        tags: selection.tags.clone(),
         within: scopes(granted.reach()),
-        ..TaskFilter::default()
+        ..selection.clone().into()
     };
     let mut query = TaskQuery::new(filter, PAGE);
     let mut ids: Vec<TaskId> = Vec::new();

@@ -2,12 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use tasker::{TaskFilter, TaskMark, TaskQuery, TaskScope, TaskSummary};
-use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Version};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use tasker::{SortOrder, TaskQuery, TaskScope, TaskSort, TaskSummary};
+use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp, Version};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::forms;
+use super::filter::{
+    Annotation, AnnotationText, Context, ContextText, Label, LabelText, NameText, Party, PartyText,
+    Selection, VersionText,
+};
 use super::tasks::Task;
 use super::views;
 use crate::access::Reach;
@@ -21,50 +25,112 @@ const PAGE: u32 = 20;
 /// How many it may have.
 const LONGEST: u32 = 100;
 
-/// Which tasks are wanted.
+/// Which tasks are wanted, in what order, and from where on. What may be repeated must all hold, but for states.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Only tasks in one of these states; may be repeated.
-    #[serde(default)]
     #[param(value_type = Vec<views::State>)]
     state: Vec<TaskState>,
     /// Only tasks of this namespace.
-    #[param(value_type = Option<forms::Name>)]
+    #[param(inline, value_type = Option<NameText>)]
     namespace: Option<Namespace>,
     /// Only tasks of handlers of this name.
-    #[param(value_type = Option<forms::Name>)]
+    #[param(inline, value_type = Option<NameText>)]
     name: Option<TemplateName>,
     /// Only tasks of this version.
-    #[param(value_type = Option<String>, example = "2.1.0")]
+    #[param(inline, value_type = Option<VersionText>)]
     version: Option<Version>,
     /// Only tasks that this one asked for.
-    initiator: Option<String>,
+    #[param(inline, value_type = Option<PartyText>)]
+    initiator: Option<Party>,
     /// Only tasks whose request came from this system.
-    source_system: Option<String>,
+    #[param(inline, value_type = Option<PartyText>)]
+    source_system: Option<Party>,
     /// Only tasks that have all these labels; may be repeated.
-    #[serde(default)]
-    tag: Vec<String>,
+    #[param(inline, value_type = Vec<LabelText>)]
+    tag: Vec<Label>,
     /// Only tasks that have all these notes; may be repeated.
-    #[serde(default)]
-    annotation: Vec<String>,
-    /// At most so many.
+    #[param(inline, value_type = Vec<AnnotationText>)]
+    annotation: Vec<Annotation>,
+    /// Only tasks whose contexts have all of this; may be repeated.
+    #[param(inline, value_type = Vec<ContextText>)]
+    context: Vec<Context>,
+    /// Only tasks that were created at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    created_after: Option<Timestamp>,
+    /// Only tasks that were created before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    created_before: Option<Timestamp>,
+    /// Only tasks that last changed at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    updated_after: Option<Timestamp>,
+    /// Only tasks that last changed before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    updated_before: Option<Timestamp>,
+    /// By what they are sorted; by default by their creation.
+    #[param(inline, value_type = Option<Sort>)]
+    sort: Option<TaskSort>,
+    /// Which end comes first; by default the newest, or the highest priority.
+    #[param(inline, value_type = Option<Order>)]
+    order: Option<SortOrder>,
+    /// At most so many; 20 by default.
+    #[serde(deserialize_with = "number")]
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
-    /// Where the last page ended: its `next_cursor`.
+    /// Where the last page ended: its `next_cursor`. Everything else but `limit` must be as it was for that page.
+    #[param(pattern = "^[A-Za-z0-9_-]{66}$", min_length = 66, max_length = 66)]
     cursor: Option<String>,
+    /// Whether to count all tasks that are left.
+    total: bool,
     /// Whether to show the tasks in full, with what holds them up.
-    #[serde(default)]
     include_dependencies: bool,
 }
 
-/// Some tasks, the newest first.
+/// Reads a number, which an empty text is not.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = Some(&text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|text| text.parse().ok());
+    number
+        .map(Some)
+        .ok_or_else(|| de::Error::custom(format!("`{text}` is not a number such as 20")))
+}
+
+/// By what a list is sorted.
+pub(crate) struct Sort;
+
+impl PartialSchema for Sort {
+    fn schema() -> RefOr<Schema> {
+        let names = TaskSort::ALL.map(TaskSort::as_str);
+        views::one_of(&names, "By what a list is sorted.")
+    }
+}
+
+impl ToSchema for Sort {}
+
+/// Which end of a list comes first.
+pub(crate) struct Order;
+
+impl PartialSchema for Order {
+    fn schema() -> RefOr<Schema> {
+        let names = SortOrder::ALL.map(SortOrder::as_str);
+        views::one_of(&names, "Which end of a list comes first.")
+    }
+}
+
+impl ToSchema for Order {}
+
+/// Some tasks, in the order that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tasks {
+    /// There may be fewer than were asked for although more follow, when many were looked at that are not wanted.
     tasks: Vec<Listed>,
     /// Where to go on; null at the end.
     next_cursor: Option<String>,
+    /// How many tasks there are in all; null unless that was asked for.
+    total: Option<u64>,
 }
 
 /// A task of a list: a summary, or all of it if dependencies were asked for.
@@ -101,6 +167,9 @@ pub(crate) struct Summary {
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: tasker_types::Timestamp,
+    /// When its state, or what is said about it, last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: tasker_types::Timestamp,
     /// When its first step was claimed.
     #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<tasker_types::Timestamp>,
@@ -121,24 +190,33 @@ impl From<&TaskSummary> for Summary {
             completed_steps: task.completed_steps,
             total_steps: task.total_steps,
             created_at: task.created_at,
+            updated_at: task.updated_at,
             started_at: task.started_at,
             finished_at: task.finished_at,
         }
     }
 }
 
-/// Lists tasks, the newest first
+/// Lists tasks
+///
+/// Pages that follow one another by `next_cursor` have each task once whose place in the list does not change meanwhile.
 #[utoipa::path(get, path = "/tasks", tag = "tasks", params(Wanted), responses((status = 200, body = Tasks)))]
 pub(crate) async fn index(
     State(app): State<App>,
     granted: Granted,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Tasks>, Problem> {
-    let full = wanted.include_dependencies;
+    let (full, cursor) = (wanted.include_dependencies, wanted.cursor.clone());
     let mut query = wanted.query()?;
+    if let Some(cursor) = cursor {
+        query.after = Some(app.cursors().read(app.tasker(), &query, &cursor).await?);
+    }
     query.filter.within = scopes(granted.reach());
-    let page = app.tasker().list(query).await?;
-    let next_cursor = page.next.map(|mark| format!("{}_{}", mark.value, mark.place));
+    let page = app.tasker().list(query.clone()).await?;
+    let next_cursor = match page.next {
+        Some(place) => Some(app.cursors().write(app.tasker(), &query, place).await?),
+        None => None,
+    };
     let mut tasks = Vec::with_capacity(page.tasks.len());
     for summary in &page.tasks {
         match full {
@@ -150,7 +228,11 @@ pub(crate) async fn index(
             ),
         }
     }
-    Ok(Json(Tasks { tasks, next_cursor }))
+    Ok(Json(Tasks {
+        tasks,
+        next_cursor,
+        total: page.total,
+    }))
 }
 
 impl Wanted {
@@ -162,30 +244,26 @@ impl Wanted {
                 format!("`limit` is {limit}, but it must be between 1 and {LONGEST}"),
             ));
         }
-        let cursor = |text: String| {
-            let parsed = text.split_once('_').and_then(|(value, place)| {
-                let (value, place) = (value.parse().ok()?, place.parse().ok()?);
-                Some(TaskMark { value, place })
-            });
-            parsed.ok_or_else(|| {
-                Problem::new(Code::InvalidQuery, "`cursor` is not the `next_cursor` of a page")
-            })
-        };
-        let after = self.cursor.map(cursor).transpose()?;
-        let filter = TaskFilter {
-            states: self.state,
+        let selection = Selection {
+            state: self.state,
             namespace: self.namespace,
             name: self.name,
             version: self.version,
             initiator: self.initiator,
             source_system: self.source_system,
             tags: self.tag,
-            annotations: self.annotation.into_iter().map(|name| (name, None)).collect(),
-            ..TaskFilter::default()
+            annotations: self.annotation,
+            context: self.context,
+            created_after: self.created_after,
+            created_before: self.created_before,
+            updated_after: self.updated_after,
+            updated_before: self.updated_before,
         };
         Ok(TaskQuery {
-            after,
-            ..TaskQuery::new(filter, limit)
+            sort: self.sort.unwrap_or_default(),
+            order: self.order.unwrap_or_default(),
+            count: self.total,
+            ..TaskQuery::new(selection.into(), limit)
         })
     }
 }

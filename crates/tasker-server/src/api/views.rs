@@ -15,13 +15,18 @@ pub(crate) struct State;
 
 impl PartialSchema for State {
     fn schema() -> RefOr<Schema> {
-        let states = TaskState::ALL.iter().map(|state| state.as_str());
-        ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::String))
-            .enum_values(Some(states))
-            .description(Some("The state of a task or of a step."))
-            .into()
+        let states: Vec<_> = TaskState::ALL.iter().map(|state| state.as_str()).collect();
+        one_of(&states, "The state of a task or of a step.")
     }
+}
+
+/// Returns the schema of some words.
+pub(crate) fn one_of(words: &[&'static str], description: &str) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .enum_values(Some(words.iter().copied()))
+        .description(Some(description))
+        .into()
 }
 
 impl ToSchema for State {}

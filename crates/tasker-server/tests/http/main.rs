@@ -7,6 +7,7 @@ mod health;
 mod kit;
 mod limits;
 mod metrics;
+mod lists;
 mod roles;
 mod table;
 mod tasks;

@@ -206,7 +206,7 @@ async fn tasks_are_listed_in_pages_that_neither_skip_nor_repeat() {
         .is_problem(400, "invalid_query");
     get(&service, &problem("cursor=x"))
         .await
-        .is_problem(400, "invalid_query");
+        .is_problem(400, "invalid_cursor");
     get(&service, &problem("state=lost"))
         .await
         .is_problem(400, "invalid_query");

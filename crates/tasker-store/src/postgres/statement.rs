@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::methods::LoadQuery;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt as _;
@@ -23,6 +23,7 @@ pub(crate) enum Bind<'a> {
     Int(i64),
     MaybeInt(Option<i64>),
     Text(&'a str),
+    Bytes(&'a [u8]),
     Ints(Vec<i64>),
     MaybeInts(Vec<Option<i64>>),
     Smalls(Vec<i32>),
@@ -101,6 +102,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
                 Bind::Int(value) => out.push_bind_param_value_only::<BigInt, _>(value)?,
                 Bind::MaybeInt(value) => out.push_bind_param_value_only::<Nullable<BigInt>, _>(value)?,
                 Bind::Text(value) => out.push_bind_param_value_only::<Text, _>(*value)?,
+                Bind::Bytes(value) => out.push_bind_param_value_only::<Binary, _>(*value)?,
                 Bind::Ints(values) => out.push_bind_param_value_only::<Array<BigInt>, _>(values)?,
                 Bind::MaybeInts(values) => {
                     out.push_bind_param_value_only::<Array<Nullable<BigInt>>, _>(values)?;

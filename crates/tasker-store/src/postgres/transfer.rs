@@ -35,6 +35,9 @@ const COUNT_ON: &[&str] = &[
 /// Returns the statement that makes lists of a table's rows.
 fn select(table: Table) -> &'static str {
     match table {
+        Table::Secrets => {
+            "SELECT json_build_array(name, encode(value, 'hex'))::text FROM secrets ORDER BY name"
+        }
         Table::Graphs => {
             "SELECT json_build_array(id, namespace, name, version, digest, body)::text FROM graphs ORDER BY id"
         }
@@ -87,6 +90,10 @@ fn select(table: Table) -> &'static str {
 /// Returns the statement that takes lists apart.
 fn insert(table: Table) -> &'static str {
     match table {
+        Table::Secrets => {
+            "INSERT INTO secrets (name, value) SELECT v->>0, decode(v->>1, 'hex') FROM json_array_elements($1::json) AS v \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        }
         Table::Graphs => {
             "INSERT INTO graphs (id, namespace, name, version, digest, body) OVERRIDING SYSTEM VALUE \
              SELECT (v->>0)::bigint, v->>1, v->>2, v->>3, v->>4, v->>5 FROM json_array_elements($1::json) AS v"

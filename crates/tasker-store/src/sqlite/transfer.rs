@@ -23,6 +23,7 @@ const TOGETHER: usize = 128;
 /// Returns the statement that makes lists of a table's rows.
 fn select(table: Table) -> &'static str {
     match table {
+        Table::Secrets => "SELECT json_array(name, lower(hex(value))) FROM secrets ORDER BY name",
         Table::Graphs => {
             "SELECT json_array(id, namespace, name, version, digest, body) FROM graphs ORDER BY id"
         }
@@ -75,6 +76,9 @@ fn select(table: Table) -> &'static str {
 /// Returns the statement that takes lists apart. Entries of the history are not taken apart by the database.
 fn insert(table: Table) -> &'static str {
     match table {
+        Table::Secrets => {
+            "INSERT OR REPLACE INTO secrets (name, value) SELECT value->>0, unhex(value->>1) FROM json_each(?1)"
+        }
         Table::Graphs => {
             "INSERT INTO graphs (id, namespace, name, version, digest, body) \
              SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM json_each(?1)"

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
-use tasker_engine::{Actor, Create, Demand, Json, Progress, Renewal, Store};
+use tasker_engine::{Actor, Create, Demand, Json, Progress, Renewal, Store, TaskFilter, TaskQuery, TaskSort};
 use tasker_store::{
     Endpoint, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Transferred, transfer,
 };
@@ -56,6 +57,30 @@ impl Place {
         };
         Harness::new(store, self.clock.clone())
     }
+}
+
+/// What a store tells by what lies beside the tasks: lists, and the secret of cursors.
+async fn beside(store: &dyn Store) -> Vec<Value> {
+    // A store that has no secret yet keeps one that no other was offered.
+    static ASKED: AtomicU8 = AtomicU8::new(0);
+    let tagged = TaskFilter {
+        tags: vec!["naïve \"tag\"".to_owned()],
+        ..TaskFilter::default()
+    };
+    let mut found = Vec::new();
+    for (filter, sort) in [
+        (TaskFilter::default(), TaskSort::Updated),
+        (tagged, TaskSort::Created),
+    ] {
+        let query = TaskQuery {
+            sort,
+            ..TaskQuery::new(filter, 1_000)
+        };
+        found.push(json!(store.list(query).await.unwrap().tasks));
+    }
+    let fresh = [ASKED.fetch_add(1, Ordering::Relaxed); 32];
+    found.push(json!(store.cursor_secret(fresh).await.unwrap()));
+    found
 }
 
 /// Everything that a store holds: each task, and all events in their order without their positions.
@@ -162,7 +187,8 @@ async fn all_that_a_file_holds_is_moved_to_a_server_and_back() {
     ];
     let first = places[0].open().await;
     live(&first).await;
-    let was = everything(&*first.store).await;
+    let (was, lists) = (everything(&*first.store).await, beside(&*first.store).await);
+    assert_eq!(lists[1].as_array().unwrap().len(), 1);
     for pair in places.windows(2) {
         let sum = moved(&pair[0], &pair[1]).await;
         assert_eq!(sum.tasks, was.0.len() as u64);
@@ -170,6 +196,7 @@ async fn all_that_a_file_holds_is_moved_to_a_server_and_back() {
         let h = pair[1].open().await;
         let is = everything(&*h.store).await;
         assert_eq!(is, was);
+        assert_eq!(beside(&*h.store).await, lists);
         h.verify().await;
     }
     for place in &places[..] {

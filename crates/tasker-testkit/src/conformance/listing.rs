@@ -619,3 +619,9 @@ pub(super) async fn what_is_said_or_done_of_a_task_updates_it(h: &Harness) {
     };
     assert_eq!(ids(&page(h, &newest).await.tasks), [other, task]);
 }
+
+pub(super) async fn the_secret_of_cursors_is_the_first_one(h: &Harness) {
+    let (first, second) = ([7; 32], [8; 32]);
+    assert_eq!(h.store.cursor_secret(first).await.unwrap(), first);
+    assert_eq!(h.store.cursor_secret(second).await.unwrap(), first);
+}

@@ -25,6 +25,8 @@ table! {
         request_timeout_seconds: f64 = 30.0; in Bounds::between(0.1, 3_600.0),
         /// How many connections may be open at a time; further ones wait.
         connections: u32 = 1024; in Bounds::between(1.0, 1_000_000.0),
+        /// What cursors of lists are signed with, of 32 characters at least; without, a random secret in the database.
+        cursor_secret: Option<String> = None; in Bounds::matching("^.{32,}$"),
         /// How many clients may follow events at a time; further ones are told to come later.
         event_streams: u32 = 256; in Bounds::between(1.0, 1_000_000.0),
         /// Seconds after which a client that follows events is told that nothing is new.
@@ -54,6 +56,17 @@ impl ServerValues {
             "base_path",
             &self.base_path,
             "a path such as `/tasker`, of letters, digits, `_` and `-`",
+        );
+        let length = self
+            .cursor_secret
+            .as_ref()
+            .map_or(32, |secret| secret.chars().count());
+        check.require(
+            length >= 32,
+            "cursor_secret",
+            // It is not told.
+            &"…".to_owned(),
+            "of 32 characters at least",
         );
     }
 }

@@ -1,7 +1,8 @@
 //! `tasker task list`.
 
 use serde::Serialize;
-use tasker::{TaskFilter, TaskQuery, TaskSummary, Tasker};
+use tasker::{Period, SortOrder, TaskFilter, TaskQuery, TaskSummary, Tasker};
+use tasker_server::{CursorError, Cursors};
 
 use crate::args::List;
 use crate::exit::{Exit, Problem};
@@ -17,9 +18,14 @@ struct Listed {
     tasks: Vec<TaskSummary>,
     /// There are more than were asked for.
     more: bool,
+    /// Where to go on if there are.
+    next_cursor: Option<String>,
+    /// How many there are in all, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
 }
 
-/// Lists tasks, the newest first.
+/// Lists tasks.
 pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) -> Result<Exit, Problem> {
     let filter = TaskFilter {
         states: arguments.state.clone(),
@@ -30,18 +36,63 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
         source_system: arguments.source_system.clone(),
         tags: arguments.tag.clone(),
         annotations: arguments.annotation.clone(),
+        context: arguments.context.clone(),
+        created: Period {
+            after: arguments.created_after,
+            before: arguments.created_before,
+        },
+        updated: Period {
+            after: arguments.updated_after,
+            before: arguments.updated_before,
+        },
         ..TaskFilter::default()
     };
-    let page = tasker
-        .list(TaskQuery::new(filter.clone(), arguments.limit))
-        .await?;
+    let mut query = TaskQuery {
+        sort: arguments.sort,
+        order: match arguments.ascending {
+            true => SortOrder::Ascending,
+            false => SortOrder::Descending,
+        },
+        count: arguments.total,
+        ..TaskQuery::new(filter, arguments.limit)
+    };
+    let cursors = Cursors::new(tasker.config().server().cursor_secret.as_deref());
+    if let Some(cursor) = &arguments.cursor {
+        let place = cursors.read(tasker, &query, cursor).await;
+        query.after = Some(place.map_err(|error| match error {
+            CursorError::Store(error) => Problem::from(error),
+            error => Problem::refused("invalid_cursor", error.to_string()),
+        })?);
+    }
+    let mut page = tasker.list(query.clone()).await?;
+    // A page that found few among many ends early.
+    while let Some(next) = page.next
+        && page.tasks.len() < arguments.limit as usize
+    {
+        let rest = arguments.limit - u32::try_from(page.tasks.len()).unwrap_or(u32::MAX);
+        let further = TaskQuery {
+            after: Some(next),
+            limit: rest,
+            count: false,
+            ..query.clone()
+        };
+        let further = tasker.list(further).await?;
+        page.tasks.extend(further.tasks);
+        page.next = further.next;
+    }
+    let next_cursor = match page.next {
+        Some(place) => Some(cursors.write(tasker, &query, place).await?),
+        None => None,
+    };
     let listed = Listed {
-        more: page.next.is_some(),
         tasks: page.tasks,
+        more: next_cursor.is_some(),
+        next_cursor,
+        total: page.total,
     };
     session
         .output()
-        .result(&listed, || text(&listed, &filter, session))?;
+        .result(&listed, || text(&listed, &query.filter, session))?;
     Ok(Exit::Done)
 }
 
@@ -79,8 +130,13 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
         ]);
     }
     let mut text = table.render(session.layout());
-    if listed.more {
-        text.push_str("there are more; --limit N shows them\n");
+    if let Some(cursor) = &listed.next_cursor {
+        text.push_str(&format!(
+            "there are more; --limit N shows them, or --cursor {cursor}\n"
+        ));
+    }
+    if let Some(total) = listed.total {
+        text.push_str(&format!("{total} in all\n"));
     }
     text
 }

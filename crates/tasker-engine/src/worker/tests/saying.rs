@@ -102,6 +102,10 @@ impl Store for Counting {
         self.0.list(query).await
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.0.cursor_secret(fresh).await
+    }
+
     fn wake(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.wake()
     }
