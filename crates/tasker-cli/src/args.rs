@@ -82,6 +82,9 @@ pub(crate) enum Command {
     Config(Config),
     Handlers(Handlers),
     Serve(Serve),
+    /// Make, list and revoke the tokens by which programs say who they are
+    #[command(subcommand)]
+    Token(Token),
     /// Bring the database to another version of its schema
     #[command(subcommand)]
     Migrate(Migrate),
@@ -520,6 +523,61 @@ pub(crate) struct Serve {
     pub(crate) insecure: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    Create(TokenCreate),
+    List(TokenList),
+    Revoke(TokenRevoke),
+}
+
+/// Make a token, and show it this once
+///
+/// The service believes it with `auth.authenticator` = `api_token`, from now until it expires or is revoked. Only a digest
+/// of it is kept: a token that is lost is replaced by another.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker token create ci --role operator
+  tasker token create shop --subject web-shop --role starter --expires 30d
+  tasker token create ci --role operator --quiet > ci.token   nothing but the token")]
+pub(crate) struct TokenCreate {
+    /// What the token is called; a name is free again when its token is revoked
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Who calls with it: the initiator of tasks, and who the history names [default: the name of the token]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subject: Option<String>,
+    /// A role of auth.roles; may be repeated
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Vec<String>,
+    /// When it ends: days or weeks such as 90d or 12w, a shorter time such as 12h, or a time
+    #[arg(long, value_name = "WHEN", default_value = "90d", value_parser = When::parse_long)]
+    pub(crate) expires: When,
+    /// Let it last until it is revoked
+    #[arg(long, conflicts_with = "expires")]
+    pub(crate) no_expiry: bool,
+}
+
+/// List the tokens, the oldest first
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker token list
+  tasker token list --json | jq -r '.tokens[] | select(.last_used_at == null) | .name'")]
+pub(crate) struct TokenList {}
+
+/// Revoke a token: no service believes it any more, at once
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tasker token revoke ci
+  tasker token revoke 5f3a01c2d4e6b788 --json")]
+pub(crate) struct TokenRevoke {
+    /// The token's id, or the name of one that is not revoked
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) token: String,
+}
+
 /// List the handlers that steps can use, and the templates of engine.task_config_directory
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -662,7 +720,8 @@ pub(crate) struct Prune {
 ///
 /// Tasks, steps, results, leases and histories are copied into a database that has none, all or nothing, also of what is
 /// under way; the source is left as it is. Stop its workers before: while it is read nobody can write to it, and what they
-/// record afterwards is not moved. Steps that were in progress are tried again when their leases end.
+/// record afterwards is not moved. Steps that were in progress are tried again when their leases end. API tokens are not
+/// moved: make new ones.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -13,6 +13,7 @@ mod resume;
 mod run;
 mod serve;
 mod task;
+mod token;
 mod transfer;
 mod verify;
 mod worker;
@@ -55,6 +56,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Task(arguments) => task::run(&session(cli.common)?, arguments),
         Command::Graph(arguments) => graph::run(&session(cli.common)?, arguments),
         Command::Serve(arguments) => serve::run(&session(cli.common)?, &arguments),
+        Command::Token(arguments) => token::run(&session(cli.common)?, arguments),
         Command::Handlers(_) => handlers::run(&session(cli.common)?),
     }
 }

@@ -28,6 +28,19 @@ impl When {
             })
     }
 
+    /// Reads what [`parse`](Self::parse) does, and days or weeks such as `90d` or `2w`.
+    pub(crate) fn parse_long(text: &str) -> Result<Self, String> {
+        match (Age::parse(text), text.parse()) {
+            (Ok(age), _) => Ok(Self::In(age.0)),
+            (_, Ok(time)) => Ok(Self::At(time)),
+            _ => Err(
+                "write days or weeks such as 90d or 12w, a shorter time such as 12h, or a time such as \
+                 2026-01-31T12:00:00Z"
+                    .to_owned(),
+            ),
+        }
+    }
+
     /// Returns the point in time.
     pub(crate) fn from(self, now: Timestamp) -> Timestamp {
         match self {
@@ -92,6 +105,23 @@ mod tests {
         let noon: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
         let read = When::parse(text).ok().map(|when| when.from(noon));
         assert_eq!(read, expected.map(|time| time.parse().unwrap()), "{text}");
+    }
+
+    #[test]
+    fn a_long_wait_has_days_or_weeks() {
+        let noon: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("90d", "2026-05-01T12:00:00Z"),
+            ("2w", "2026-02-14T12:00:00Z"),
+            ("12h", "2026-02-01T00:00:00Z"),
+            ("2026-02-01T06:00:00Z", "2026-02-01T06:00:00Z"),
+        ] {
+            assert_eq!(
+                When::parse_long(text).unwrap().from(noon),
+                expected.parse().unwrap()
+            );
+        }
+        assert!(When::parse_long("soon").is_err());
     }
 
     #[test]

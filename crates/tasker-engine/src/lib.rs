@@ -20,6 +20,7 @@ mod request;
 mod retry_after;
 mod store;
 mod template;
+mod token;
 mod totals;
 mod transition;
 mod typed;
@@ -60,6 +61,9 @@ pub use template::{
     CheckHandler, CheckedStep, ContextFaults, HandlerProblem, LoadOptions, Loaded, StepBuilder, StepTemplate,
     Template, TemplateBuilder, TemplateFault, TemplateFaults, UnknownHandlers, canonical_json,
     template_schema,
+};
+pub use token::{
+    ApiToken, InvalidToken, NewToken, TokenDigest, TokenId, TokenRecord, TokenStanding, TokenStore,
 };
 pub use totals::{QueueCounts, RetryCounts, StateCounts, Totals};
 pub use transition::{

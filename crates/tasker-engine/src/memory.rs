@@ -10,7 +10,9 @@ mod intervening;
 mod listing;
 mod queue;
 mod state;
+mod tokens;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::store::{
     Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, Store, StoreError, Sweep, Swept,
     Turn, TurnReply,
 };
+use crate::token::{TokenDigest, TokenId, TokenRecord};
 use state::State;
 
 /// How long after a task was named by a sweep another sweep may name it.
@@ -37,6 +40,7 @@ const CHECK_AGAIN: Duration = Duration::from_secs(10);
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    tokens: Mutex<BTreeMap<TokenId, (TokenRecord, TokenDigest)>>,
     wake: watch::Sender<u64>,
 }
 
@@ -46,6 +50,7 @@ impl MemoryStore {
         Self {
             clock,
             state: Mutex::default(),
+            tokens: Mutex::default(),
             wake: watch::Sender::new(0),
         }
     }
@@ -61,6 +66,7 @@ impl MemoryStore {
         Self {
             clock: Arc::clone(&self.clock),
             state: Mutex::new(self.state().clone()),
+            tokens: Mutex::new(self.token_map().clone()),
             wake: watch::Sender::new(0),
         }
     }

@@ -3,6 +3,7 @@
 //! All of it is built and checked at the start, and what is wrong is told at once. Nothing here keeps anything of a
 //! request: who makes one is found out anew each time, and goes with that request.
 
+mod api_token;
 mod authenticator;
 mod coordinator;
 mod jwt;
@@ -15,14 +16,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
-use tasker::Clock;
 use tasker::config::Environment;
+use tasker::{Clock, TokenStore};
 use tasker_types::{Auth as Settings, nearest};
 
 use crate::access::{Permission, Reach};
 use crate::guard::{Caller, Guard, Open};
 use crate::problem::{Code, Problem};
 
+pub use api_token::ApiTokens;
 pub use authenticator::{AuthenticationError, Authenticator, bearer};
 pub use coordinator::{Coordinator, Deny};
 pub use jwt::Jwt;
@@ -59,6 +61,7 @@ pub struct Auth {
 pub struct AuthBuilder {
     authenticators: BTreeMap<String, Arc<dyn Authenticator>>,
     coordinators: BTreeMap<String, Arc<dyn Coordinator>>,
+    tokens: Option<Arc<dyn TokenStore>>,
 }
 
 impl Auth {
@@ -72,6 +75,13 @@ impl AuthBuilder {
     /// Lets `auth.authenticator` name this authenticator.
     pub fn authenticator(mut self, name: impl Into<String>, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticators.insert(name.into(), authenticator);
+        self
+    }
+
+    /// Lets `auth.authenticator` be `api_token`, with the tokens that are noted here: those of
+    /// [`Tasker::tokens`](tasker::Tasker::tokens).
+    pub fn tokens(mut self, tokens: Option<&Arc<dyn TokenStore>>) -> Self {
+        self.tokens = tokens.cloned();
         self
     }
 
@@ -106,7 +116,21 @@ impl AuthBuilder {
                 let jwt = Jwt::new(&settings.jwt, environment, clock, &mut faults);
                 Some(Arc::new(jwt))
             }
-            name => find(&self.authenticators, "authenticator", name, &["jwt"], &mut faults),
+            "api_token" => match &self.tokens {
+                Some(tokens) => Some(Arc::new(ApiTokens::new(Arc::clone(tokens), Arc::clone(clock)))),
+                None => {
+                    faults.push(
+                        "`auth.authenticator` is `api_token`, but the store of this program keeps no tokens; keep tasks \
+                         in SQLite or PostgreSQL, and give `AuthBuilder::tokens` what `Tasker::tokens` returns"
+                            .to_owned(),
+                    );
+                    None
+                }
+            },
+            name => {
+                let known = ["api_token", "jwt"];
+                find(&self.authenticators, "authenticator", name, &known, &mut faults)
+            }
         };
         let coordinator: Option<Arc<dyn Coordinator>> = match settings.coordinator.as_str() {
             _ if !settings.authorization_enabled => None,

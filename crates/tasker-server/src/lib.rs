@@ -23,7 +23,8 @@ mod templates;
 pub use crate::access::{Access, Permission, Reach, Switch, TaskScope, UnknownPermission};
 pub use crate::app::{App, AppBuilder};
 pub use crate::auth::{
-    Auth, AuthBuilder, AuthFaults, AuthenticationError, Authenticator, Coordinator, Deny, Jwt, Rbac, bearer,
+    ApiTokens, Auth, AuthBuilder, AuthFaults, AuthenticationError, Authenticator, Coordinator, Deny, Jwt,
+    Rbac, bearer,
 };
 pub use crate::cursor::{CursorError, Cursors, InvalidCursor};
 pub use crate::guard::{Caller, Granted, Guard, Open};

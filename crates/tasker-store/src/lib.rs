@@ -21,6 +21,8 @@ mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod status;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tokens;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod totals;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod transfer;

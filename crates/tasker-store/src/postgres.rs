@@ -23,6 +23,7 @@ mod rows;
 mod secret;
 mod statement;
 mod sweep;
+mod tokens;
 #[cfg(feature = "sqlite")]
 pub(crate) mod transfer;
 mod turn;

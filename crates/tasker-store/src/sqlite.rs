@@ -30,6 +30,7 @@ pub(crate) mod rows;
 mod secret;
 pub(crate) mod statement;
 mod sweep;
+mod tokens;
 #[cfg(feature = "postgres")]
 pub(crate) mod transfer;
 mod turn;

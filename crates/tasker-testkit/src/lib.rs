@@ -15,6 +15,7 @@ mod outcome;
 mod plan;
 mod random;
 pub mod shapes;
+mod tokens;
 mod view;
 mod workshop;
 
@@ -30,6 +31,7 @@ pub use outcome::{
 };
 pub use plan::{Mishap, Plan};
 pub use random::{Appetite, random_operations};
+pub use tokens::run_tokens;
 pub use view::TaskView;
 pub use workshop::{Workshop, WorkshopBuilder, virtual_time};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tasker_config::{Config, Environment};
 use tasker_engine::{
     CheckIn, Clock, Enqueuing, Handlers, HashIdentity, Identity, Immediate, MemoryStore, Store, StoreError,
-    UniqueIdentity,
+    TokenStore, UniqueIdentity,
 };
 use tasker_registry::{BatchError, EventDefinition};
 #[cfg(feature = "postgres")]
@@ -39,9 +39,12 @@ pub(crate) const DATABASE_FILE: &str = "tasker.db";
 
 pub(crate) fn build(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     let clock = clock(&builder);
-    let kept = open(&builder.keep, &builder.config, &clock)?;
-    assemble(builder, clock, kept)
+    let opened = open(&builder.keep, &builder.config, &clock)?;
+    assemble(builder, clock, opened)
 }
+
+/// A store, and where API tokens are noted.
+type Opened = (Kept, Option<Arc<dyn TokenStore>>);
 
 pub(crate) async fn connect(builder: TaskerBuilder) -> Result<Tasker, BuildError> {
     let clock = clock(&builder);
@@ -53,11 +56,11 @@ pub(crate) async fn connect(builder: TaskerBuilder) -> Result<Tasker, BuildError
         },
         _ => None,
     };
-    let kept = match url {
+    let opened = match url {
         Some(url) => postgres(&url, builder.config.database()).await?,
         None => open(&builder.keep, &builder.config, &clock)?,
     };
-    assemble(builder, clock, kept)
+    assemble(builder, clock, opened)
 }
 
 fn clock(builder: &TaskerBuilder) -> Arc<dyn Clock> {
@@ -65,7 +68,11 @@ fn clock(builder: &TaskerBuilder) -> Arc<dyn Clock> {
     own.unwrap_or_else(|| Arc::new(SystemClock))
 }
 
-fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result<Tasker, BuildError> {
+fn assemble(
+    builder: TaskerBuilder,
+    clock: Arc<dyn Clock>,
+    (kept, tokens): Opened,
+) -> Result<Tasker, BuildError> {
     let TaskerBuilder {
         config,
         entropy,
@@ -118,6 +125,7 @@ fn assemble(builder: TaskerBuilder, clock: Arc<dyn Clock>, kept: Kept) -> Result
         execution: execution(&config),
         config,
         kept,
+        tokens,
         store,
         metrics,
         hub,
@@ -176,11 +184,15 @@ fn execution(config: &Config) -> Arc<Execution> {
     Execution::try_from(values).map_or_else(|_| Arc::clone(configured), Arc::new)
 }
 
-fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, BuildError> {
+fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, BuildError> {
     let database = config.database();
     match keep {
-        Keep::Memory => Ok(Kept::Elsewhere(Arc::new(MemoryStore::new(Arc::clone(clock))))),
-        Keep::Store(store) => Ok(Kept::Elsewhere(Arc::clone(store))),
+        Keep::Memory => {
+            let store = Arc::new(MemoryStore::new(Arc::clone(clock)));
+            let tokens: Arc<dyn TokenStore> = Arc::<MemoryStore>::clone(&store);
+            Ok((Kept::Elsewhere(store), Some(tokens)))
+        }
+        Keep::Store(store) => Ok((Kept::Elsewhere(Arc::clone(store)), None)),
         Keep::Sqlite(path) => Ok(sqlite(path, database, clock)?),
         Keep::Postgres(_) => Err(BuildError::NeedsConnection),
         Keep::Configured => {
@@ -194,16 +206,18 @@ fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Kept, Bu
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str, database: &Database) -> Result<Kept, StoreError> {
+async fn postgres(url: &str, database: &Database) -> Result<Opened, StoreError> {
     let store = PostgresStore::open(PostgresOptions::new(url).settings(database)).await?;
-    Ok(Kept::Postgres {
+    let tokens: Arc<dyn TokenStore> = Arc::new(store.clone());
+    let kept = Kept::Postgres {
         port: Arc::new(store.clone()),
         store,
-    })
+    };
+    Ok((kept, Some(tokens)))
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(url: &str, _: &Database) -> Result<Kept, StoreError> {
+async fn postgres(url: &str, _: &Database) -> Result<Opened, StoreError> {
     Err(StoreError::Unusable {
         store: crate::location::without_secrets(url),
         problem: "this program was built without PostgreSQL".to_owned(),
@@ -212,7 +226,7 @@ async fn postgres(url: &str, _: &Database) -> Result<Kept, StoreError> {
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Kept, StoreError> {
+fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
     if let Some(directory) = path
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
@@ -225,14 +239,16 @@ fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Ke
     }
     let options = SqliteOptions::new(path, Arc::clone(clock)).settings(database);
     let store = Arc::new(SqliteStore::open(options)?);
-    Ok(Kept::Sqlite {
+    let tokens: Arc<dyn TokenStore> = Arc::<SqliteStore>::clone(&store);
+    let kept = Kept::Sqlite {
         port: Arc::<SqliteStore>::clone(&store),
         store,
-    })
+    };
+    Ok((kept, Some(tokens)))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(path: &Path, _: &Database, _: &Arc<dyn Clock>) -> Result<Kept, StoreError> {
+fn sqlite(path: &Path, _: &Database, _: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
     Err(StoreError::Unusable {
         store: path.display().to_string(),
         problem: "this program was built without SQLite".to_owned(),

@@ -51,18 +51,18 @@ pub use crate::templates::{TemplateFiles, is_template_file};
 
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
-    Actor, BatchPayload, BoxError, Change, ChangePayload, CheckHandler, CheckIn, CheckedStep, Claim, Clock,
+    Actor, ApiToken, BatchPayload, BoxError, Change, ChangePayload, CheckHandler, CheckIn, CheckedStep, Claim, Clock,
     Config, Context, ContextFaults, ContextMatch, Create, Created, CustomPayload, Demand, Description, Done,
     Durability, Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure, FailureReason, Fault, Feed,
     Flow, FlowFn, FlowParents, FlowStep, Forward, FromStep, HandlerPayload, HandlerProblem, Handlers,
     HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition, IllegalTaskTransition,
-    Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern, Json, LoadOptions, Loaded,
-    LookPayload, MemoryStore, Mend, NewTask, Origin, OriginFault, Parents, Pattern, PayloadType, Period,
+    Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern, InvalidToken, Json, LoadOptions, Loaded,
+    LookPayload, MemoryStore, Mend, NewTask, NewToken, Origin, OriginFault, Parents, Pattern, PayloadType, Period,
     Progress, Proposal, QueueCounts, Refusal, Report, RequestError, Resolved, RetryCounts, Scope,
     SeededEntropy, Severity, Snapshot, SortOrder, StateCounts, StepBuilder, StepContext, StepError,
     StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject,
     SystemEvent, TaskEvent, TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest,
-    TaskScope, TaskSort, TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokioClock,
+    TaskScope, TaskSort, TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokenDigest, TokenId, TokenRecord, TokenStanding, TokenStore, TokioClock,
     Totals, Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle,
     WorkerSetup, blocking, handler, look_at, parse_retry_after, verify_all, verify_store,
 };

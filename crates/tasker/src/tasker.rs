@@ -11,7 +11,7 @@ use tasker_engine::{
     Actor, Clock, Create, Created, Demand, Description, Emitter, Enqueuing, Entropy, HandlerProblem,
     Handlers, Identity, Intervened, Intervention, LoadOptions, Loaded, NewTask, RequestError, Scope,
     Snapshot, StepHandler, Store, StoreError, TaskPage, TaskQuery, TaskRequest, Template, TemplateFault,
-    TemplateFaults, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
+    TemplateFaults, TokenStore, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "postgres")]
@@ -49,6 +49,8 @@ pub struct Tasker(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) kept: Kept,
+    /// Where API tokens are noted; nowhere, for a store that the program brings along.
+    pub(crate) tokens: Option<Arc<dyn TokenStore>>,
     /// The store as everyone uses it: with news of its commits.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) hub: Arc<Hub>,
@@ -123,6 +125,16 @@ impl Tasker {
     /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
+    }
+
+    /// Returns where API tokens are noted: beside the tasks. A store that the program brings along has no place for them.
+    pub fn tokens(&self) -> Option<&Arc<dyn TokenStore>> {
+        self.0.tokens.as_ref()
+    }
+
+    /// Returns where ids and secrets are drawn from.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.0.entropy
     }
 
     #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -3,6 +3,7 @@ DROP TABLE transitions;
 DROP TABLE payloads;
 DROP TABLE actors;
 DROP TABLE leases;
+DROP TABLE api_tokens;
 DROP TABLE ready_steps;
 DROP TABLE steps;
 DROP TABLE task_labels;

@@ -247,6 +247,30 @@ COMMENT ON COLUMN ready_steps.rank IS 'The task''s priority, negated: lower firs
 COMMENT ON COLUMN ready_steps.parked IS 'True until a claim notices that the step is due.';
 COMMENT ON COLUMN ready_steps.gate IS 'What else must open before the step may be claimed.';
 
+CREATE TABLE api_tokens (
+    created_at   bigint NOT NULL,
+    expires_at   bigint,
+    last_used_at bigint,
+    revoked_at   bigint,
+    id           text   NOT NULL,
+    name         text   NOT NULL,
+    subject      text   NOT NULL,
+    roles        text   NOT NULL,
+    digest       text   NOT NULL,
+    CONSTRAINT api_tokens_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX api_tokens_name_key ON api_tokens (name) WHERE revoked_at IS NULL;
+COMMENT ON TABLE api_tokens IS 'Tokens by which programs say who they are. Of a token itself there is only a digest.';
+COMMENT ON COLUMN api_tokens.created_at IS 'When it was made.';
+COMMENT ON COLUMN api_tokens.expires_at IS 'When it ends; null for one that does not.';
+COMMENT ON COLUMN api_tokens.last_used_at IS 'When it was last used, to about a minute.';
+COMMENT ON COLUMN api_tokens.revoked_at IS 'When it was revoked; null for one that was not.';
+COMMENT ON COLUMN api_tokens.id IS 'The part of the token by which it is found, as 16 hexadecimal digits.';
+COMMENT ON COLUMN api_tokens.name IS 'What it is called; no two that are not revoked have the same name.';
+COMMENT ON COLUMN api_tokens.subject IS 'Who calls with it.';
+COMMENT ON COLUMN api_tokens.roles IS 'What they are: a list as JSON.';
+COMMENT ON COLUMN api_tokens.digest IS 'The SHA-256 of the token.';
+
 CREATE TABLE leases (
     token bigint   NOT NULL,
     actor bigint   NOT NULL,

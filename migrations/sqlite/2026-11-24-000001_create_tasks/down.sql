@@ -1,5 +1,6 @@
 DROP VIEW attempts;
 DROP VIEW transitions;
+DROP TABLE api_tokens;
 DROP TABLE task_history;
 DROP TABLE history;
 DROP TABLE payloads;

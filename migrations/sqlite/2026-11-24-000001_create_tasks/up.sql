@@ -199,6 +199,20 @@ CREATE TABLE task_history (
     CONSTRAINT task_history_pkey PRIMARY KEY (task, position)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE api_tokens (
+    -- Tokens by which programs say who they are. Of a token itself there is only a digest.
+    id           TEXT NOT NULL PRIMARY KEY, -- The part of the token by which it is found, as 16 hexadecimal digits.
+    name         TEXT NOT NULL, -- What it is called; no two that are not revoked have the same name.
+    subject      TEXT NOT NULL, -- Who calls with it.
+    roles        TEXT NOT NULL, -- What they are: a list as JSON.
+    digest       TEXT NOT NULL, -- The SHA-256 of the token.
+    created_at   INTEGER NOT NULL, -- When it was made.
+    expires_at   INTEGER, -- When it ends; null for one that does not.
+    last_used_at INTEGER, -- When it was last used, to about a minute.
+    revoked_at   INTEGER -- When it was revoked; null for one that was not.
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX api_tokens_name_key ON api_tokens (name) WHERE revoked_at IS NULL;
+
 CREATE VIEW transitions AS
 -- The entries of the history: where in the order of commits, whose, what happened, when, and by whom.
 SELECT h.position - json_array_length(h.entries) + 1 + e.key AS position,

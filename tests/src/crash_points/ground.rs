@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use serde::{Deserialize, Serialize};
-use tasker_engine::{Clock, Store, StoreError, Totals};
+use tasker_engine::{Clock, Store, StoreError, TokenStore, Totals};
 use tasker_store::{
     PostgresOptions, PostgresStore, Prune, PrunedBatch, SqliteFile, SqliteOptions, SqliteStore,
 };
@@ -164,6 +164,13 @@ impl Ground {
 
 impl Open {
     pub(super) fn store(&self) -> &dyn Store {
+        match self {
+            Self::Sqlite(store) => store,
+            Self::Postgres(store) => store,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> &dyn TokenStore {
         match self {
             Self::Sqlite(store) => store,
             Self::Postgres(store) => store,

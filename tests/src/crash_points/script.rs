@@ -43,6 +43,7 @@ pub(super) enum Deed {
     Look,
     List,
     Health,
+    Tokens,
     Reopen,
     Overdue,
     Finish,
@@ -57,7 +58,7 @@ pub(super) enum Deed {
 }
 
 /// Everything, in order.
-const SCRIPT: [Deed; 41] = [
+const SCRIPT: [Deed; 42] = [
     Deed::Open,
     Deed::Create,
     Deed::CreateAgain,
@@ -88,6 +89,7 @@ const SCRIPT: [Deed; 41] = [
     Deed::Look,
     Deed::List,
     Deed::Health,
+    Deed::Tokens,
     Deed::Reopen,
     Deed::Overdue,
     Deed::Finish,

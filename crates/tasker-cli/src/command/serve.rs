@@ -26,9 +26,14 @@ struct Listening {
 pub(super) fn run(session: &Session, arguments: &Serve) -> Result<Exit, Problem> {
     session.block_on(async {
         let tasker = session.open().await?;
+        let guard = Auth::builder().tokens(tasker.tokens()).build(
+            tasker.config().auth(),
+            session.environment(),
+            tasker.clock(),
+        )?;
         let app = App::builder(tasker.clone())
             .templates(templates(&tasker, arguments)?)
-            .guard(Auth::builder().build(tasker.config().auth(), session.environment(), tasker.clock())?)
+            .guard(guard)
             .build();
         let insecure = match arguments.insecure {
             true => Insecure::Permitted,

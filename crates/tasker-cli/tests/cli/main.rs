@@ -15,5 +15,6 @@ mod run;
 mod store;
 mod task;
 mod tls;
+mod token;
 mod usage;
 mod watch;

@@ -55,7 +55,7 @@ fn all_faults_are_told_at_the_start() {
              `tasker.task:show` or `tasker.task:*`; did you mean `tasker.task:show`?",
             "`auth.roles.ops.permissions` has `task:*`, which is neither `*`, nor a permission such as \
              `tasker.task:show` or `tasker.task:*`",
-            "`auth.authenticator` is `jtw`, but there is only `jwt`; did you mean `jwt`?",
+            "`auth.authenticator` is `jtw`, but there is only `api_token`, `jwt`; did you mean `jwt`?",
             "`auth.coordinator` is `rbca`, but there is only `deny`, `rbac`; did you mean `rbac`?",
         ]
     );
@@ -65,7 +65,17 @@ fn all_faults_are_told_at_the_start() {
     });
     assert_eq!(
         faults.unwrap_err().to_string(),
-        "`auth.authenticator` is `none`, but there is only `jwt`"
+        "`auth.authenticator` is `none`, but there is only `api_token`, `jwt`"
+    );
+    let faults = build(AuthValues {
+        authentication_enabled: true,
+        authenticator: "api_token".to_owned(),
+        ..AuthValues::default()
+    });
+    assert_eq!(
+        faults.unwrap_err().to_string(),
+        "`auth.authenticator` is `api_token`, but the store of this program keeps no tokens; keep tasks in SQLite or \
+         PostgreSQL, and give `AuthBuilder::tokens` what `Tasker::tokens` returns"
     );
     let faults = build(values()).unwrap_err();
     assert_eq!(

@@ -11,3 +11,4 @@ mod lists;
 mod roles;
 mod table;
 mod tasks;
+mod tokens;

@@ -22,11 +22,13 @@ use super::cache::{Cache, Contexts};
 use super::connect::Target;
 use super::error::{Remedy, classify, remedy};
 use super::statement::Statement;
+use super::tokens::TokenChange;
 use super::turn;
 use super::unit::Trouble;
 use super::unit::{Session, Unit};
 use super::within::Prepared;
 use crate::pool::{Busy, Counted, Tally};
+use crate::tokens::Noted;
 
 /// How many turns share a commit at most.
 const SHARED: usize = 64;
@@ -47,6 +49,7 @@ pub(super) enum Job {
     CheckIn(TaskId, Duration, Reply<()>),
     Intervene(Intervention, Reply<Intervened>),
     Prepare(Vec<Actor>, Vec<Arc<Template>>, Reply<Prepared>),
+    Token(TokenChange, Reply<Option<Noted>>),
 }
 
 /// What those who write share.
@@ -293,6 +296,15 @@ impl Request for Prepare {
     }
 }
 
+#[async_trait]
+impl Request for TokenChange {
+    type Answer = Option<Noted>;
+
+    async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<Option<Noted>, Trouble> {
+        Ok(self.make(unit.connection).await?)
+    }
+}
+
 /// What became of a transaction.
 enum Ended<T> {
     Done(T, bool),
@@ -500,6 +512,10 @@ impl Flusher {
             Job::Prepare(actors, templates, reply) => {
                 let prepared = self.transact(true, &Prepare(actors, templates)).await;
                 let _ = reply.send(prepared);
+            }
+            Job::Token(change, reply) => {
+                let noted = self.transact(true, &change).await;
+                let _ = reply.send(noted);
             }
         }
     }

@@ -5,6 +5,7 @@ mod doctor;
 mod lists;
 mod pruning;
 mod random;
+mod tokens;
 mod troubles;
 mod within;
 

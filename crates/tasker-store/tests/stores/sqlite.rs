@@ -7,6 +7,7 @@ mod files;
 mod identity;
 mod pruning;
 mod random;
+mod tokens;
 mod totals;
 
 use std::sync::Arc;

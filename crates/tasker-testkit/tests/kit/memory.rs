@@ -27,3 +27,16 @@ async fn random_operations_keep_every_rule() {
 async fn random_operations_of_workers_with_few_slots_keep_every_rule() {
     compare(1_000..1_150, Appetite::Few).await;
 }
+
+mod tokens {
+    use std::sync::Arc;
+
+    use tasker_engine::{MemoryStore, TokenStore};
+    use tasker_testkit::ManualClock;
+
+    async fn open(clock: ManualClock) -> (Arc<dyn TokenStore>, ()) {
+        (Arc::new(MemoryStore::new(Arc::new(clock))), ())
+    }
+
+    tasker_testkit::token_conformance!(open);
+}

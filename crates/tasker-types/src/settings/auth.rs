@@ -55,7 +55,7 @@ table! {
     AuthValues {
         /// Whether callers must say who they are.
         authentication_enabled: bool = false,
-        /// How they do: `jwt`, or what the program has registered; `none` where nobody has to.
+        /// How they do: `jwt`, `api_token` by `tasker token`, or what the program has registered; `none` where nobody has to.
         authenticator: String = "none".to_owned(); in Bounds::not_empty(),
         /// Whether callers need permissions; without, all who are known may do everything.
         authorization_enabled: bool = false,

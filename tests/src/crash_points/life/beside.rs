@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use tasker_engine::{
-    Actor, Claim, Create, Demand, Intervention, Scope, Store as _, StoreError, TaskFilter, TaskQuery, Turn,
-    verify_all,
+    Actor, ApiToken, Claim, Create, Demand, Intervention, NewToken, Scope, SeededEntropy, Store as _,
+    StoreError, TaskFilter, TaskQuery, Turn, verify_all,
 };
 use tasker_store::{
     Checkup, Endpoint, PostgresOptions, PostgresStore, Prune, PruneMode, migrate, postgres, transfer,
@@ -22,6 +22,38 @@ use super::super::script::Cast;
 use super::{LEASE, Life, Line, TRIES, is_refusal};
 
 impl Life {
+    /// Notes a token, looks it up, uses it and revokes it.
+    pub(super) async fn tokens(&mut self) -> anyhow::Result<()> {
+        const ASKED: &str = "a token is refused";
+        let token = ApiToken::generate(&SeededEntropy::new(7));
+        let (id, now) = (token.id(), self.clock.now());
+        let new = NewToken::new(&token, "ci", now);
+        self.ask(async |open, _| open.tokens().add_token(new.clone()).await)
+            .await?
+            .context(ASKED)?;
+        self.ask(async |open, _| open.tokens().note_token_use(id, now).await)
+            .await?
+            .context(ASKED)?;
+        self.ask(async |open, _| open.tokens().revoke_token(id, now).await)
+            .await?
+            .context(ASKED)?;
+        let found = self
+            .ask(async |open, _| open.tokens().find_token(id).await)
+            .await?;
+        let all = self.ask(async |open, _| open.tokens().tokens().await).await?;
+        let (found, all) = (found.context(ASKED)?, all.context(ASKED)?);
+        let is_whole = found.is_some_and(|(record, digest)| {
+            digest.matches(&token.digest())
+                && record.last_used_at.is_some()
+                && record.revoked_at.is_some()
+                && all == [record]
+        });
+        if !is_whole {
+            self.problem("a token is not as it was left");
+        }
+        Ok(())
+    }
+
     /// Asks for several things at once, so that they share a transaction; one of them is refused.
     pub(super) async fn crowd(&mut self) -> anyhow::Result<()> {
         let actor = || Actor::User("ann".to_owned());

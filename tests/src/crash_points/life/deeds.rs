@@ -100,6 +100,7 @@ impl Life {
                     .await?
                     .context("the store does not say how it is")?;
             }
+            Deed::Tokens => self.tokens().await?,
             Deed::Reopen => {
                 self.close().await;
                 self.opened().await?;
