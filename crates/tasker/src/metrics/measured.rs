@@ -173,6 +173,13 @@ impl Store for Measured {
         Ok(page)
     }
 
+    async fn cursor_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let (secret, _) = self
+            .timed("cursor_secret", self.inner.cursor_secret(fresh))
+            .await?;
+        Ok(secret)
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.inner.wake()
     }

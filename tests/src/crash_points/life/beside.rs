@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use tasker_engine::{
-    Actor, ApiToken, Claim, Create, Demand, Intervention, NewToken, Scope, SeededEntropy, Store as _,
-    StoreError, TaskFilter, TaskQuery, Turn, verify_all,
+    Actor, ApiToken, Claim, Clock as _, Create, Demand, Intervention, NewToken, Scope, SeededEntropy,
+    Store as _, StoreError, TaskFilter, TaskQuery, Turn, verify_all,
 };
 use tasker_store::{
     Checkup, Endpoint, PostgresOptions, PostgresStore, Prune, PruneMode, migrate, postgres, transfer,
