@@ -22,9 +22,19 @@ use super::super::script::Cast;
 use super::{LEASE, Life, Line, TRIES, is_refusal};
 
 impl Life {
-    /// Notes a token, looks it up, uses it and revokes it.
+    /// Asks for the secret of places in lists, notes a token, looks it up, uses it and revokes it.
     pub(super) async fn tokens(&mut self) -> anyhow::Result<()> {
         const ASKED: &str = "a token is refused";
+        let mut secrets = Vec::new();
+        for fresh in [[7; 32], [8; 32]] {
+            let secret = self
+                .ask(async |open, _| open.store().cursor_secret(fresh).await)
+                .await?;
+            secrets.push(secret.context("the secret of places in lists is refused")?);
+        }
+        if secrets[0] != secrets[1] {
+            self.problem("the secret of places in lists is another each time");
+        }
         let token = ApiToken::generate(&SeededEntropy::new(7));
         let (id, now) = (token.id(), self.clock.now());
         let new = NewToken::new(&token, "ci", now);
