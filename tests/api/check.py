@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The longest that anything may take before a check gives up, in seconds.
@@ -141,10 +140,8 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tasker-api-") as directory:
         place = pathlib.Path(directory)
+        description = HERE.parent.parent / "docs/openapi.json"
         with Service(arguments.tasker, place) as service:
-            description = place / "openapi.json"
-            with urllib.request.urlopen("file://" + str(HERE.parent.parent / "docs/openapi.json")) as answer:
-                description.write_bytes(answer.read())
             follow(place, service, description)
             is_right = judge(place, service, description, arguments.examples, arguments.seed)
         if service.code != 0:

@@ -93,7 +93,7 @@ COMMENT ON COLUMN graph_steps.parents IS 'How many steps it waits for.';
 COMMENT ON COLUMN graph_steps.retryable IS 'Whether a failed attempt may be followed by another.';
 COMMENT ON COLUMN graph_steps.retry_limit IS 'How many attempts there may be.';
 
--- A task's row changes when it starts and when it ends: a page keeps room for that, so that a start touches no index. There
+-- A task's row changes when it starts and when it ends: a page keeps room for that. Its state is in the index of lists. There
 -- is no foreign key to `graphs`: each creation would lock the graph's row, and graphs are never removed before their tasks.
 CREATE TABLE tasks (
     key             bigint   NOT NULL,

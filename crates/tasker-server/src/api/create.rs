@@ -31,11 +31,11 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 }))]
 pub(crate) struct NewTaskRequest {
     /// The handler.
-    #[schema(value_type = forms::Name)]
+    #[schema(value_type = forms::NameText)]
     name: HandlerName,
     /// The namespace of the handler; by default that of the configuration.
     #[serde(default)]
-    #[schema(value_type = Option<forms::Name>)]
+    #[schema(value_type = Option<forms::NameText>)]
     namespace: Option<Namespace>,
     /// A version such as `2.1.0`, or a requirement such as `^2`; by default the latest.
     #[serde(default)]
@@ -64,7 +64,7 @@ pub(crate) struct NewTaskRequest {
     annotations: BTreeMap<String, Value>,
     /// Skippable steps that are resolved from the start.
     #[serde(default)]
-    #[schema(value_type = Vec<forms::Name>)]
+    #[schema(value_type = Vec<forms::NameText>)]
     bypass_steps: Vec<String>,
     /// Higher first.
     #[serde(default, deserialize_with = "forms::whole")]

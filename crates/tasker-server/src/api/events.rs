@@ -100,7 +100,7 @@ pub(crate) struct WantedEvents {
     pattern: Vec<String>,
     /// Only events of tasks of this namespace.
     #[serde(default)]
-    #[param(value_type = Option<forms::Name>, inline)]
+    #[param(value_type = Option<forms::NameText>, inline)]
     namespace: Option<Namespace>,
     /// Only events after this place: the `id` of one, or `0` for the beginning; by default only what happens from now
     /// on. The header `Last-Event-ID` counts more.

@@ -5,65 +5,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 use tasker::{ContextMatch, Period, TaskFilter};
-use tasker_types::{NAME_PATTERN, Namespace, TaskState, TemplateName, Timestamp, Version};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use tasker_types::{Namespace, TaskState, TemplateName, Timestamp, Version};
+use utoipa::ToSchema;
 
+use super::forms::{
+    AnnotationText, ContextText, LABEL, LabelText, MATCH, NameText, PARTY, PartyText, VersionText,
+};
 use super::views;
-
-/// How many characters a label may have.
-const LABEL: usize = 128;
-/// How many characters the name of a person or a system may have.
-const PARTY: usize = 255;
-/// How many characters may say what an annotation or a context must have.
-const MATCH: usize = 1_024;
-
-/// Texts without control characters.
-const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
-/// A plain name, and a value after `=`.
-const ANNOTATION: &str = r"^[^=\u0000-\u001f\u007f-\u009f]{1,128}(=[\s\S]*)?$";
-/// A version of three numbers, with what may follow.
-const VERSION: &str = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$";
-
-macro_rules! texts {
-    ($($(#[doc = $doc:literal])+ $name:ident matching $pattern:expr, at most $most:expr, like $example:literal;)+) => {
-        $(
-            $(#[doc = $doc])+
-            pub(crate) struct $name;
-
-            impl PartialSchema for $name {
-                fn schema() -> RefOr<Schema> {
-                    ObjectBuilder::new()
-                        .schema_type(SchemaType::Type(Type::String))
-                        .min_length(Some(1))
-                        .max_length(Some($most))
-                        .pattern(Some($pattern))
-                        .description(Some(concat!($($doc),+).trim_start()))
-                        .examples([Value::from($example)])
-                        .into()
-                }
-            }
-
-            impl ToSchema for $name {}
-        )+
-    };
-}
-
-texts! {
-    /// The name of a namespace or a handler.
-    NameText matching NAME_PATTERN, at most 128, like "payments";
-    /// A version.
-    VersionText matching VERSION, at most 255, like "2.1.0";
-    /// A label.
-    LabelText matching PLAIN, at most LABEL, like "vip";
-    /// The name of a person, a program or a system.
-    PartyText matching PLAIN, at most PARTY, like "ann";
-    /// The name of a note, and after `=` its value: JSON, or a text.
-    AnnotationText matching ANNOTATION, at most MATCH, like "ticket=4711";
-    /// A path in the context, and after `=` the value there: a string as it is, anything else as JSON writes it.
-    ContextText matching ContextMatch::PATTERN, at most MATCH, like "customer.id=42";
-}
 
 fn plain(text: String, most: usize) -> Result<String, String> {
     let length = text.chars().count();
@@ -240,6 +188,7 @@ impl From<Selection> for TaskFilter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forms::{ANNOTATION, PLAIN};
     use super::*;
 
     #[track_caller]

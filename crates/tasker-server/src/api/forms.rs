@@ -1,14 +1,13 @@
 //! How values of requests are written, as schemas, and how they are read.
 
 use serde::{Deserialize, Deserializer, de};
-use tasker::SystemEvent;
+use serde_json::Value;
+use tasker::{ContextMatch, SystemEvent};
 use tasker_types::NAME_PATTERN;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Object, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// What a label matches: a tag, or the name of an annotation.
-const LABEL_PATTERN: &str = r"^[^\u0000-\u001F\u007F-\u009F]{1,128}$";
 /// What a pattern of events with a star matches.
 const STARRED_PATTERN: &str = r"^[A-Za-z0-9._-]{0,63}\*[A-Za-z0-9._*-]{0,64}$";
 /// What the name of a custom event matches.
@@ -16,8 +15,64 @@ const CUSTOM_PATTERN: &str = r"^(?!(task|step|workflow|observability|registry|ha
 /// What a version or a requirement of one comparison matches.
 const REQUIREMENT_PATTERN: &str = r"^(=|>=?|<=?|~|\^)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}$";
 
-/// A name: of a namespace, a handler or a step.
-pub(crate) struct Name;
+/// How many characters a label may have.
+pub(super) const LABEL: usize = 128;
+/// How many characters the name of a person or a system may have.
+pub(super) const PARTY: usize = 255;
+/// How many characters may say what an annotation or a context must have.
+pub(super) const MATCH: usize = 1_024;
+/// Texts without control characters.
+pub(super) const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// A plain name, and a value after `=`.
+pub(super) const ANNOTATION: &str = r"^[^=\u0000-\u001f\u007f-\u009f]{1,128}(=[\s\S]*)?$";
+/// A version of three numbers, with what may follow.
+const VERSION: &str = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$";
+
+macro_rules! texts {
+    ($($(#[doc = $doc:literal])+ $name:ident matching $pattern:expr, at most $most:expr, like $example:literal;)+) => {
+        $(
+            $(#[doc = $doc])+
+            pub(crate) struct $name;
+
+            impl $name {
+                fn form() -> Object {
+                    ObjectBuilder::new()
+                        .schema_type(SchemaType::Type(Type::String))
+                        .min_length(Some(1))
+                        .max_length(Some($most))
+                        .pattern(Some($pattern))
+                        .description(Some(concat!($($doc),+).trim_start()))
+                        .examples([Value::from($example)])
+                        .build()
+                }
+            }
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    Self::form().into()
+                }
+            }
+
+            impl ToSchema for $name {}
+        )+
+    };
+}
+
+texts! {
+    /// A name: of a namespace, a handler or a step.
+    NameText matching NAME_PATTERN, at most 128, like "payments";
+    /// A version.
+    VersionText matching VERSION, at most 255, like "2.1.0";
+    /// A label.
+    LabelText matching PLAIN, at most LABEL, like "vip";
+    /// The name of a person, a program or a system.
+    PartyText matching PLAIN, at most PARTY, like "ann";
+    /// The name of a note, and after `=` its value: JSON, or a text.
+    AnnotationText matching ANNOTATION, at most MATCH, like "ticket=4711";
+    /// A path in the context, and after `=` the value there: a string as it is, anything else as JSON writes it.
+    ContextText matching ContextMatch::PATTERN, at most MATCH, like "customer.id=42";
+}
+
 /// A version such as `2.1.0`, or a requirement such as `^2`.
 pub(crate) struct VersionRequirement;
 /// A name of events, in which `*` stands for anything.
@@ -33,12 +88,6 @@ fn text(pattern: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(SchemaType::Type(Type::String))
         .pattern(Some(pattern))
-}
-
-impl PartialSchema for Name {
-    fn schema() -> RefOr<Schema> {
-        text(NAME_PATTERN).into()
-    }
 }
 
 impl PartialSchema for VersionRequirement {
@@ -70,7 +119,7 @@ impl PartialSchema for Place {
 impl PartialSchema for Labels {
     fn schema() -> RefOr<Schema> {
         ArrayBuilder::new()
-            .items(text(LABEL_PATTERN).build())
+            .items(LabelText::form())
             .max_items(Some(64))
             .into()
     }
@@ -81,14 +130,13 @@ impl PartialSchema for Notes {
         let anything: Object = ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
-            .property_names(Some(text(LABEL_PATTERN).build()))
+            .property_names(Some(LabelText::form()))
             .additional_properties(Some(Schema::Object(anything)))
             .max_properties(Some(64))
             .into()
     }
 }
 
-impl ToSchema for Name {}
 impl ToSchema for VersionRequirement {}
 impl ToSchema for EventPattern {}
 impl ToSchema for Place {}

@@ -85,7 +85,7 @@ pub(crate) struct HandlerSummary {
 }
 
 /// Lists the handlers of a namespace, with their versions
-#[utoipa::path(get, path = "/handlers/{namespace}", tag = "handlers", params(("namespace" = inline(forms::Name), Path, description = "The namespace.")),
+#[utoipa::path(get, path = "/handlers/{namespace}", tag = "handlers", params(("namespace" = inline(forms::NameText), Path, description = "The namespace.")),
     responses((status = 200, body = Handlers)))]
 pub(crate) async fn index(
     State(app): State<App>,
@@ -227,7 +227,7 @@ pub(crate) struct Edge {
 
 /// Shows a handler in full: its steps, their settings and the graph
 #[utoipa::path(get, path = "/handlers/{namespace}/{name}", tag = "handlers",
-    params(("namespace" = inline(forms::Name), Path, description = "The namespace."), ("name" = inline(forms::Name), Path, description = "The handler's name."), Wanted),
+    params(("namespace" = inline(forms::NameText), Path, description = "The namespace."), ("name" = inline(forms::NameText), Path, description = "The handler's name."), Wanted),
     responses((status = 200, body = HandlerAnswer)))]
 pub(crate) async fn show(
     State(app): State<App>,

@@ -8,10 +8,8 @@ use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp, Versio
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::filter::{
-    Annotation, AnnotationText, Context, ContextText, Label, LabelText, NameText, Party, PartyText,
-    Selection, VersionText,
-};
+use super::filter::{Annotation, Context, Label, Party, Selection};
+use super::forms::{AnnotationText, ContextText, LabelText, NameText, PartyText, VersionText};
 use super::tasks::Task;
 use super::views;
 use crate::access::Reach;

@@ -120,7 +120,7 @@ pub(crate) async fn index(
 
 /// Shows a step, with its settings as they are for this task
 #[utoipa::path(get, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step.")),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step.")),
     responses((status = 200, body = StepAnswer, headers(("ETag" = String, description = "Names what is kept of the step, for `If-Match`.")))))]
 pub(crate) async fn show(
     State(app): State<App>,
@@ -132,7 +132,7 @@ pub(crate) async fn show(
 
 /// Shows what happened to a step
 #[utoipa::path(get, path = "/tasks/{task_id}/workflow_steps/{name}/transitions", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step.")),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step.")),
     responses((status = 200, body = Transitions)))]
 pub(crate) async fn transitions(
     State(app): State<App>,
@@ -155,7 +155,7 @@ pub(crate) async fn transitions(
 
 /// Changes the settings of a step, for this task alone; never while it is running
 #[utoipa::path(patch, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps", request_body = StepChange,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn update(
@@ -178,7 +178,7 @@ pub(crate) async fn update(
 
 /// Deletes a step, which cancels it; its history is kept
 #[utoipa::path(delete, path = "/tasks/{task_id}/workflow_steps/{name}", tag = "workflow_steps",
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn destroy(
@@ -192,7 +192,7 @@ pub(crate) async fn destroy(
 
 /// Gives a failed or cancelled step its attempts back; the task goes on
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/retry", tag = "workflow_steps", request_body = Option<Because>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn retry(
@@ -215,7 +215,7 @@ pub(crate) async fn retry(
 
 /// Declares a step done, with the result that the steps after it see
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/resolve", tag = "workflow_steps", request_body = Option<Resolution>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn resolve(
@@ -241,7 +241,7 @@ pub(crate) async fn resolve(
 
 /// Cancels a step
 #[utoipa::path(post, path = "/tasks/{task_id}/workflow_steps/{name}/cancel", tag = "workflow_steps", request_body = Option<Because>,
-    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::Name), Path, description = "The step."),
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), ("name" = inline(forms::NameText), Path, description = "The step."),
         ("If-Match" = Option<String>, Header, description = "The tag that the step must still have.")),
     responses((status = 200, body = StepAnswer)))]
 pub(crate) async fn cancel(

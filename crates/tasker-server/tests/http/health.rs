@@ -1,8 +1,6 @@
 //! Health, with real databases that are stopped, slow, or lack their migrations.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use tasker_server::tasker::{Tasker, TaskerBuilder};
 use tasker_server::{App, Auth, axum};
 use tasker_testkit::{Cluster, Durability, ManualClock};
 
-use crate::kit::{app, get, send, with_method};
+use crate::kit::{Locked, app, get, send, with_method};
 
 const TEMPLATE: &str = "{ name: job, steps: [{ name: first, handler: sleep, config: { seconds: 0 } }, { name: second, handler: sleep, \
      config: { seconds: 0 }, depends_on: [first] }] }";
@@ -112,21 +110,7 @@ async fn a_database_that_is_slow_is_given_its_time_and_no_more() {
     let cluster = cluster();
     let (_tasker, router) = on(&cluster).await;
     get(&router, "/health/ready").await.is_ok();
-    let mut other = cluster
-        .psql()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = other.stdin.take().unwrap();
-    input
-        .write_all(b"BEGIN; LOCK TABLE tasker_schema; SELECT 'locked';\n")
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(other.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "locked\n");
+    let locked = Locked::table(&cluster, "tasker_schema");
     // Nothing else happens meanwhile, so that the five seconds pass at once.
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
@@ -139,8 +123,7 @@ async fn a_database_that_is_slow_is_given_its_time_and_no_more() {
     );
     assert_eq!(answer.body["checks"], checks("failed", "unknown"));
     assert!((5.0..6.0).contains(&waited.as_secs_f64()), "{waited:?}");
-    drop(input);
-    other.wait().unwrap();
+    locked.release();
     get(&router, "/health/ready").await.is_ok();
 }
 

@@ -1,5 +1,8 @@
 //! A service without a socket, and what it answers.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -7,6 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tasker_server::tasker::Tasker;
 use tasker_server::{App, Templates, axum};
+use tasker_testkit::Cluster;
 use tower::ServiceExt;
 
 /// What was answered.
@@ -112,6 +116,52 @@ impl Answer {
     pub(crate) fn is_ok(&self) -> &Value {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         &self.body
+    }
+
+    /// Checks that credentials were given that are not valid.
+    #[track_caller]
+    pub(crate) fn refuses_credentials(&self) {
+        assert_eq!(
+            self.is_problem(401, "unauthenticated"),
+            "the credentials of the request are not valid"
+        );
+        assert_eq!(
+            self.headers[header::WWW_AUTHENTICATE],
+            r#"Bearer realm="tasker", error="invalid_token""#
+        );
+    }
+}
+
+/// Another session of a database that holds the lock of a table.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    session: Child,
+    input: ChildStdin,
+}
+
+impl Locked {
+    /// Locks a table.
+    pub(crate) fn table(cluster: &Cluster, table: &str) -> Self {
+        let mut session = cluster
+            .psql()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = session.stdin.take().unwrap();
+        writeln!(input, "BEGIN; LOCK TABLE {table}; SELECT 'locked';").unwrap();
+        let mut line = String::new();
+        BufReader::new(session.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "locked\n");
+        Self { session, input }
+    }
+
+    /// Ends the session, and with it the lock.
+    pub(crate) fn release(mut self) {
+        drop(self.input);
+        self.session.wait().unwrap();
     }
 }
 

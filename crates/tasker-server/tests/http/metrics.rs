@@ -1,8 +1,6 @@
 //! What is counted, read as strictly as the text format of Prometheus is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use tasker_server::tasker::{StepContext, StepError, Tasker, TaskerBuilder, Times
 use tasker_server::{App, axum};
 
 use crate::health::{cluster, guarded, on};
-use crate::kit::{Answer, Stream, app, get, send};
+use crate::kit::{Answer, Locked, Stream, app, get, send};
 
 const ORDER: &str = "
 name: order
@@ -352,20 +350,7 @@ async fn who_waits_for_a_connection_is_counted() {
     let before = read(&router).await;
     before.has("tasker_connections_max", &[("pool", "readers")], 2.0);
     before.has("tasker_server_connections", &[("count", "max")], 400.0);
-    let mut other = cluster
-        .psql()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = other.stdin.take().unwrap();
-    input
-        .write_all(b"BEGIN; LOCK TABLE tasks; SELECT 'locked';\n")
-        .unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(other.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "locked\n");
+    let locked = Locked::table(&cluster, "tasks");
     let asked: Vec<_> = (0..5)
         .map(|_| {
             let router = router.clone();
@@ -385,8 +370,7 @@ async fn who_waits_for_a_connection_is_counted() {
         &[("pool", "readers"), ("state", "in_use")],
         2.0,
     );
-    drop(input);
-    other.wait().unwrap();
+    locked.release();
     for asked in asked {
         asked.await.unwrap();
     }
