@@ -21,14 +21,15 @@ const NAMED: u32 = 4;
 
 /// Returns where tasks are kept.
 ///
-/// `--data-dir` counts most, then `database.url`, then `TASKER_DATA_DIR`, then the platform's data directory.
+/// `--data-dir` counts most, then `database.secondary_url` and `database.url`, then `TASKER_DATA_DIR`, then the platform's data directory.
 pub(crate) fn location(
     common: &Common,
     config: &Config,
     environment: &Environment,
 ) -> Result<Location, Problem> {
-    let url = config.database().url.as_deref();
-    match (&common.data_dir, url.map(Location::of)) {
+    let said = config.database().tables();
+    let (key, url) = said.unwrap_or_default();
+    match (&common.data_dir, said.map(|(_, url)| Location::of(url))) {
         (None, None) => match environment.data_directory() {
             Some(directory) => Ok(Location::Sqlite(directory.join(FILE))),
             None => Err(Problem::refused(
@@ -37,35 +38,34 @@ pub(crate) fn location(
             )
             .with_help("name one with --data-dir DIR")),
         },
-        (None, Some(location)) => match location.map_err(|unknown| no_such_store(&unknown))? {
-            Location::Sqlite(file) => Ok(Location::Sqlite(settings::path(config, "database.url", file))),
+        (None, Some(location)) => match location.map_err(|unknown| no_such_store(key, &unknown))? {
+            Location::Sqlite(file) => Ok(Location::Sqlite(settings::path(config, key, file))),
             location => Ok(location),
         },
-        (Some(directory), Some(Err(unknown))) => Err(beside_url(directory, &unknown.url)),
+        (Some(directory), Some(Err(unknown))) => Err(beside_url(directory, key, &unknown.url)),
         (Some(directory), Some(Ok(location @ Location::Postgres(_)))) => {
-            Err(beside_url(directory, &location.to_string()))
+            Err(beside_url(directory, key, &location.to_string()))
         }
-        (Some(directory), Some(Ok(_))) if common.settings.iter().any(|(key, _)| key == "database.url") => {
-            Err(beside_url(directory, url.unwrap_or_default()))
+        (Some(directory), Some(Ok(_))) if common.settings.iter().any(|(set, _)| set == key) => {
+            Err(beside_url(directory, key, url))
         }
         (Some(directory), _) => Ok(Location::Sqlite(directory.join(FILE))),
     }
 }
 
-fn beside_url(directory: &Path, url: &str) -> Problem {
+fn beside_url(directory: &Path, key: &str, url: &str) -> Problem {
     let directory = directory.display();
-    let message =
-        format!("`--data-dir {directory}` and `database.url` = `{url}` both say where tasks are kept");
+    let message = format!("`--data-dir {directory}` and `{key}` = `{url}` both say where tasks are kept");
     Problem::refused("data_dir_beside_url", message).with_help(
         "leave out --data-dir to use the URL, or take the URL out of the configuration and the environment",
     )
 }
 
-fn no_such_store(unknown: &UnknownDatabase) -> Problem {
+fn no_such_store(key: &str, unknown: &UnknownDatabase) -> Problem {
     let url = &unknown.url;
     Problem::refused(
         "database_url",
-        format!("`database.url` is `{url}`, which names no database"),
+        format!("`{key}` is `{url}`, which names no database"),
     )
     .with_help(
         "write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`, or take the URL out to keep tasks in the data directory",
@@ -200,6 +200,28 @@ mod tests {
             Ok("postgres://…@db/tasker"),
         );
         check(None, &[DATA], &["mysql://db/tasker"], Err("database_url"));
+    }
+
+    #[test]
+    fn tables_of_their_own_place_count_more_than_the_applications_database() {
+        check(
+            None,
+            &[("TASKER_DATABASE__SECONDARY_URL", "sqlite:///own.db")],
+            &["postgres://ann:secret@db/shop"],
+            Ok("/own.db"),
+        );
+        check(
+            None,
+            &[("TASKER_DATABASE__SECONDARY_URL", "own.db")],
+            &["sqlite:shop.db"],
+            Err("database_url"),
+        );
+        check(
+            Some("here"),
+            &[("TASKER_DATABASE__SECONDARY_URL", "postgres://db/own")],
+            &[],
+            Err("data_dir_beside_url"),
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tasks in PostgreSQL: any number of processes on any number of machines, and one truth.
 
+mod budget;
 mod cache;
 mod claim;
 mod connect;
@@ -44,13 +45,15 @@ use tasker_engine::{
     Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
     StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
 };
-use tasker_types::{Database, Position, StepNo, TaskContext, TaskId, Timestamp};
+use tasker_types::{Database, Execution, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
 
 use crate::pool::{Busy, Pools};
 use crate::probe::Probe;
 use crate::status::{Connections, Schema};
+use budget::Budget;
 use connect::Target;
+use error::classify;
 use readers::Readers;
 use writer::{Desk, Job, Writer};
 
@@ -61,6 +64,7 @@ pub struct PostgresOptions {
     schema: Option<String>,
     clock: Option<Arc<dyn Clock>>,
     database: Database,
+    execution: Execution,
     probe: Option<Arc<dyn Probe>>,
 }
 
@@ -79,14 +83,22 @@ impl PostgresOptions {
             schema: None,
             clock: None,
             database: Database::default(),
+            execution: Execution::default(),
             probe: None,
         }
     }
 
-    /// Sets how many connections write and read.
+    /// Sets how many connections write and read, and how long a statement may take.
     #[must_use]
     pub fn settings(mut self, database: &Database) -> Self {
         self.database = database.clone();
+        self
+    }
+
+    /// Sets how many connections there may be while others need the server, too.
+    #[must_use]
+    pub fn execution(mut self, execution: &Execution) -> Self {
+        self.execution = execution.clone();
         self
     }
 
@@ -114,7 +126,7 @@ impl PostgresOptions {
 
 impl PostgresOptions {
     fn target(&self) -> Result<Target, StoreError> {
-        Target::new(&self.url, self.schema.clone(), self.probe.clone())
+        Target::new(&self.url, self.schema.clone(), &self.database, self.probe.clone())
     }
 }
 
@@ -122,8 +134,8 @@ impl PostgresOptions {
 struct Shared {
     desk: Arc<Desk>,
     writer: Writer,
-    writers: u32,
     readers: Readers,
+    budget: Budget,
     offset: i64,
     _listener: wake::Listener,
 }
@@ -145,12 +157,23 @@ impl PostgresStore {
     /// When the server cannot be reached, or the schema belongs to a newer program.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
         let target = options.target()?;
-        let PostgresOptions { clock, database, .. } = options;
+        let PostgresOptions {
+            clock,
+            database,
+            execution,
+            ..
+        } = options;
         migrate::ensure(&target).await?;
         let contexts = Arc::default();
         let busy = Busy::default();
         let session = writer::open(&target, clock.as_ref(), &contexts, &busy.open).await?;
         let offset = session.offset;
+        let budget = Budget::new(database, execution);
+        let server = budget::server(&session.connection)
+            .await
+            .map_err(|error| classify(target.shown(), error))?;
+        // The one that asks is its own.
+        let sizes = budget.sizes(server, 1);
         let (sender, wake) = watch::channel(0);
         let desk = Arc::new(Desk {
             target: target.clone(),
@@ -162,18 +185,26 @@ impl PostgresStore {
             busy,
         });
         let listener = wake::Listener::start(&desk);
-        let writer = Writer::start(&desk, database.writers, session);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                readers: Readers::new(target, database.readers),
-                desk,
-                writer,
-                writers: database.writers,
-                offset,
-                _listener: listener,
-            }),
-            wake,
-        })
+        let writer = Writer::start(&desk, budget.most(), sizes.writers, session);
+        let shared = Arc::new(Shared {
+            readers: Readers::new(target, sizes.readers),
+            desk,
+            writer,
+            budget,
+            offset,
+            _listener: listener,
+        });
+        tokio::spawn(budget::keep(Arc::downgrade(&shared)));
+        Ok(Self { shared, wake })
+    }
+
+    /// Looks how full the server is, and takes as many connections as that leaves; this happens by itself twice a minute.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn balance(&self) -> Result<(), StoreError> {
+        self.shared.balance().await
     }
 
     /// Returns the URL as it may be shown: without a password.
@@ -233,7 +264,7 @@ impl PostgresStore {
         Ok(Connections {
             readers,
             reading,
-            writers: self.shared.writers,
+            writers: self.shared.writer.size(),
             server: Some(server),
         })
     }
@@ -242,7 +273,7 @@ impl PostgresStore {
     pub fn pools(&self) -> Pools {
         Pools {
             readers: self.shared.readers.pool(),
-            writers: self.shared.desk.busy.pool(self.shared.writers),
+            writers: self.shared.desk.busy.pool(self.shared.writer.size()),
         }
     }
 

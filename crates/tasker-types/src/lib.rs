@@ -27,12 +27,12 @@ pub use names::{
 pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
-    Auth, AuthValues, Backoff, BackoffValues, Bounds, Cache, CacheValues, Database, DatabaseValues,
-    DependencyGraphValues, DurationEstimates, Engine, EngineValues, EnqueuingStrategy, Execution,
-    ExecutionValues, GraphWeights, Health, HealthValues, IdentityStrategy, ImpactScoring, JwtKeyValues,
-    JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel, PenaltyCalculation, ReenqueueDelays,
-    RoleValues, Section, Server, ServerValues, SettingFault, SettingFaults, SeverityThresholds,
-    StateSeverity, Synchronous, Telemetry, TelemetryValues,
+    Auth, AuthValues, Backoff, BackoffValues, Bounds, Cache, CacheValues, ConnectionPressureFactors,
+    Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine, EngineValues,
+    EnqueuingStrategy, Execution, ExecutionValues, GraphWeights, Health, HealthValues, IdentityStrategy,
+    ImpactScoring, JwtKeyValues, JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel,
+    PenaltyCalculation, ReenqueueDelays, RoleValues, Section, Server, ServerValues, SettingFault,
+    SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

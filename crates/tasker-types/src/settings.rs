@@ -29,7 +29,7 @@ pub use bounds::Bounds;
 pub use cache::{Cache, CacheValues};
 pub use database::{Database, DatabaseValues, Synchronous};
 pub use engine::{Engine, EngineValues, EnqueuingStrategy, IdentityStrategy};
-pub use execution::{Execution, ExecutionValues};
+pub use execution::{ConnectionPressureFactors, Execution, ExecutionValues};
 pub use graph::{
     DependencyGraphValues, DurationEstimates, GraphWeights, ImpactScoring, PenaltyCalculation,
     SeverityThresholds, StateSeverity,

@@ -50,14 +50,19 @@ pub(crate) async fn connect(builder: TaskerBuilder) -> Result<Tasker, BuildError
     let clock = clock(&builder);
     let url = match &builder.keep {
         Keep::Postgres(url) => Some(url.0.clone()),
-        Keep::Configured => match builder.config.database().url.as_deref().map(Location::of) {
+        Keep::Configured => match builder
+            .config
+            .database()
+            .tables()
+            .map(|(_, url)| Location::of(url))
+        {
             Some(Ok(Location::Postgres(url))) => Some(url),
             _ => None,
         },
         _ => None,
     };
     let opened = match url {
-        Some(url) => postgres(&url, builder.config.database()).await?,
+        Some(url) => postgres(&url, &builder.config).await?,
         None => open(&builder.keep, &builder.config, &clock)?,
     };
     assemble(builder, clock, opened)
@@ -196,7 +201,7 @@ fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, 
         Keep::Sqlite(path) => Ok(sqlite(path, database, clock)?),
         Keep::Postgres(_) => Err(BuildError::NeedsConnection),
         Keep::Configured => {
-            let url = database.url.as_deref().ok_or(BuildError::NoStore)?;
+            let (_, url) = database.tables().ok_or(BuildError::NoStore)?;
             match Location::of(url)? {
                 Location::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
                 Location::Postgres(_) => Err(BuildError::NeedsConnection),
@@ -206,8 +211,11 @@ fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, 
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str, database: &Database) -> Result<Opened, StoreError> {
-    let store = PostgresStore::open(PostgresOptions::new(url).settings(database)).await?;
+async fn postgres(url: &str, config: &Config) -> Result<Opened, StoreError> {
+    let options = PostgresOptions::new(url)
+        .settings(config.database())
+        .execution(config.execution());
+    let store = PostgresStore::open(options).await?;
     let tokens: Arc<dyn TokenStore> = Arc::new(store.clone());
     let kept = Kept::Postgres {
         port: Arc::new(store.clone()),
@@ -217,7 +225,7 @@ async fn postgres(url: &str, database: &Database) -> Result<Opened, StoreError> 
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(url: &str, _: &Database) -> Result<Opened, StoreError> {
+async fn postgres(url: &str, _: &Config) -> Result<Opened, StoreError> {
     Err(StoreError::Unusable {
         store: crate::location::without_secrets(url),
         problem: "this program was built without PostgreSQL".to_owned(),

@@ -1,4 +1,4 @@
-//! What `database.url` means.
+//! What the URL of a database means.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,9 +7,7 @@ use thiserror::Error;
 
 /// A URL that names no database.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "`database.url` is `{url}`, which names no database; write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`"
-)]
+#[error("`{url}` names no database; write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`")]
 pub struct UnknownDatabase {
     /// The URL, without user and password.
     pub url: String,
@@ -108,8 +106,7 @@ mod tests {
         let refused = Location::of("mysql://ann:secret@db/tasker").unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "`database.url` is `mysql://…@db/tasker`, which names no database; write `sqlite:PATH` or \
-             `postgres://USER@HOST/DATABASE`"
+            "`mysql://…@db/tasker` names no database; write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`"
         );
         assert!(Location::of("sqlite:").is_err());
     }

@@ -73,7 +73,9 @@ enum Origins {
 fn shown(entry: &Entry, config: &Config) -> Value {
     let name = entry.key().rsplit('.').next().unwrap_or_default();
     match tasker::masked_field(name, entry.value().clone(), config.telemetry()) {
-        Value::String(url) if (entry.section(), entry.key()) == ("database", "url") => {
+        Value::String(url)
+            if entry.section() == "database" && ["url", "secondary_url"].contains(&entry.key()) =>
+        {
             tasker::without_secrets(&url).into()
         }
         value => value,

@@ -100,6 +100,7 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("backoff.default_reenqueue_delay", "\"long\"", WAIT),
     ("backoff.buffer_seconds", "[5]", WAIT),
     ("database.url", "5", "a string"),
+    ("database.secondary_url", "5", "a string"),
     ("database.synchronous", "\"off\"", "`full` or `normal`"),
     ("database.readers", "1.5", "a whole number between 1 and 64"),
     ("database.writers", "1.5", "a whole number between 1 and 64"),
@@ -112,6 +113,11 @@ const TYPES: &[(&str, &str, &str)] = &[
         "database.busy_timeout_seconds",
         "\"5s\"",
         "a number between 0 and 3600",
+    ),
+    (
+        "database.statement_timeout_seconds",
+        "\"1min\"",
+        "a number between 0 and 86400",
     ),
     (
         "dependency_graph.impact_scoring.downstream_weight",
@@ -275,6 +281,36 @@ const TYPES: &[(&str, &str, &str)] = &[
         "execution.shutdown_grace_seconds",
         "false",
         "a number between 0 and 86400",
+    ),
+    (
+        "execution.min_connections",
+        "2.5",
+        "a whole number that is at least 2",
+    ),
+    (
+        "execution.max_connections",
+        "\"12\"",
+        "a whole number between 2 and 128",
+    ),
+    (
+        "execution.connection_pressure_factors.low",
+        "\"low\"",
+        "a number between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.moderate",
+        "\"moderate\"",
+        "a number between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.high",
+        "\"high\"",
+        "a number between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.critical",
+        "\"critical\"",
+        "a number between 0 and 1",
     ),
     (
         "limits.steps_per_task",
@@ -453,6 +489,16 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("database.busy_timeout_seconds", "-1.0", "between 0 and 3600"),
     ("database.busy_timeout_seconds", "3601.0", "between 0 and 3600"),
     (
+        "database.statement_timeout_seconds",
+        "-0.5",
+        "between 0 and 86400",
+    ),
+    (
+        "database.statement_timeout_seconds",
+        "86401.0",
+        "between 0 and 86400",
+    ),
+    (
         "dependency_graph.impact_scoring.downstream_weight",
         "-1.0",
         "at least 0",
@@ -568,6 +614,49 @@ const BOUNDS: &[(&str, &str, &str)] = &[
         "86401.0",
         "between 0 and 86400",
     ),
+    ("execution.min_connections", "1", "at least 2"),
+    ("execution.max_connections", "1", "between 2 and 128"),
+    ("execution.max_connections", "129", "between 2 and 128"),
+    (
+        "execution.connection_pressure_factors.low",
+        "-0.1",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.low",
+        "1.5",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.moderate",
+        "-0.1",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.moderate",
+        "1.5",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.high",
+        "-0.1",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.high",
+        "1.5",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.critical",
+        "-0.1",
+        "between 0 and 1",
+    ),
+    (
+        "execution.connection_pressure_factors.critical",
+        "1.5",
+        "between 0 and 1",
+    ),
     ("limits.steps_per_task", "0", "at least 1"),
     ("limits.template", "0", "at least 1"),
     ("limits.context", "0", "at least 1"),
@@ -662,6 +751,12 @@ fn values_that_do_not_go_together_are_refused() {
         "poll_min_seconds = 2",
         "tasker.toml:2: `execution.poll_min_seconds` is 2.0, but it must be at most `poll_max_seconds`; \
          `poll_max_seconds` is 1.0 (default)",
+    );
+    refuses_together(
+        "execution",
+        "min_connections = 13",
+        "tasker.toml:2: `execution.min_connections` is 13, but it must be at most `max_connections`; \
+         `max_connections` is 12 (default)",
     );
     refuses_together(
         "dependency_graph.severity_thresholds",

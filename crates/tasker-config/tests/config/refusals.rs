@@ -468,8 +468,9 @@ fn secrets_are_not_told() {
     refuses_file(
         "[database]\npassword = 'hunter2'\n[limits.context]\nuser = 'ada'\napiToken = [1, 2]\n",
         &[
-            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, `synchronous`, \
-             `readers`, `writers`, `busy_timeout_seconds`, `retention_days`",
+            "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, \
+             `secondary_url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, `statement_timeout_seconds`, \
+             `retention_days`",
             "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
              number that is at least 1",
         ],
@@ -478,7 +479,8 @@ fn secrets_are_not_told() {
         "TASKER_DATABASE__PASSWORD",
         "hunter2",
         "environment variable TASKER_DATABASE__PASSWORD: unknown key `database.password` = \"[FILTERED]\"; known are \
-         `url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, `retention_days`",
+         `url`, `secondary_url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, \
+         `statement_timeout_seconds`, `retention_days`",
     );
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diesel_async::AsyncPgConnection;
 use rustls::{ClientConfig, RootCertStore};
 use tasker_engine::StoreError;
+use tasker_types::Database;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -21,6 +22,7 @@ pub(super) struct Target {
     /// The URL as it may be shown.
     shown: String,
     schema: Option<String>,
+    settings: String,
     probe: Option<Arc<dyn Probe>>,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -37,8 +39,23 @@ impl std::fmt::Debug for Target {
 /// then lasts for as long as the connection.
 const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
      SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '60s'; \
-     SET statement_timeout = '60s'; SET lock_timeout = '30s'; SET client_min_messages = warning; \
-     SET default_transaction_isolation = 'read committed'";
+     SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'";
+
+/// The longest time for which a statement waits for a lock.
+const LOCK: Duration = Duration::from_secs(30);
+
+/// Returns the statements that set how long statements may take.
+fn timeouts(database: &Database) -> String {
+    // A part of a millisecond is not none, which would be no limit at all.
+    let millis = |seconds: f64| (seconds * 1_000.0).ceil();
+    let statement = database.statement_timeout_seconds;
+    let lock = match statement {
+        0.0 => LOCK.as_secs_f64(),
+        limited => LOCK.as_secs_f64().min(limited / 2.0),
+    };
+    let (statement, lock) = (millis(statement), millis(lock));
+    format!("; SET statement_timeout = '{statement}ms'; SET lock_timeout = '{lock}ms'")
+}
 
 impl Target {
     /// Reads a URL.
@@ -49,6 +66,7 @@ impl Target {
     pub(super) fn new(
         url: &str,
         schema: Option<String>,
+        database: &Database,
         probe: Option<Arc<dyn Probe>>,
     ) -> Result<Self, StoreError> {
         let shown = without_secrets(url);
@@ -71,10 +89,19 @@ impl Target {
             _ if !remote => None,
             _ => Some(client_config(&shown)?),
         };
+        let mut settings = SETTINGS.to_owned();
+        settings.push_str(&timeouts(database));
+        if let Some(schema) = &schema {
+            settings.push_str(&format!(
+                "; SET search_path = \"{}\"",
+                schema.replace('"', "\"\"")
+            ));
+        }
         Ok(Self {
             config,
             shown,
             schema,
+            settings,
             probe,
             tls,
         })
@@ -124,15 +151,8 @@ impl Target {
         };
         let connected = connected.map_err(|error| unreachable(Box::new(error)))?;
         let connection = Connection::own(connected, self.probe.clone());
-        let mut settings = SETTINGS.to_owned();
-        if let Some(schema) = &self.schema {
-            settings.push_str(&format!(
-                "; SET search_path = \"{}\"",
-                schema.replace('"', "\"\"")
-            ));
-        }
         connection
-            .batch_execute(&settings)
+            .batch_execute(&self.settings)
             .await
             .map_err(|error| classify(&self.shown, error))?;
         Ok(connection)
@@ -179,5 +199,31 @@ fn without_secrets(url: &str) -> String {
     {
         Some((scheme, Some((_, place)))) => format!("{scheme}://…@{place}"),
         _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tasker_types::DatabaseValues;
+
+    #[test]
+    fn statements_may_take_as_long_as_is_configured_and_locks_half_of_it() {
+        for (seconds, statement, lock) in [
+            (60.0, "60000ms", "30000ms"),
+            (600.0, "600000ms", "30000ms"),
+            (1.5, "1500ms", "750ms"),
+            (0.0001, "1ms", "1ms"),
+            (0.0, "0ms", "30000ms"),
+        ] {
+            let values = DatabaseValues {
+                statement_timeout_seconds: seconds,
+                ..DatabaseValues::default()
+            };
+            assert_eq!(
+                timeouts(&values.try_into().unwrap()),
+                format!("; SET statement_timeout = '{statement}'; SET lock_timeout = '{lock}'")
+            );
+        }
     }
 }

@@ -141,7 +141,11 @@ async fn exclusively<T>(
 ) -> Result<T, StoreError> {
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tasker schema ' || $1, 0))";
     let database = |error| classify(target.shown(), error);
-    connection.batch_execute("BEGIN").await.map_err(database)?;
+    // A change of a large table takes its time.
+    connection
+        .batch_execute("BEGIN; SET LOCAL statement_timeout = 0")
+        .await
+        .map_err(database)?;
     let name = target.schema().unwrap_or_default();
     execute(connection, LOCK, vec![Bind::Text(name)])
         .await

@@ -1,5 +1,6 @@
 //! Connections that only read, lent one at a time.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::result::QueryResult;
@@ -17,7 +18,7 @@ pub(super) struct Readers {
     target: Target,
     idle: Arc<Mutex<Vec<Connection<'static>>>>,
     permits: Arc<Semaphore>,
-    count: u32,
+    count: Arc<AtomicU32>,
     waiting: Tally,
 }
 
@@ -36,7 +37,7 @@ impl Readers {
             target,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(count as usize)),
-            count,
+            count: Arc::new(AtomicU32::new(count)),
             waiting: Tally::default(),
         }
     }
@@ -44,7 +45,34 @@ impl Readers {
     /// Returns how many may read at a time, and how many of them do.
     pub(super) fn in_use(&self) -> (u32, u32) {
         let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
-        (self.count, self.count.saturating_sub(free))
+        let count = self.count.load(Ordering::Relaxed);
+        (count, count.saturating_sub(free))
+    }
+
+    /// Returns how many are open.
+    pub(super) fn open(&self) -> u32 {
+        let Pool { in_use, idle, .. } = self.pool();
+        in_use + idle
+    }
+
+    /// Sets how many may read at a time; those in use that are too many are given up as they come back.
+    pub(super) fn resize(&self, count: u32) {
+        let before = self.count.swap(count, Ordering::Relaxed);
+        if count >= before {
+            self.permits.add_permits((count - before) as usize);
+            return;
+        }
+        let (permits, fewer) = (Arc::clone(&self.permits), before - count);
+        tokio::spawn(async move {
+            // It fails when nobody may read any more.
+            if let Ok(taken) = permits.acquire_many_owned(fewer).await {
+                taken.forget();
+            }
+        });
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .truncate(count as usize);
     }
 
     /// Returns how busy they are.
@@ -72,8 +100,9 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?;
         drop(waiting);
         let (idle, target) = (Arc::clone(&self.idle), self.target.clone());
+        let most = Arc::clone(&self.count);
         let reading = tokio::spawn(async move {
-            let result = lend(&idle, &target, look).await;
+            let result = lend(&idle, &most, &target, look).await;
             drop(permit);
             result
         });
@@ -83,6 +112,7 @@ impl Readers {
 
 async fn lend<T>(
     idle: &Mutex<Vec<Connection<'static>>>,
+    most: &AtomicU32,
     target: &Target,
     look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>>,
 ) -> Result<T, StoreError> {
@@ -113,9 +143,10 @@ async fn lend<T>(
         .as_ref()
         .is_err_and(|error| remedy(error) == Remedy::Reconnect);
     if !broken && connection.batch_execute("ROLLBACK").await.is_ok() {
-        idle.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < most.load(Ordering::Relaxed) as usize {
+            idle.push(connection);
+        }
     }
     result.map_err(|error| classify(target.shown(), error))
 }

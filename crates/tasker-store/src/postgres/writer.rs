@@ -73,6 +73,7 @@ pub(super) struct Desk {
 pub(super) struct Writer {
     jobs: SyncMutex<Option<mpsc::UnboundedSender<Waiting>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    size: watch::Sender<u32>,
     busy: Busy,
 }
 
@@ -80,15 +81,18 @@ pub(super) struct Writer {
 type Waiting = (Job, Counted);
 
 impl Writer {
-    /// Starts so many tasks, the first with a connection that is open already.
-    pub(super) fn start(desk: &Arc<Desk>, count: u32, first: Session) -> Self {
+    /// Starts so many tasks, the first with a connection that is open already; the first `size` of them work.
+    pub(super) fn start(desk: &Arc<Desk>, most: u32, size: u32, first: Session) -> Self {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let inbox = Arc::new(Mutex::new(inbox));
+        let (size, sizes) = watch::channel(size);
         let mut session = Some(first);
-        let tasks = (0..count.max(1))
-            .map(|_| {
+        let tasks = (0..most)
+            .map(|index| {
                 let flusher = Flusher {
                     desk: Arc::clone(desk),
+                    index,
+                    size: sizes.clone(),
                     session: session.take(),
                 };
                 tokio::spawn(flusher.run(Arc::clone(&inbox)))
@@ -97,8 +101,23 @@ impl Writer {
         Self {
             jobs: SyncMutex::new(Some(jobs)),
             tasks: Mutex::new(tasks),
+            size,
             busy: desk.busy.clone(),
         }
+    }
+
+    /// Returns how many connections write at most.
+    pub(super) fn size(&self) -> u32 {
+        *self.size.borrow()
+    }
+
+    /// Sets how many connections write; those beyond close when what they do is done.
+    pub(super) fn resize(&self, size: u32) {
+        self.size.send_if_modified(|old| {
+            let changed = *old != size;
+            *old = size;
+            changed
+        });
     }
 
     /// Asks for something, and waits for the answer.
@@ -121,6 +140,8 @@ impl Writer {
     /// Refuses further requests, and waits until those that came in are carried out.
     pub(super) async fn close(&self) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Those that do not work are to see it, too.
+        self.size.send_replace(u32::MAX);
         for task in self.tasks.lock().await.drain(..) {
             // A task that panicked has nothing left to wait for.
             let _ = task.await;
@@ -162,6 +183,10 @@ pub(super) async fn open(
 /// One connection that writes.
 struct Flusher {
     desk: Arc<Desk>,
+    /// How many there are before it.
+    index: u32,
+    /// How many of them work.
+    size: watch::Receiver<u32>,
     session: Option<Session>,
 }
 
@@ -313,42 +338,63 @@ enum Ended<T> {
     Unknown(diesel::result::Error),
 }
 
+/// What a connection does next.
+enum Work {
+    /// Turns that share a transaction.
+    Turns(Vec<(Turn, Reply<TurnReply>)>),
+    /// Anything else.
+    Other(Job),
+}
+
+/// Takes what waits longest, and with a turn those that follow; `next` is what came after them. Returns `None` when nothing
+/// will come any more. Nothing is lost when it is dropped.
+async fn take(inbox: &Mutex<mpsc::UnboundedReceiver<Waiting>>, next: &mut Option<Job>) -> Option<Work> {
+    let mut inbox = inbox.lock().await;
+    let (turn, reply) = match inbox.recv().await? {
+        (Job::Turn(turn, reply), _) => (turn, reply),
+        (other, _) => return Some(Work::Other(other)),
+    };
+    let mut turns = vec![(*turn, reply)];
+    while turns.len() < SHARED {
+        match inbox.try_recv() {
+            Ok((Job::Turn(turn, reply), _)) => turns.push((*turn, reply)),
+            Ok((other, _)) => {
+                *next = Some(other);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    Some(Work::Turns(turns))
+}
+
 impl Flusher {
     async fn run(mut self, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Waiting>>>) {
         let mut next = None;
         loop {
-            let (first, turns) = {
-                let mut inbox = inbox.lock().await;
-                let first = match next.take() {
-                    Some(job) => job,
-                    None => match inbox.recv().await {
-                        Some((job, _)) => job,
-                        None => return,
-                    },
-                };
-                match first {
-                    Job::Turn(turn, reply) => {
-                        let mut turns = vec![(*turn, reply)];
-                        while turns.len() < SHARED {
-                            match inbox.try_recv() {
-                                Ok((Job::Turn(turn, reply), _)) => turns.push((*turn, reply)),
-                                Ok((other, _)) => {
-                                    next = Some(other);
-                                    break;
-                                }
-                                Err(_) => break,
-                            }
+            let work = match next.take() {
+                Some(job) => Some(Work::Other(job)),
+                None => {
+                    if self.index >= *self.size.borrow_and_update() {
+                        self.session = None;
+                        if self.size.changed().await.is_err() {
+                            return;
                         }
-                        (None, turns)
+                        continue;
                     }
-                    other => (Some(other), Vec::new()),
+                    tokio::select! {
+                        biased;
+                        Ok(()) = self.size.changed() => continue,
+                        work = take(&inbox, &mut next) => work,
+                    }
                 }
             };
+            let Some(work) = work else { return };
             let in_use = self.desk.busy.in_use.begin();
             let work = async {
-                match first {
-                    Some(job) => self.carry_out(job).await,
-                    None => self.turns(turns).await,
+                match work {
+                    Work::Other(job) => self.carry_out(job).await,
+                    Work::Turns(turns) => self.turns(turns).await,
                 }
             };
             if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {

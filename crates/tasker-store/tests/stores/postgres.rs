@@ -1,5 +1,6 @@
 //! The PostgreSQL store, put through the conformance suite and compared with the store in memory.
 
+mod budget;
 mod conformance;
 mod doctor;
 mod lists;

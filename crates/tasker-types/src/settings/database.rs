@@ -20,6 +20,9 @@ table! {
     DatabaseValues {
         /// Where tasks are kept, `sqlite:PATH` or `postgres://…`; by default the file `tasker.db` in the data directory.
         url: Option<String> = None,
+        /// Where Tasker keeps its own tables instead, if `url` names the database of the application, which Tasker then
+        /// leaves alone.
+        secondary_url: Option<String> = None,
         /// When SQLite waits for the disk: at every commit (`full`), or at checkpoints only (`normal`), where
         /// a power failure may lose the last commits.
         synchronous: Synchronous = Synchronous::Full,
@@ -29,6 +32,9 @@ table! {
         writers: u32 = 2; in Bounds::between(1.0, 64.0),
         /// Seconds to wait for another process that is writing before giving up.
         busy_timeout_seconds: f64 = 5.0; in Bounds::between(0.0, 3600.0),
+        /// Seconds after which PostgreSQL ends a statement, and half of them, at most 30, for which it waits for a lock; `0`
+        /// lets statements take as long as they like. SQLite has its `busy_timeout_seconds` alone.
+        statement_timeout_seconds: f64 = 60.0; in Bounds::between(0.0, 86_400.0),
         /// Days after which workers and services remove tasks that ended for good; they are kept for ever by default.
         retention_days: Option<f64> = None; in Bounds::between(0.0, 36_500.0),
     }
@@ -41,4 +47,13 @@ section! {
 
 impl DatabaseValues {
     fn check(&self, _: &mut Check) {}
+
+    /// Returns where Tasker keeps its tables, after the key that says so; `None` when no key does.
+    pub fn tables(&self) -> Option<(&'static str, &str)> {
+        let secondary = self.secondary_url.as_deref();
+        let primary = self.url.as_deref();
+        secondary
+            .map(|url| ("database.secondary_url", url))
+            .or_else(|| primary.map(|url| ("database.url", url)))
+    }
 }

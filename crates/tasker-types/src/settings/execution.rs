@@ -19,6 +19,28 @@ table! {
         poll_max_seconds: f64 = 1.0; in Bounds::above(0.0).at_most(3_600.0),
         /// Seconds that running steps have to end when a worker is told to stop.
         shutdown_grace_seconds: f64 = 25.0; in Bounds::between(0.0, 86_400.0),
+        /// How many connections to a database's server a process may use to read and write, however full the server is.
+        min_connections: u32 = 3; in Bounds::at_least(2.0); "at most `max_connections`",
+        /// How many connections to a database's server a process uses to read and write at most, whatever the sizes of its
+        /// pools.
+        max_connections: u32 = 12; in Bounds::between(2.0, 128.0),
+        /// The part of a server's free connections that a process may take, by how many of them others have.
+        connection_pressure_factors: ConnectionPressureFactors = ConnectionPressureFactors::default()
+            => ConnectionPressureFactors,
+    }
+}
+
+table! {
+    /// The part of a server's free connections that a process may take, by how many of them others have.
+    ConnectionPressureFactors {
+        /// Others have less than half of the connections.
+        low: f64 = 0.8; in Bounds::between(0.0, 1.0),
+        /// Others have half of them or more.
+        moderate: f64 = 0.6; in Bounds::between(0.0, 1.0),
+        /// Others have 70 percent of them or more.
+        high: f64 = 0.4; in Bounds::between(0.0, 1.0),
+        /// Others have 85 percent of them or more.
+        critical: f64 = 0.2; in Bounds::between(0.0, 1.0),
     }
 }
 
@@ -40,6 +62,12 @@ impl ExecutionValues {
             "poll_min_seconds",
             &self.poll_min_seconds,
             "at most `poll_max_seconds`",
+        );
+        check.require(
+            self.min_connections <= self.max_connections,
+            "min_connections",
+            &self.min_connections,
+            "at most `max_connections`",
         );
     }
 }
