@@ -215,3 +215,36 @@ fn a_stream_misses_nothing_while_the_service_is_down() {
     assert_eq!(Stream::open(&service, &path, None).rest(), seen);
     assert_eq!(service.stop(), Some(0));
 }
+
+#[test]
+fn a_service_that_ends_hands_back_what_it_runs() {
+    let place = Place::new();
+    fs::create_dir(place.path("templates")).unwrap();
+    place.write(
+        "tasker.toml",
+        "[engine]\ntask_config_directory = \"templates\"\n[execution]\nshutdown_grace_seconds = 0.05\n",
+    );
+    place.write(
+        "templates/long.yaml",
+        "name: long\nsteps: [{ name: wait, handler: command, config: { program: sleep, args: [\"86400\"] } }]\n",
+    );
+    let service = Service::start(&place, &[]);
+    let (_, created) = service.ask("POST", "/tasker/tasks", Some(&json!({ "name": "long" })));
+    let task = created["task"]["task_id"].as_str().unwrap().to_owned();
+    let mut events = Stream::open(&service, &format!("/tasker/tasks/{task}/events"), None);
+    events.until("step.execution_requested");
+    assert_eq!(service.stop(), Some(0));
+    let service = Service::start(&place, &["--api-only"]);
+    let (_, step) = service.ask("GET", &format!("/tasker/tasks/{task}/workflow_steps/wait"), None);
+    assert_eq!(step["workflow_step"]["state"], "pending");
+    let path = format!("/tasker/tasks/{task}/workflow_steps/wait/transitions");
+    let (_, history) = service.ask("GET", &path, None);
+    let history = history["transitions"].as_array().unwrap();
+    let last = history.last().unwrap();
+    // It was not found to be over: it was given back.
+    assert!(
+        last["event"] == "interrupt" || last["event"] == "release",
+        "{history:#?}"
+    );
+    assert_eq!(service.stop(), Some(0));
+}

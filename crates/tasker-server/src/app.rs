@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::cursor::Cursors;
 use crate::guard::{Guard, Open};
+use crate::rate::{Addresses, Rate};
 use crate::templates::Templates;
 
 /// What the routes work with: a Tasker, templates that tasks can be created of, and who may do what. Copies are the same.
@@ -23,6 +24,8 @@ struct Parts {
     cursors: Cursors,
     /// The right of so many clients to follow events.
     streams: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    callers: Arc<Rate<String>>,
 }
 
 /// Puts an [`App`] together. Everything has a default.
@@ -74,6 +77,16 @@ impl App {
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {
         &self.0.streams
     }
+
+    /// Returns what addresses may ask.
+    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
+        &self.0.addresses
+    }
+
+    /// Returns what callers may ask.
+    pub(crate) fn callers(&self) -> &Arc<Rate<String>> {
+        &self.0.callers
+    }
 }
 
 impl AppBuilder {
@@ -107,6 +120,8 @@ impl AppBuilder {
         App(Arc::new(Parts {
             cursors: Cursors::new(settings.cursor_secret.as_deref()),
             streams: Arc::new(Semaphore::new(settings.event_streams as usize)),
+            addresses: Arc::new(Addresses::new(&settings.address_rate)),
+            callers: Arc::new(Rate::new(&settings.caller_rate, "caller_rate")),
             tasker,
             templates,
             settings,

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use crate::app::App;
 use crate::problem::{Code, Problem};
 
 /// The parts of the path.
@@ -43,15 +44,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(no_json());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
-        parsed(&bytes).map(Self)
+        let bytes = Bytes::from_request(request, app).await.map_err(refused)?;
+        parsed(&bytes, app).map(Self)
     }
 }
 
@@ -59,22 +60,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalBody<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(refused)?;
+        let bytes = Bytes::from_request(request, app).await.map_err(refused)?;
         match (bytes.is_empty(), is_json) {
             (true, _) => Ok(Self(T::default())),
-            (false, true) => parsed::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default())),
+            (false, true) => parsed::<Option<T>>(&bytes, app).map(|body| Self(body.unwrap_or_default())),
             (false, false) => Err(no_json()),
         }
     }
 }
 
 /// Reads an object; a list of its values in their order, which serde would take too, is none.
-fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parsed<T: DeserializeOwned>(bytes: &[u8], app: &App) -> Result<T, Problem> {
+    let most = app.settings().body_depth;
+    if is_deeper(bytes, most) {
+        let detail = format!(
+            "the body has more than {most} levels of lists and objects within one another, which is `server.body_depth`"
+        );
+        return Err(Problem::new(Code::InvalidBody, detail));
+    }
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::new(
             Code::InvalidBody,
@@ -82,6 +90,27 @@ fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         ));
     }
     serde_json::from_slice(bytes).map_err(|error| Problem::new(Code::InvalidBody, error.to_string()))
+}
+
+/// Tells whether more lists and objects than this are open at one place. It need not be JSON.
+fn is_deeper(bytes: &[u8], most: u32) -> bool {
+    let (mut depth, mut in_text, mut is_escaped) = (0_u32, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                if depth > most {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn no_json() -> Problem {
@@ -107,4 +136,31 @@ fn refused(rejection: BytesRejection) -> Problem {
         _ => Code::InvalidBody,
     };
     Problem::new(code, rejection.body_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn depth(text: &str, expected: u32) {
+        assert!(!is_deeper(text.as_bytes(), expected), "{text}");
+        assert!(
+            expected == 0 || is_deeper(text.as_bytes(), expected - 1),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_open_at_one_place_is_counted() {
+        depth("", 0);
+        depth("5", 0);
+        depth("{}", 1);
+        depth("[[], [], {}]", 2);
+        depth(r#"{"a": [{"b": [1]}], "c": [[[]]]}"#, 4);
+        depth(r#"{"[[[": "{{{\"[[["}"#, 1);
+        depth(r#"{"a": "\\", "b": [1]}"#, 2);
+        depth("]]]]{[", 2);
+        depth(&"[".repeat(100_000), 100_000);
+    }
 }

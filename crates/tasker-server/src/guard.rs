@@ -13,6 +13,7 @@ use tasker_types::Namespace;
 
 use crate::access::{Permission, Reach};
 use crate::problem::{Code, Problem};
+use crate::rate::Rate;
 
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +191,8 @@ pub(crate) struct Door {
     pub(crate) guard: Arc<dyn Guard>,
     /// What is asked; nothing of nobody in particular if there is none.
     pub(crate) permission: Option<Permission>,
+    /// What each caller may ask.
+    pub(crate) callers: Arc<Rate<String>>,
 }
 
 /// Lets a request through to its route, with what was granted, or answers why not.
@@ -198,7 +201,7 @@ pub(crate) async fn check(State(door): State<Door>, request: Request, next: Next
         return next.run(request).await;
     };
     let (mut head, body) = request.into_parts();
-    match admit(door.guard, &head, permission).await {
+    match admit(door, &head, permission).await {
         Ok(granted) => {
             head.extensions.insert(granted);
             next.run(Request::from_parts(head, body)).await
@@ -207,8 +210,13 @@ pub(crate) async fn check(State(door): State<Door>, request: Request, next: Next
     }
 }
 
-async fn admit(guard: Arc<dyn Guard>, head: &Parts, permission: Permission) -> Result<Granted, Problem> {
+async fn admit(door: Door, head: &Parts, permission: Permission) -> Result<Granted, Problem> {
+    let Door { guard, callers, .. } = door;
     let caller = guard.identify(head).await?;
+    // Where nobody is asked who they are, all are the same, and their addresses tell them apart.
+    if guard.asks_who() {
+        callers.take(caller.name().to_owned())?;
+    }
     let reach = guard.reach(&caller, permission);
     if reach.is_nothing() {
         return Err(denied(&caller, permission));

@@ -138,6 +138,9 @@ struct CacheBody {
     entries: u64,
 }
 
+/// Where [`live`] is.
+pub(crate) const LIVE: &str = "/health/live";
+
 /// Tells that the process answers
 ///
 /// Nothing else is looked at: a process that lives and cannot reach its database need not be started anew.

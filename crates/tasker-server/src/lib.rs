@@ -16,6 +16,7 @@ mod harden;
 mod health;
 mod metrics;
 mod problem;
+mod rate;
 mod routes;
 mod serve;
 mod templates;

@@ -101,6 +101,9 @@ codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "The body must be JSON",
     /// The idempotency key was used for a request that said something else; `task_id` is the task of that one.
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The idempotency key was used before",
+    /// There were more requests than `server.address_rate` permits to an address, or `server.caller_rate` to a caller;
+    /// `Retry-After` says when to come again.
+    TooManyRequests = 429 "too_many_requests" "Too many requests",
     /// Something failed that never should; the log of the server says what.
     Internal = 500 "internal" "Internal error",
     /// The database cannot be reached or is busy. Trying again is safe; `Retry-After` says when.

@@ -3,6 +3,8 @@
 
 mod document;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
@@ -19,6 +21,7 @@ use crate::harden;
 use crate::health;
 use crate::metrics;
 use crate::problem::{Code, Problem};
+use crate::rate::of_address;
 
 /// Where a route lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,19 +201,26 @@ fn table() -> Vec<Route> {
 
 /// Returns the routes as a service that can be served, or nested in another axum application.
 ///
-/// Everything lies below `server.base_path`, but `/health` and `/metrics`.
+/// Everything lies below `server.base_path`, but `/health` and `/metrics`. Where requests come from, to which
+/// `server.address_rate` looks, is known of an application that is served with
+/// [`into_make_service_with_connect_info`](Router::into_make_service_with_connect_info) of a
+/// [`SocketAddr`](std::net::SocketAddr), and by [`serve`](crate::serve). Otherwise all requests have the allowance of one
+/// address together, and a warning says so. `/health/live` has no such limit.
 pub fn router(app: App) -> Router {
     let settings = app.settings();
-    let (mut root, mut base) = (Router::new(), Router::new());
+    let (mut probe, mut root, mut base) = (Router::new(), Router::new(), Router::new());
     for route in table() {
         let door = Door {
             guard: app.guard().clone(),
             permission: route.access.permission(app.tasker().config()),
+            callers: Arc::clone(app.callers()),
         };
         let (_, paths, handler) = route.handled_by;
         let handler = handler.route_layer(middleware::from_fn_with_state(door, check));
         let path = paths.paths.keys().next().map_or("/", String::as_str);
         match route.place {
+            // It is asked whether the process has to be started anew, which no flood of requests may bring about.
+            Place::Root if path == health::LIVE => probe = probe.route(path, handler),
             Place::Root => root = root.route(path, handler),
             Place::Base => base = base.route(path, handler),
         }
@@ -220,6 +230,11 @@ pub fn router(app: App) -> Router {
         .nest(&settings.base_path, base)
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_for_this_method)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app.addresses()),
+            of_address,
+        ))
+        .merge(probe.method_not_allowed_fallback(not_for_this_method))
         .layer(DefaultBodyLimit::max(body_bytes));
     harden::layered(router, settings).with_state(app)
 }

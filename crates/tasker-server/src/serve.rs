@@ -3,22 +3,27 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tasker_types::Server;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use crate::app::App;
 
@@ -95,48 +100,204 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) {
-    let connections = Arc::new(Semaphore::new(settings.connections as usize));
-    let graceful = GracefulShutdown::new();
-    let builder = Arc::new(protocols(settings));
+    let permits = Arc::new(Semaphore::new(settings.connections as usize));
+    let builder = protocols(settings);
+    let patience = Duration::from_secs_f64(settings.header_timeout_seconds);
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &connections) => accepted,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
-        let stopping = Stopping(stop.clone());
-        let service = router.clone().map_request(move |mut request: Request<_>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(stopping.clone());
-            request.map(axum::body::Body::new)
-        });
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, %peer, "a connection ended early");
-            }
+        let connection = Connection {
+            router: router.clone(),
+            peer,
+            stop: stop.clone(),
+            patience,
+        };
+        let ended = connection.serve(stream, builder.clone());
+        connections.spawn(async move {
+            ended.await;
             drop(permit);
         });
     }
     drop(listener);
-    let mut ended = pin!(graceful.shutdown());
-    if tokio::time::timeout(grace, &mut ended).await.is_err() {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!("requests were still under way when the time to stop was over");
+    }
+}
+
+/// A connection that is served.
+#[derive(Debug)]
+struct Connection {
+    router: Router,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    /// How long it may be the client's turn to do something.
+    patience: Duration,
+}
+
+impl Connection {
+    /// Serves until the client ends it, asks nothing for too long, or the service stops.
+    async fn serve(self, stream: TcpStream, builder: Builder<TokioExecutor>) {
+        let Self {
+            router,
+            peer,
+            stop,
+            patience,
+        } = self;
+        let (ours, mut turns) = watch::channel(0_usize);
+        let stopping = Stopping(stop.clone());
+        let service = router.map_request(move |request: Request<_>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(stopping.clone());
+            request
+        });
+        let service = Turns { service, ours };
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = pin!(connection);
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, %peer, "a connection ended early");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !is_ending => {}
+                () = idle(&mut turns, patience) => {
+                    // What a client was told of the end it need not have read.
+                    if is_ending {
+                        tracing::debug!(%peer, "a connection was silent for too long");
+                        return;
+                    }
+                }
+            }
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+/// Waits until it was the client's turn for this long.
+async fn idle(ours: &mut watch::Receiver<usize>, patience: Duration) {
+    loop {
+        // The sender lives as long as the connection.
+        let _ = ours.wait_for(|count| *count == 0).await;
+        if tokio::time::timeout(patience, ours.changed()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells of a connection for how many of its requests it is the service's turn to do something.
+#[derive(Clone, Debug)]
+struct Turns<S> {
+    service: S,
+    ours: watch::Sender<usize>,
+}
+
+impl<R, S> Service<R> for Turns<S>
+where
+    S: Service<R, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut turn = Turn {
+            ours: self.ours.clone(),
+            is_ours: false,
+        };
+        turn.ours();
+        let answered = self.service.call(request);
+        Box::pin(async move {
+            let response = answered.await?;
+            Ok(response.map(|body| Body::new(InTurn { body, turn })))
+        })
+    }
+}
+
+/// Whose turn it is for a request.
+#[derive(Debug)]
+struct Turn {
+    ours: watch::Sender<usize>,
+    is_ours: bool,
+}
+
+impl Turn {
+    fn ours(&mut self) {
+        if !std::mem::replace(&mut self.is_ours, true) {
+            self.ours.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn theirs(&mut self) {
+        if std::mem::replace(&mut self.is_ours, false) {
+            self.ours.send_modify(|count| *count -= 1);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.theirs();
+    }
+}
+
+/// The body of an answer. From when a part of it is there until the next is wanted it is the client's turn to read.
+#[derive(Debug)]
+struct InTurn {
+    body: Body,
+    turn: Turn,
+}
+
+impl HttpBody for InTurn {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.turn.ours();
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.turn.theirs();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// Returns the next connection, and the right to have it open.
 async fn accept(
     listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
             // An answer is written at once, not when more of it is there.

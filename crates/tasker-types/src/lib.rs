@@ -31,8 +31,8 @@ pub use settings::{
     Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine, EngineValues,
     EnqueuingStrategy, Execution, ExecutionValues, GraphWeights, Health, HealthValues, IdentityStrategy,
     ImpactScoring, JwtKeyValues, JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel,
-    PenaltyCalculation, ReenqueueDelays, RoleValues, Section, Server, ServerValues, SettingFault,
-    SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
+    PenaltyCalculation, ReenqueueDelays, RequestRate, RoleValues, Section, Server, ServerValues,
+    SettingFault, SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };
 pub use state::{StepState, TaskState, UnknownState};
 pub use time::{InvalidTimestamp, Timestamp};

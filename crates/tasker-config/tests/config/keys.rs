@@ -57,6 +57,31 @@ const TYPES: &[(&str, &str, &str)] = &[
         "\"all\"",
         "a whole number between 1 and 1000000",
     ),
+    (
+        "server.body_depth",
+        "\"deep\"",
+        "a whole number between 8 and 100",
+    ),
+    (
+        "server.address_rate.requests_per_second",
+        "\"many\"",
+        "a number between 0 and 1000000",
+    ),
+    (
+        "server.address_rate.burst",
+        "1.5",
+        "a whole number between 1 and 1000000",
+    ),
+    (
+        "server.caller_rate.requests_per_second",
+        "\"many\"",
+        "a number between 0 and 1000000",
+    ),
+    (
+        "server.caller_rate.burst",
+        "1.5",
+        "a whole number between 1 and 1000000",
+    ),
     ("server.cursor_secret", "5", "a string"),
     (
         "server.event_streams",
@@ -395,6 +420,20 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("auth.jwt.name_claim", "\"\"", "not empty"),
     ("auth.jwt.roles_claim", "\"\"", "not empty"),
     ("server.body_bytes", "1023", "between 1024 and 1073741824"),
+    ("server.body_depth", "7", "between 8 and 100"),
+    ("server.body_depth", "101", "between 8 and 100"),
+    (
+        "server.address_rate.requests_per_second",
+        "-0.5",
+        "between 0 and 1000000",
+    ),
+    ("server.address_rate.burst", "0", "between 1 and 1000000"),
+    (
+        "server.caller_rate.requests_per_second",
+        "1000001.0",
+        "between 0 and 1000000",
+    ),
+    ("server.caller_rate.burst", "1000001", "between 1 and 1000000"),
     ("server.header_bytes", "8191", "between 8192 and 1048576"),
     ("server.header_timeout_seconds", "0.0", "between 0.1 and 3600"),
     ("server.request_timeout_seconds", "3600.5", "between 0.1 and 3600"),

@@ -123,7 +123,7 @@ fn complete(operation: &mut Operation, access: Access, fails: &[Code]) {
         }
     }
     if access != Access::Public {
-        codes.extend([Code::Unauthenticated, Code::Denied]);
+        codes.extend([Code::Unauthenticated, Code::Denied, Code::TooManyRequests]);
     }
     codes.extend([Code::Internal, Code::TimedOut]);
     for response in operation.responses.responses.values_mut() {

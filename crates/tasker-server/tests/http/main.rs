@@ -9,6 +9,7 @@ mod limits;
 mod lists;
 mod metrics;
 mod roles;
+mod served;
 mod table;
 mod tasks;
 mod tokens;

@@ -116,7 +116,7 @@ async fn a_body_must_be_json_that_is_not_too_large() {
     let deep: Value = (0..100).fold(json!(1), |value, _| json!([value]));
     create(&service, json!({ "context": { "amount": 7, "deep": deep } }))
         .await
-        .is_problem(400, "invalid_context");
+        .is_problem(400, "invalid_body");
 }
 
 #[tokio::test]
