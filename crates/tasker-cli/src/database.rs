@@ -27,7 +27,7 @@ pub(crate) fn location(
     config: &Config,
     environment: &Environment,
 ) -> Result<Location, Problem> {
-    let said = config.database().tables();
+    let said = Location::configured(config.database());
     let (key, url) = said.unwrap_or_default();
     match (&common.data_dir, said.map(|(_, url)| Location::of(url))) {
         (None, None) => match environment.data_directory() {

@@ -50,15 +50,12 @@ pub(crate) async fn connect(builder: TaskerBuilder) -> Result<Tasker, BuildError
     let clock = clock(&builder);
     let url = match &builder.keep {
         Keep::Postgres(url) => Some(url.0.clone()),
-        Keep::Configured => match builder
-            .config
-            .database()
-            .tables()
-            .map(|(_, url)| Location::of(url))
-        {
-            Some(Ok(Location::Postgres(url))) => Some(url),
-            _ => None,
-        },
+        Keep::Configured => {
+            match Location::configured(builder.config.database()).map(|(_, url)| Location::of(url)) {
+                Some(Ok(Location::Postgres(url))) => Some(url),
+                _ => None,
+            }
+        }
         _ => None,
     };
     let opened = match url {
@@ -201,7 +198,7 @@ fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, 
         Keep::Sqlite(path) => Ok(sqlite(path, database, clock)?),
         Keep::Postgres(_) => Err(BuildError::NeedsConnection),
         Keep::Configured => {
-            let (_, url) = database.tables().ok_or(BuildError::NoStore)?;
+            let (_, url) = Location::configured(database).ok_or(BuildError::NoStore)?;
             match Location::of(url)? {
                 Location::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
                 Location::Postgres(_) => Err(BuildError::NeedsConnection),

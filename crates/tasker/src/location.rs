@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use tasker_types::Database;
 use thiserror::Error;
 
 /// A URL that names no database.
@@ -23,6 +24,15 @@ pub enum Location {
 }
 
 impl Location {
+    /// Returns the URL of the database that has Tasker's tables, after the key that names it; `None` when none does.
+    pub fn configured(database: &Database) -> Option<(&'static str, &str)> {
+        let secondary = database.secondary_url.as_deref();
+        let primary = database.url.as_deref();
+        secondary
+            .map(|url| ("database.secondary_url", url))
+            .or_else(|| primary.map(|url| ("database.url", url)))
+    }
+
     /// Returns what a URL of the form `sqlite:PATH`, `sqlite://PATH` or `postgres://…` names.
     ///
     /// # Errors

@@ -47,13 +47,4 @@ section! {
 
 impl DatabaseValues {
     fn check(&self, _: &mut Check) {}
-
-    /// Returns where Tasker keeps its tables, after the key that says so; `None` when no key does.
-    pub fn tables(&self) -> Option<(&'static str, &str)> {
-        let secondary = self.secondary_url.as_deref();
-        let primary = self.url.as_deref();
-        secondary
-            .map(|url| ("database.secondary_url", url))
-            .or_else(|| primary.map(|url| ("database.url", url)))
-    }
 }
