@@ -4,6 +4,7 @@
 mod events;
 mod handlers;
 mod health;
+mod injection;
 mod kit;
 mod limits;
 mod lists;
