@@ -16,6 +16,7 @@ impl From<StoreError> for Problem {
                 Self::refused("illegal_transition", message)
             }
             StoreError::StepInProgress { .. } => Self::refused("step_in_progress", message),
+            StoreError::Changed { .. } => Self::refused("changed_meanwhile", message),
             StoreError::Rejected { .. } => Self::refused("rejected", message),
             StoreError::Unavailable { .. } => Self::store("store_unavailable", message).with_help(
                 "another process may be writing for long: try again, or raise `database.busy_timeout_seconds`",

@@ -76,10 +76,11 @@ pub trait Store: Send + Sync + Debug {
     /// Notes when the safety net looks at a task again. A task that is not active is left alone.
     async fn check_in(&self, task: TaskId, delay: Duration) -> Result<(), StoreError>;
 
-    /// Carries out what an operator demands.
+    /// Carries out what an operator demands: all of it in one commit, or nothing.
     ///
     /// # Errors
     ///
+    /// [`StoreError::Changed`] if the history of the task goes on after the position that is expected;
     /// [`StoreError::IllegalStep`] and [`StoreError::IllegalTask`] when the state does not permit it, and then
     /// nothing is changed. Doing it twice is therefore an error for most demands, and changes nothing.
     async fn intervene(&self, intervention: Intervention) -> Result<Intervened, StoreError>;
@@ -487,23 +488,38 @@ pub struct Swept {
 pub struct Intervention {
     /// The task.
     pub task: TaskId,
-    /// What to do.
-    pub demand: Demand,
+    /// What to do, in this order: all of it, or nothing.
+    pub demands: Vec<Demand>,
     /// Who demands it.
     pub actor: Actor,
     /// Why; kept in the history.
     pub reason: Option<String>,
+    /// The position up to which the history of the task is known to whoever demands it: if it goes on, nothing is done.
+    pub expected: Option<Position>,
 }
 
 impl Intervention {
-    /// Returns an intervention without a reason.
+    /// Returns an intervention without a reason, whatever has happened meanwhile.
     pub fn new(task: TaskId, demand: Demand, actor: Actor) -> Self {
+        Self::all(task, vec![demand], actor)
+    }
+
+    /// Returns an intervention that does several things, in their order, or nothing.
+    pub fn all(task: TaskId, demands: Vec<Demand>, actor: Actor) -> Self {
         Self {
             task,
-            demand,
+            demands,
             actor,
             reason: None,
+            expected: None,
         }
+    }
+
+    /// Demands it of the task as it was at a position, such as that of a [`Snapshot`].
+    #[must_use]
+    pub fn expecting(mut self, position: Position) -> Self {
+        self.expected = Some(position);
+        self
     }
 
     /// Says why.
@@ -621,6 +637,12 @@ pub enum StoreError {
         task: TaskId,
         /// The step.
         step: StepNo,
+    },
+    /// Something happened to a task of which the request expected that nothing did.
+    #[error("task `{task}` was changed meanwhile; look at it again")]
+    Changed {
+        /// The task.
+        task: TaskId,
     },
     /// A value is outside of what the store takes.
     #[error("{what} is {value}, but it must be {must}")]

@@ -223,6 +223,7 @@ impl Problem {
                 .with("state", source.state.as_str())
                 .with("event", source.event.as_str()),
             StoreError::StepInProgress { .. } => Self::new(Code::StepInProgress, text),
+            StoreError::Changed { .. } => Self::new(Code::PreconditionFailed, text),
             StoreError::Rejected { .. } => Self::new(Code::InvalidRequest, text),
             StoreError::Unavailable { .. } | StoreError::NotWritable { .. } | StoreError::Closed => {
                 tracing::warn!(error = %Chain(error), "a request found no database");

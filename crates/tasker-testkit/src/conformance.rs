@@ -301,6 +301,10 @@ cases! { $
         a_task_is_described_anew
         a_label_that_cannot_be_kept_is_refused
         a_change_of_a_setting_keeps_its_reason
+        several_demands_are_carried_out_together
+        of_several_demands_none_is_carried_out_if_one_is_refused
+        a_demand_of_a_task_that_was_changed_meanwhile_is_refused
+        of_those_who_saw_the_same_task_one_changes_it
     }
     times {
         no_step_starts_before_the_time_of_its_task

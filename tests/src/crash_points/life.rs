@@ -249,6 +249,7 @@ fn is_refusal(error: &StoreError) -> bool {
             | StoreError::IllegalStep { .. }
             | StoreError::IllegalTask { .. }
             | StoreError::StepInProgress { .. }
+            | StoreError::Changed { .. }
             | StoreError::Rejected { .. }
     )
 }

@@ -256,10 +256,13 @@ impl Audit {
 
     /// Takes in what an operator did.
     pub(super) fn intervened(&mut self, intervention: &Intervention, done: &Intervened) {
-        let resets = matches!(
-            intervention.demand,
-            Demand::ResetStep(_) | Demand::RetryTask | Demand::ResumeTask
-        );
+        let resets = |demand: &Demand| {
+            matches!(
+                demand,
+                Demand::ResetStep(_) | Demand::RetryTask | Demand::ResumeTask
+            )
+        };
+        let resets = intervention.demands.iter().any(resets);
         for (step, _) in &done.steps {
             let place = (intervention.task, *step);
             self.held.remove(&place);

@@ -13,9 +13,20 @@ impl State {
     pub(super) fn intervene(&mut self, intervention: Intervention) -> Result<Intervened, StoreError> {
         let task = intervention.task;
         let key = self.key_of(task).ok_or(StoreError::UnknownTask { task })?;
+        let known = |expected| {
+            let last = self.task(key).entries.last();
+            last.is_none_or(|entry| self.history[*entry].position <= expected)
+        };
+        if !intervention.expected.is_none_or(known) {
+            return Err(StoreError::Changed { task });
+        }
         let before = self.task(key).clone();
         let entries = self.history.len();
-        if let Err(refused) = self.carry_out(key, &intervention) {
+        let done = intervention
+            .demands
+            .iter()
+            .try_for_each(|demand| self.carry_out(key, demand, &intervention));
+        if let Err(refused) = done {
             self.restore(key, before, entries);
             return Err(refused);
         }
@@ -35,13 +46,18 @@ impl State {
         ))
     }
 
-    fn carry_out(&mut self, key: i64, intervention: &Intervention) -> Result<(), StoreError> {
+    fn carry_out(
+        &mut self,
+        key: i64,
+        demand: &Demand,
+        intervention: &Intervention,
+    ) -> Result<(), StoreError> {
         let actor = &intervention.actor;
         let reason = intervention
             .reason
             .as_ref()
             .map(|reason| Json::from(&json!({ "reason": reason })));
-        match &intervention.demand {
+        match demand {
             Demand::CancelTask => self.end_task(key, TaskEvent::Cancel, actor, reason),
             Demand::ResolveTask => self.end_task(key, TaskEvent::Resolve, actor, reason),
             Demand::RetryTask => self.retry_task(key, actor, reason),

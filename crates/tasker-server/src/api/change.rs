@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
-use tasker::{Demand, Description, Intervention};
-use tasker_types::TaskId;
+use tasker::{Demand, Description, Intervention, StoreError};
+use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
 use super::forms;
+use super::steps::Settings;
 use super::tasks::{Found, Task, TaskAnswer, answer, find};
 use super::views::task_tag;
 use crate::app::App;
@@ -63,8 +64,6 @@ pub(crate) async fn update(
     headers: HeaderMap,
     Body(change): Body<TaskChange>,
 ) -> Result<Response, Problem> {
-    let found = find(&app, &granted, id).await?;
-    Found::matches(&headers, &task_tag(&found.snapshot))?;
     let mut description = Description::new();
     if let Some(reason) = change.reason {
         description = description.reason(reason);
@@ -82,10 +81,10 @@ pub(crate) async fn update(
         (!description.is_empty()).then_some(Demand::Describe(description)),
         change.priority.map(Demand::SetPriority),
     ];
-    for demand in demands.into_iter().flatten() {
-        let intervention = Intervention::new(id, demand, granted.actor());
-        app.tasker().store().intervene(intervention).await?;
-    }
+    let demands = demands.into_iter().flatten().collect();
+    let intervention = Intervention::all(id, demands, granted.actor());
+    let found = find(&app, &granted, id).await?;
+    carry_out(&app, &granted, &headers, (found, None), intervention).await?;
     shown(&app, &granted, id).await
 }
 
@@ -156,11 +155,40 @@ async fn intervene(
     demand: Demand,
     reason: Option<String>,
 ) -> Result<Response, Problem> {
-    let found = find(app, granted, id).await?;
-    Found::matches(headers, &task_tag(&found.snapshot))?;
     let intervention = Intervention::new(id, demand, granted.actor()).because(reason);
-    app.tasker().store().intervene(intervention).await?;
+    let found = find(app, granted, id).await?;
+    carry_out(app, granted, headers, (found, None), intervention).await?;
     shown(app, granted, id).await
+}
+
+/// Carries out an intervention on a task that was found, or on a step of it, if it is what `If-Match` names, where it
+/// names any.
+///
+/// What is compared here can change until the store begins, so the store is told up to where it was looked at. Something
+/// that happened to the task meanwhile, such as to another step, need not have changed what was named: then it is looked
+/// at again.
+pub(super) async fn carry_out(
+    app: &App,
+    granted: &Granted,
+    headers: &HeaderMap,
+    (mut found, step): (Found, Option<StepNo>),
+    intervention: Intervention,
+) -> Result<(), Problem> {
+    loop {
+        let mut intervention = intervention.clone();
+        if headers.contains_key(header::IF_MATCH) {
+            let tag = match step {
+                Some(step) => Settings::of(app, &found, step).await?.tag(&found, step),
+                None => task_tag(&found.snapshot),
+            };
+            Found::matches(headers, &tag)?;
+            intervention = intervention.expecting(found.snapshot.position);
+        }
+        match app.tasker().store().intervene(intervention).await {
+            Err(StoreError::Changed { task }) => found = find(app, granted, task).await?,
+            done => return done.map(drop).map_err(Problem::from),
+        }
+    }
 }
 
 async fn shown(app: &App, granted: &Granted, id: TaskId) -> Result<Response, Problem> {

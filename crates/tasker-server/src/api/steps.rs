@@ -12,7 +12,7 @@ use tasker::{Demand, HandlerProblem, Intervention, SecretNames, Transition};
 use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
-use super::change::Because;
+use super::change::{Because, carry_out};
 use super::forms;
 use super::tasks::{Found, Step, find, report};
 use super::views::{TransitionView, entity_tag, step_of};
@@ -167,12 +167,9 @@ pub(crate) async fn update(
 ) -> Result<Response, Problem> {
     let found = find(&app, &granted, id).await?;
     let step = found.step(&name)?;
-    let settings = Settings::of(&app, &found, step).await?;
-    Found::matches(&headers, &settings.tag(&found, step))?;
     let demands = change.demands(&app, &found, step)?;
-    for demand in demands {
-        demanded(&app, &granted, id, &name, demand, change.reason.clone()).await?;
-    }
+    let intervention = Intervention::all(id, demands, granted.actor()).because(change.reason);
+    carried_out(&app, &granted, &headers, (found, step, &name), intervention).await?;
     shown(&app, &granted, id, &name).await
 }
 
@@ -312,14 +309,14 @@ impl StepChange {
 
 /// The settings of a step that operators may have changed.
 #[derive(Debug, Serialize)]
-struct Settings {
+pub(super) struct Settings {
     config: Value,
     timeout_seconds: Option<f64>,
 }
 
 impl Settings {
     /// The store tells settings to workers only; what changed is in the history.
-    async fn of(app: &App, found: &Found, step: StepNo) -> Result<Self, Problem> {
+    pub(super) async fn of(app: &App, found: &Found, step: StepNo) -> Result<Self, Problem> {
         let template = found.snapshot.task.template.step(step);
         let mut settings = Self {
             config: template.config().clone(),
@@ -342,7 +339,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn tag(&self, found: &Found, step: StepNo) -> String {
+    pub(super) fn tag(&self, found: &Found, step: StepNo) -> String {
         let record = found.snapshot.steps.iter().find(|record| record.step == step);
         let kept = record.map(|record| {
             (
@@ -396,25 +393,19 @@ async fn intervene(
 ) -> Result<Response, Problem> {
     let found = find(app, granted, *id).await?;
     let step = found.step(name)?;
-    if headers.contains_key(header::IF_MATCH) {
-        let settings = Settings::of(app, &found, step).await?;
-        Found::matches(headers, &settings.tag(&found, step))?;
-    }
-    demanded(app, granted, *id, name, demand(step), reason).await?;
+    let intervention = Intervention::new(*id, demand(step), granted.actor()).because(reason);
+    carried_out(app, granted, headers, (found, step, name), intervention).await?;
     shown(app, granted, *id, name).await
 }
 
-/// Carries out a demand; a refusal names the step, which the store knows by its number.
-async fn demanded(
+/// Carries out an intervention; a refusal names the step, which the store knows by its number.
+async fn carried_out(
     app: &App,
     granted: &Granted,
-    id: TaskId,
-    name: &str,
-    demand: Demand,
-    reason: Option<String>,
+    headers: &HeaderMap,
+    (found, step, name): (Found, StepNo, &str),
+    intervention: Intervention,
 ) -> Result<(), Problem> {
-    let intervention = Intervention::new(id, demand, granted.actor()).because(reason);
-    let done = app.tasker().store().intervene(intervention).await;
-    done.map(drop)
-        .map_err(|error| Problem::from(error).with("step", name))
+    let done = carry_out(app, granted, headers, (found, Some(step)), intervention).await;
+    done.map_err(|problem| problem.with("step", name))
 }

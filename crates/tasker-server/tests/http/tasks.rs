@@ -256,6 +256,62 @@ async fn what_is_said_of_a_task_changes_if_it_is_still_the_same() {
     assert_eq!(subjects, ["created", "setting", "setting"]);
 }
 
+/// What is compared and what is changed is one: the database answers others between the two.
+#[tokio::test]
+async fn of_those_who_saw_the_same_one_changes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let tasker = Tasker::builder()
+        .data_directory(directory.path())
+        .build()
+        .unwrap();
+    let service = tasker_server::router(app(&tasker, &[ORDER]));
+    let id = created(&service, json!({})).await;
+    let task = format!("/tasker/tasks/{id}");
+    let step = format!("{task}/workflow_steps/price");
+    for (path, change) in [
+        (&task, json!({ "tags": ["a"], "priority": 5 })),
+        (&step, json!({ "retry_limit": 9, "timeout_seconds": 60 })),
+    ] {
+        let tag = get(&service, path).await.headers[header::ETAG].clone();
+        let before = get(&service, &format!("{task}/transitions")).await;
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (service, path, tag, change) = (service.clone(), path.clone(), tag.clone(), change.clone());
+            asked.spawn(async move {
+                let headers = [
+                    ("content-type", "application/json"),
+                    ("if-match", tag.to_str().unwrap()),
+                ];
+                send_with(&service, Method::PATCH, &path, &headers, Some(change)).await
+            });
+        }
+        let answers = asked.join_all().await;
+        let (done, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status == StatusCode::OK);
+        assert_eq!(done.len(), 1, "{answers:?}");
+        for answer in refused {
+            answer.is_problem(412, "precondition_failed");
+        }
+        let after = get(&service, &format!("{task}/transitions")).await;
+        let count = |answer: &Answer| answer.is_ok()["transitions"].as_array().unwrap().len();
+        assert_eq!(count(&after), count(&before) + 2, "each of the two settings once");
+    }
+    // Something else than what is named may change meanwhile.
+    let tag = get(&service, &step).await.headers[header::ETAG].clone();
+    let elsewhere = send(&service, Method::PATCH, &task, Some(json!({ "priority": 6 }))).await;
+    elsewhere.is_ok();
+    let headers = [
+        ("content-type", "application/json"),
+        ("if-match", tag.to_str().unwrap()),
+    ];
+    let body = json!({ "retry_limit": 4 });
+    send_with(&service, Method::PATCH, &step, &headers, Some(body))
+        .await
+        .is_ok();
+    drop(service);
+    tasker.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn deleting_cancels_once() {
     let service = service(&[ORDER]);

@@ -6,13 +6,13 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState, TaskId};
 
-use super::list;
 use super::rows::key_of;
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
+use super::{list, read};
 
 impl Unit<'_> {
-    /// Carries out a demand; when it is refused, the caller undoes everything.
+    /// Carries out demands; when one is refused, the caller undoes everything.
     pub(super) async fn intervene(
         &mut self,
         intervention: &Intervention,
@@ -23,6 +23,11 @@ impl Unit<'_> {
             .take_all(task)
             .await?
             .ok_or(StoreError::UnknownTask { task })?;
+        if let Some(expected) = intervention.expected
+            && read::last_of_task(self.connection, key).await? > expected.0
+        {
+            return Err(StoreError::Changed { task }.into());
+        }
         let state = self.work.task(key).state;
         let before: BTreeMap<u32, StepState> = self
             .work
@@ -30,8 +35,10 @@ impl Unit<'_> {
             .map(|(step, row)| (step, row.state))
             .collect();
         self.work.carry_out(key, intervention, actor)?;
-        if let Demand::Describe(description) = &intervention.demand {
-            self.describe(key, description).await?;
+        for demand in &intervention.demands {
+            if let Demand::Describe(description) = demand {
+                self.describe(key, description).await?;
+            }
         }
         self.work.touched.insert(key);
         self.finalize_touched().await?;

@@ -217,6 +217,15 @@ macro_rules! entries {
     };
 }
 
+/// Returns the position of the last entry of a task's history.
+pub(super) async fn last_of_task(connection: &Connection<'_>, task: i64) -> QueryResult<i64> {
+    const SQL: &str = "SELECT coalesce(max(t.position), 0) FROM transitions AS t WHERE t.task = $1";
+    let (last,) = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(task)])
+        .get_result::<(i64,)>(connection)
+        .await?;
+    Ok(last)
+}
+
 /// Returns entries of a task's history after a position.
 pub(super) async fn history(
     connection: &Connection<'_>,

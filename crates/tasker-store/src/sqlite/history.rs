@@ -127,6 +127,14 @@ fn rows(connection: &mut Connection, task: Option<i64>, after: i64) -> QueryResu
         .collect())
 }
 
+/// Returns the position of the last row of the history that has entries of a task.
+pub(super) fn last_of_task(connection: &mut Connection, task: i64) -> QueryResult<i64> {
+    const SQL: &str = "SELECT coalesce(max(position), 0) FROM task_history WHERE task = ?1";
+    Ok(Statement::<(BigInt,)>::new(SQL, &[Bind::Int(task)])
+        .get_result::<(i64,)>(connection)?
+        .0)
+}
+
 /// Looks at the entries of a task, in their order.
 pub(super) fn each_of_task(
     connection: &mut Connection,

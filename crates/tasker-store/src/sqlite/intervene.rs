@@ -6,16 +6,21 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use tasker_engine::{Demand, Description, Intervened, Intervention, Origin, StoreError};
 use tasker_types::{StepNo, StepState};
 
-use super::list;
 use super::rows::{json as list_of, key_of};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
+use super::{history, list};
 
 impl Unit<'_> {
-    /// Carries out a demand; when it is refused, the caller undoes everything.
+    /// Carries out demands; when one is refused, the caller undoes everything.
     pub(super) fn intervene(&mut self, intervention: &Intervention) -> Result<Intervened, Trouble> {
         let task = intervention.task;
         let key = key_of(self.connection, task)?.ok_or(StoreError::UnknownTask { task })?;
+        if let Some(expected) = intervention.expected
+            && history::last_of_task(self.connection, key)? > expected.0
+        {
+            return Err(StoreError::Changed { task }.into());
+        }
         self.load_tasks([key])?;
         self.load_all_steps(key)?;
         let state = self.work.task(key).state;
@@ -26,8 +31,10 @@ impl Unit<'_> {
             .collect();
         let actor = self.actor(&intervention.actor)?;
         self.work.carry_out(key, intervention, actor)?;
-        if let Demand::Describe(description) = &intervention.demand {
-            self.describe(key, description)?;
+        for demand in &intervention.demands {
+            if let Demand::Describe(description) = demand {
+                self.describe(key, description)?;
+            }
         }
         self.work.touched.insert(key);
         self.finalize_touched()?;

@@ -7,10 +7,23 @@ use tasker_types::{StepNo, StepState, TaskState};
 use super::{CHECK_AGAIN, Entry, Kind, Lease, Note, StepKey, Work};
 
 impl<L: Lease> Work<L> {
-    /// Carries out a demand on a task of which all steps are loaded; when it is refused, everything is to be undone.
+    /// Carries out demands on a task of which all steps are loaded; when one is refused, everything is to be undone.
     pub(crate) fn carry_out(
         &mut self,
         key: i64,
+        intervention: &Intervention,
+        actor: i64,
+    ) -> Result<(), StoreError> {
+        intervention
+            .demands
+            .iter()
+            .try_for_each(|demand| self.demanded(key, demand, intervention, actor))
+    }
+
+    fn demanded(
+        &mut self,
+        key: i64,
+        demand: &Demand,
         intervention: &Intervention,
         actor: i64,
     ) -> Result<(), StoreError> {
@@ -18,7 +31,7 @@ impl<L: Lease> Work<L> {
             .reason
             .as_ref()
             .map(|reason| Json::from(&json!({ "reason": reason })));
-        match &intervention.demand {
+        match demand {
             Demand::CancelTask => self.end_task(key, TaskEvent::Cancel, actor, reason),
             Demand::ResolveTask => self.end_task(key, TaskEvent::Resolve, actor, reason),
             Demand::RetryTask => self.retry_task(key, actor, reason),

@@ -1,10 +1,12 @@
 //! Settings of steps that operators change.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tasker_engine::{Actor, Change, Demand, Description, Intervention, Json, StoreError};
-use tasker_types::TaskState;
+use tasker_engine::{Actor, Change, Demand, Description, Intervention, Json, StoreError, Transition};
+use tasker_types::{StepNo, TaskId, TaskState};
+use tokio::task::JoinSet;
 
 use super::{A, B, limited, pair};
 use crate::canonical::canonical_task;
@@ -167,5 +169,94 @@ pub(super) async fn a_change_of_a_setting_keeps_its_reason(h: &Harness) {
         h.store.intervene(intervention).await.unwrap();
         let entry = h.history(task).await.pop().unwrap();
         assert_eq!(entry.metadata.unwrap().to_value(), expected);
+    }
+}
+
+fn ann(task: TaskId, demands: Vec<Demand>) -> Intervention {
+    Intervention::all(task, demands, Actor::User("ann".to_owned()))
+}
+
+pub(super) async fn several_demands_are_carried_out_together(h: &Harness) {
+    let task = h.create(pair()).await;
+    let demands = vec![
+        Demand::Describe(Description::new().tags(["vip"])),
+        Demand::SetPriority(7),
+        Demand::SetTimeout(A, Some(Duration::from_secs(5))),
+        Demand::SetRetryLimit(A, 9),
+    ];
+    h.store.intervene(ann(task, demands)).await.unwrap();
+    let snapshot = h.snapshot(task).await;
+    assert_eq!(snapshot.task.origin.tags, ["vip"]);
+    assert_eq!((snapshot.task.priority, snapshot.steps[0].retry_limit), (7, 9));
+    let claims = h.claim(9).await;
+    let claim = claims.iter().find(|claim| claim.lease.step == A).unwrap();
+    assert_eq!(claim.timeout, Some(Duration::from_secs(5)));
+    let settings = |entry: &&Transition| matches!(entry.change, Change::Setting { .. });
+    assert_eq!(h.history(task).await.iter().filter(settings).count(), 4);
+}
+
+pub(super) async fn of_several_demands_none_is_carried_out_if_one_is_refused(h: &Harness) {
+    let task = h.create(pair()).await;
+    h.claim(1).await;
+    let before = canonical_task(&*h.store, task).await.unwrap();
+    let first = [
+        Demand::Describe(Description::new().tags(["vip"])),
+        Demand::SetPriority(7),
+        Demand::SetRetryLimit(B, 9),
+        Demand::CancelStep(B),
+    ];
+    for refused in [
+        Demand::SetRetryLimit(A, 5),
+        Demand::Describe(Description::new().tags([""])),
+        Demand::ResetStep(A),
+        Demand::CancelStep(StepNo(99)),
+    ] {
+        let demands = [&first[..], &[refused]].concat();
+        h.store.intervene(ann(task, demands)).await.unwrap_err();
+        assert_eq!(canonical_task(&*h.store, task).await.unwrap(), before);
+    }
+}
+
+pub(super) async fn a_demand_of_a_task_that_was_changed_meanwhile_is_refused(h: &Harness) {
+    let (task, other) = (h.create(pair()).await, h.create(pair()).await);
+    let expecting = |position| ann(task, vec![Demand::SetPriority(7)]).expecting(position);
+    let mut seen = h.snapshot(task).await.position;
+    // What happens to others does not matter.
+    h.demand(other, Demand::CancelTask).await;
+    h.store.intervene(expecting(seen)).await.unwrap();
+    // It is a change itself; so is a claim, an end, and what is said.
+    for _ in 0..4 {
+        let before = canonical_task(&*h.store, task).await.unwrap();
+        let refused = h.store.intervene(expecting(seen)).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Changed { task: named } if named == task),
+            "{refused:?}"
+        );
+        assert_eq!(canonical_task(&*h.store, task).await.unwrap(), before);
+        seen = h.snapshot(task).await.position;
+        if let Some(claim) = h.claim(1).await.first() {
+            h.end(succeed(claim)).await;
+        } else {
+            h.demand(task, Demand::Describe(Description::new().reason("late")))
+                .await;
+        }
+    }
+    let seen = h.snapshot(task).await.position;
+    h.store.intervene(expecting(seen)).await.unwrap();
+}
+
+pub(super) async fn of_those_who_saw_the_same_task_one_changes_it(h: &Harness) {
+    let task = h.create(pair()).await;
+    let seen = h.snapshot(task).await.position;
+    let mut all = JoinSet::new();
+    for priority in 0..16 {
+        let demand = ann(task, vec![Demand::SetPriority(priority)]).expecting(seen);
+        let store = Arc::clone(&h.store);
+        all.spawn(async move { store.intervene(demand).await });
+    }
+    let (done, refused): (Vec<_>, Vec<_>) = all.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!(done.len(), 1, "{refused:?}");
+    for refused in refused {
+        assert!(matches!(refused, Err(StoreError::Changed { .. })), "{refused:?}");
     }
 }

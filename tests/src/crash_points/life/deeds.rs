@@ -297,7 +297,7 @@ impl Life {
         if let Err(error) = done
             && !self.is_unsure
         {
-            self.problem(format!("{:?} of {of:?} was refused: {error}", demand.demand));
+            self.problem(format!("{:?} of {of:?} was refused: {error}", demand.demands));
         }
         Ok(())
     }
