@@ -17,9 +17,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+/// The longest that anything may take before a test gives up; where time is paused that is at once.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Waits or panics while it finds out who asks, if the request says so.
@@ -112,6 +115,11 @@ impl Client {
 
     /// Reads one answer, whose length is told.
     async fn answer(&mut self) -> Said {
+        let read = timeout(PATIENCE, self.read_answer()).await;
+        read.expect("an answer should be there by then")
+    }
+
+    async fn read_answer(&mut self) -> Said {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.unwrap());
@@ -136,7 +144,8 @@ impl Client {
     /// Reads up to the end, which a reset is too.
     async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let _ = self.0.read_to_end(&mut rest).await;
+        let read = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        let _ = read.expect("the connection should be closed by then");
         rest
     }
 }

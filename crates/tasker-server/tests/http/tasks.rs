@@ -296,18 +296,24 @@ async fn of_those_who_saw_the_same_one_changes_it() {
         let count = |answer: &Answer| answer.is_ok()["transitions"].as_array().unwrap().len();
         assert_eq!(count(&after), count(&before) + 2, "each of the two settings once");
     }
-    // Something else than what is named may change meanwhile.
+    // Something else than what is named may change meanwhile: then it is looked at again.
     let tag = get(&service, &step).await.headers[header::ETAG].clone();
-    let elsewhere = send(&service, Method::PATCH, &task, Some(json!({ "priority": 6 }))).await;
-    elsewhere.is_ok();
+    let mut asked = tokio::task::JoinSet::new();
+    for priority in 0..8 {
+        let (service, task) = (service.clone(), task.clone());
+        let body = json!({ "priority": priority });
+        asked.spawn(async move { send(&service, Method::PATCH, &task, Some(body)).await });
+    }
     let headers = [
         ("content-type", "application/json"),
         ("if-match", tag.to_str().unwrap()),
     ];
     let body = json!({ "retry_limit": 4 });
-    send_with(&service, Method::PATCH, &step, &headers, Some(body))
-        .await
-        .is_ok();
+    let changed = send_with(&service, Method::PATCH, &step, &headers, Some(body)).await;
+    assert_eq!(changed.is_ok()["workflow_step"]["retry_limit"], 4);
+    for answer in asked.join_all().await {
+        answer.is_ok();
+    }
     drop(service);
     tasker.close().await.unwrap();
 }

@@ -8,7 +8,7 @@ use tasker_engine::{
     Actor, Claim, Clock, Create, CreateReply, Demand, Idempotency, Intervention, Json, NewTask, Outcome,
     Renewal, Scope, StoreError, Sweep, Turn, TurnReply, Want,
 };
-use tasker_types::{StepNo, TaskId, TaskState, WorkerId};
+use tasker_types::{Position, StepNo, TaskId, TaskState, WorkerId};
 
 use super::{Appetite, Both, Play, TASKS};
 use crate::canonical::canonical_claim;
@@ -283,13 +283,27 @@ impl Play<'_> {
             return "nothing, for there is no such task".to_owned();
         };
         let step = StepNo(self.below(snapshot.steps.len()) as u32);
-        let demand = self.demand(step, snapshot.task.state);
-        let what = format!("{demand:?} of task {task}");
+        let mut demands = vec![self.demand(step, snapshot.task.state)];
+        while self.one_in(4) {
+            let step = StepNo(self.below(snapshot.steps.len()) as u32);
+            demands.push(self.demand(step, snapshot.task.state));
+        }
+        let mut what = format!("{demands:?} of task {task}");
         let reason = self.one_in(2).then(|| "because".to_owned());
-        let request = Intervention::new(task, demand, Actor::User("ann".to_owned())).because(reason);
+        let request = Intervention::all(task, demands, Actor::User("ann".to_owned())).because(reason);
         let [a, b] = self.pair;
-        let first = a.store.intervene(request.clone()).await;
-        let second = b.store.intervene(request).await;
+        let (mut first, mut second) = (request.clone(), request);
+        if self.one_in(4) {
+            // As it is now, or as it was before it was created.
+            let is_late = self.one_in(3);
+            what.push_str(if is_late { ", too late" } else { ", as it is" });
+            for (harness, request) in [(a, &mut first), (b, &mut second)] {
+                let seen = harness.snapshot(task).await.position;
+                request.expected = Some(if is_late { Position(0) } else { seen });
+            }
+        }
+        let first = a.store.intervene(first).await;
+        let second = b.store.intervene(second).await;
         self.compare(&what, &answer(&first), &answer(&second));
         what
     }

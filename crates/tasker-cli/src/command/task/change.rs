@@ -26,10 +26,9 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Change) 
         Some(Demand::Describe(description(arguments))).filter(|_| !description(arguments).is_empty()),
         arguments.priority.map(Demand::SetPriority),
     ];
-    for demand in demands.into_iter().flatten() {
-        let intervention = Intervention::new(task, demand, session.actor()).because(arguments.reason.clone());
-        tasker.store().intervene(intervention).await?;
-    }
+    let demands = demands.into_iter().flatten().collect();
+    let intervention = Intervention::all(task, demands, session.actor()).because(arguments.reason.clone());
+    tasker.store().intervene(intervention).await?;
     let snapshot = tasker.store().snapshot(task).await?;
     let record = snapshot.ok_or(StoreError::UnknownTask { task })?.task;
     let changed = Changed {
