@@ -288,11 +288,16 @@ impl Life {
         Ok(())
     }
 
-    /// Has an operator demand something, who looks at the task when he is refused and cannot know why.
+    /// Has an operator look at a task and demand something of what they saw, who looks again when they are refused and
+    /// cannot know why.
     pub(super) async fn demand(&mut self, of: Cast, demand: Demand) -> anyhow::Result<()> {
         let demand = Intervention::new(of.id(), demand, Actor::User("ann".to_owned()));
         let done = self
-            .ask(async |open, _| open.store().intervene(demand.clone()).await)
+            .ask(async |open, _| {
+                let seen = open.store().snapshot(demand.task).await?;
+                let expected = seen.map_or(Position(0), |seen| seen.position);
+                open.store().intervene(demand.clone().expecting(expected)).await
+            })
             .await?;
         if let Err(error) = done
             && !self.is_unsure
