@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::sqlite::SqliteConnection;
 use proc_macro2::{TokenStream, TokenTree};
-use tests::crash_points::{Outcome, Place, Suite, Wanted};
+use tests::crash_points::{Ground, Kind, Outcome, Place, Plan, Planned, Suite, Wanted, live_on};
 
 /// What a statement begins with.
 const VERBS: [&str; 20] = [
@@ -71,23 +74,32 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the statements of a store's sources, with the files that they stand in.
+/// Returns the statements of a store's sources, and of those that both stores share, with the files that they stand in.
 fn statements(place: Place) -> BTreeSet<(String, String)> {
     // The tests of the sources, and what a probe itself has the server do.
     const BESIDE: [&str; 4] = ["full.rs", "faults.rs", "plans.rs", "connection.rs"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/tasker-store/src");
-    let mut files = sources(&root.join(place.to_string()));
-    files.push(root.join(format!("{place}.rs")));
+    let is_others = |file: &Path| {
+        let below = file.strip_prefix(&root).unwrap();
+        let others = Place::ALL.into_iter().filter(|other| *other != place);
+        others
+            .map(|other| other.to_string())
+            .any(|other| below.starts_with(&other) || below.as_os_str() == format!("{other}.rs").as_str())
+    };
     let mut all = BTreeSet::new();
-    for file in files {
+    for file in sources(&root) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if BESIDE.contains(&name.as_str()) {
+        if is_others(&file) || BESIDE.contains(&name.as_str()) {
             continue;
         }
         let mut found = Vec::new();
         literals(fs::read_to_string(&file).unwrap().parse().unwrap(), &mut found);
         let begins = |text: &String| {
-            let word = text.split([' ', ';']).next().unwrap_or_default();
+            let word = text
+                .trim_start_matches('(')
+                .split([' ', ';'])
+                .next()
+                .unwrap_or_default();
             VERBS.contains(&word)
         };
         all.extend(found.into_iter().filter(begins).map(|text| (text, name.clone())));
@@ -105,7 +117,7 @@ fn was_sent(text: &str, sent: &BTreeSet<String>) -> bool {
 fn sample(place: Place, one_of: usize) -> Outcome {
     let suite = Suite {
         place,
-        program: env!("CARGO_BIN_EXE_crash_points").into(),
+        program: Some(env!("CARGO_BIN_EXE_crash_points").into()),
     };
     let wanted = Wanted {
         deeds: 3,
@@ -148,6 +160,48 @@ fn every_statement_on_sqlite_can_fail_and_a_sample_of_failures_does_no_harm() {
 #[test]
 fn every_statement_on_postgres_can_fail_and_a_sample_of_failures_does_no_harm() {
     check(Place::Postgres, 80);
+}
+
+/// Lives until the process is aborted, has something happen to the file that no store does, and returns what the next
+/// process finds.
+fn found_after(damage: &str) -> Vec<String> {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [whole, ground] = directories.each_ref().map(|directory| Ground::Sqlite {
+        directory: directory.path().to_owned(),
+    });
+    let lived = live_on(&whole, Plan::new()).unwrap();
+    let point = lived
+        .seen
+        .into_iter()
+        .find(|point| point.deed == "Health")
+        .unwrap();
+    let kind = Kind::AbortBefore;
+    let aborted = Command::new(env!("CARGO_BIN_EXE_crash_points"))
+        .arg("live")
+        .arg(serde_json::to_string(&ground).unwrap())
+        .arg(serde_json::to_string(&[Planned { point, kind }]).unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!aborted.status.success(), "{aborted:?}");
+    let file = directories[1].path().join("tasker.db");
+    let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    connection.batch_execute(damage).unwrap();
+    drop(connection);
+    live_on(&ground, Plan::new()).unwrap().problems
+}
+
+#[test]
+fn what_was_acknowledged_and_is_gone_is_noticed() {
+    assert_eq!(found_after(""), Vec::<String>::new());
+    let replaced = found_after("UPDATE payloads SET body = '\"another\"' WHERE key % 8 = 1");
+    let lost = "was acknowledged and is lost";
+    assert!(
+        replaced.iter().any(|problem| problem.contains(lost)),
+        "{replaced:?}"
+    );
+    let forgotten = found_after("DELETE FROM history WHERE position = (SELECT max(position) FROM history)");
+    assert!(!forgotten.is_empty());
 }
 
 #[test]

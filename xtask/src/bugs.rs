@@ -1,4 +1,4 @@
-//! `cargo xtask bugs`: builds the workspace with its seeded bugs, and has the simulation find them.
+//! `cargo xtask bugs`: builds the workspace with its seeded bugs, and has the simulation and the crash points find them.
 //!
 //! Only the crates of the workspace are built anew, by a wrapper around the compiler; what they depend on is shared with
 //! other builds.
@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::keys::compile;
+use crate::postgres;
 use crate::run::{Build, exit, program};
 
 /// The variable that tells this program to stand for the compiler.
@@ -20,6 +21,7 @@ pub(crate) fn wrapped() -> Option<anyhow::Result<ExitCode>> {
 }
 
 pub(crate) fn main(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    postgres::ensure()?;
     let mut bugs = program("tests", "bugs", Build::Dev, arguments);
     bugs.env("RUSTC_WORKSPACE_WRAPPER", env::current_exe()?)
         .env(WRAPPER, "1");

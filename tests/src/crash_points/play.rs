@@ -78,8 +78,9 @@ pub fn live_on(ground: &Ground, plan: Plan) -> anyhow::Result<Ended> {
 /// # Errors
 ///
 /// When the other process cannot be started.
-pub fn play(ground: &Ground, plan: Plan, program: &Path) -> anyhow::Result<Played> {
+pub fn play(ground: &Ground, plan: Plan, program: Option<&Path>) -> anyhow::Result<Played> {
     let ended = if plan.iter().any(|planned| planned.kind.aborts()) {
+        let program = program.context("there is no program that can be aborted")?;
         aborted(ground, &plan, program)?
     } else {
         live_on(ground, plan.clone())?

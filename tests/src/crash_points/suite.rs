@@ -20,8 +20,8 @@ const PER_CORE: usize = 2;
 pub struct Suite {
     /// The store.
     pub place: Place,
-    /// The program that begins lives which are aborted.
-    pub program: PathBuf,
+    /// The program that begins lives which are aborted; none is without it.
+    pub program: Option<PathBuf>,
 }
 
 /// What came of all lives.
@@ -74,14 +74,21 @@ impl Suite {
             self.place,
             base.problems.join("; ")
         );
-        let mut played = self.play(1, plans(self.place, &base.seen, wanted))?;
+        let mut first = plans(self.place, &base.seen, wanted);
+        first.retain(|plan| self.can_play(plan));
+        let mut played = self.play(1, first)?;
         let lives: Vec<(Plan, Vec<Point>)> = played
             .iter()
             .map(|played| (played.plan.clone(), played.ended.seen.clone()))
             .collect();
-        let after = second(self.place, &base.seen, &lives, wanted);
+        let mut after = second(self.place, &base.seen, &lives, wanted);
+        after.retain(|plan| self.can_play(plan));
         played.extend(self.play(1 + played.len(), after)?);
         Ok(Outcome { base, played })
+    }
+
+    fn can_play(&self, plan: &Plan) -> bool {
+        self.program.is_some() || !plan.iter().any(|planned| planned.kind.aborts())
     }
 
     fn play(&self, from: usize, plans: Vec<Plan>) -> anyhow::Result<Vec<Played>> {
@@ -93,8 +100,9 @@ impl Suite {
                 let Some(plan) = plans.get(number) else {
                     return Ok(());
                 };
-                let played =
-                    self.on_ground(from + number, |ground| play(ground, plan.clone(), &self.program))?;
+                let played = self.on_ground(from + number, |ground| {
+                    play(ground, plan.clone(), self.program.as_deref())
+                })?;
                 let mut all = all
                     .lock()
                     .map_err(|_| anyhow::anyhow!("another thread panicked"))?;

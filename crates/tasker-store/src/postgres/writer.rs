@@ -473,6 +473,7 @@ impl Flusher {
                 Remedy::Repeat | Remedy::GiveUp => self.undo().await,
             }
             let unknown = unknown && remedy == Remedy::Reconnect;
+            let repeatable = repeatable || tasker_types::bug(80);
             if remedy == Remedy::GiveUp || tries >= TRIES || (unknown && !repeatable) {
                 return Err(classify(&shown, error));
             }

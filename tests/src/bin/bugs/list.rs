@@ -1,18 +1,45 @@
 //! The mistakes that can be compiled in. The numbers are those of `tasker_types::bug` in the sources.
 
+use std::fmt;
+
 use tests::StoreKind;
+use tests::crash_points::Place;
 
 /// A mistake.
 pub(crate) struct Bug {
     pub(crate) number: u32,
     /// What goes wrong.
     pub(crate) what: &'static str,
-    /// The store that shows it.
-    pub(crate) store: StoreKind,
+    /// How it is found.
+    pub(crate) found: Found,
+}
+
+/// How a mistake is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found {
+    /// By a simulation on this store.
+    Simulated(StoreKind),
+    /// By faults at the statements of this store, in the parts of the script with this name.
+    AtPoints(Place, &'static str),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Simulated(store) => fmt::Display::fmt(store, f),
+            Self::AtPoints(place, _) => f.pad(&place.to_string()),
+        }
+    }
 }
 
 const fn bug(number: u32, store: StoreKind, what: &'static str) -> Bug {
-    Bug { number, what, store }
+    let found = Found::Simulated(store);
+    Bug { number, what, found }
+}
+
+const fn point_bug(number: u32, place: Place, part: &'static str, what: &'static str) -> Bug {
+    let found = Found::AtPoints(place, part);
+    Bug { number, what, found }
 }
 
 /// Every mistake.
@@ -89,6 +116,12 @@ pub(crate) const ALL: &[Bug] = &[
         47,
         StoreKind::Memory,
         "a task stays in error though work became possible",
+    ),
+    point_bug(
+        80,
+        Place::Postgres,
+        "RetryTask",
+        "a demand whose answer was lost is made again",
     ),
     bug(48, StoreKind::Memory, "a new retry limit is not kept"),
     bug(49, StoreKind::Memory, "first steps are not queued"),

@@ -1,4 +1,4 @@
-//! `cargo xtask bugs`: makes one mistake after the other, and sees whether a simulation finds it.
+//! `cargo xtask bugs`: makes one mistake after the other, and sees whether a simulation or a fault at a statement finds it.
 
 mod list;
 
@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use list::{ALL, Bug};
+use list::{ALL, Bug, Found};
+use tests::StoreKind;
+use tests::crash_points::{Place, Suite, Wanted};
 use tests::simulation::simulate;
 
 /// How long a mistake may go unnoticed.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Has simulations find the mistakes that are compiled in, one after the other.
+/// Has simulations, and faults at statements, find the mistakes that are compiled in, one after the other.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bugs",
@@ -42,17 +44,56 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Makes a mistake, and plays seeds until one goes wrong.
+/// Makes a mistake, and looks for something that goes wrong.
+fn one(bug: &Bug) -> anyhow::Result<ExitCode> {
+    tasker_types::choose_bug(bug.number);
+    match bug.found {
+        Found::Simulated(store) => simulated(store),
+        Found::AtPoints(place, part) => at_points(place, part),
+    }
+}
+
+/// Has statements fail in a part of the script.
 #[expect(
     clippy::print_stdout,
     reason = "a command's answer goes to its standard output"
 )]
-fn one(bug: &Bug) -> anyhow::Result<ExitCode> {
-    tasker_types::choose_bug(bug.number);
+fn at_points(place: Place, part: &str) -> anyhow::Result<ExitCode> {
+    let suite = Suite { place, program: None };
+    let wanted = Wanted {
+        deeds: usize::MAX,
+        occurrences: 1,
+        text: Some(part.to_owned()),
+        one_of: 1,
+    };
+    let outcome = suite.run(&wanted)?;
+    let Some(wrong) = outcome.wrong().next() else {
+        println!("not found in {} histories", outcome.played.len());
+        return Ok(ExitCode::FAILURE);
+    };
+    let points = wrong.plan.iter();
+    let points: Vec<String> = points
+        .map(|planned| format!("{} {}", planned.kind, planned.point))
+        .collect();
+    let problem = wrong.ended.problems.first().map_or("", String::as_str);
+    println!(
+        "{}: {}",
+        points.join(", then "),
+        problem.lines().next().unwrap_or_default()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Plays seeds until one goes wrong.
+#[expect(
+    clippy::print_stdout,
+    reason = "a command's answer goes to its standard output"
+)]
+fn simulated(store: StoreKind) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut seed = 0;
     while began.elapsed() < LIMIT {
-        let Ok(run) = panic::catch_unwind(|| simulate(seed, bug.store)) else {
+        let Ok(run) = panic::catch_unwind(|| simulate(seed, store)) else {
             println!("seed {seed}: it panicked");
             return Ok(ExitCode::SUCCESS);
         };
@@ -83,7 +124,7 @@ fn all() -> anyhow::Result<ExitCode> {
                 .context("a mistake cannot be made")?;
             found.fetch_add(usize::from(output.status.success()), Ordering::Relaxed);
             let said = String::from_utf8_lossy(&output.stdout);
-            let (number, store, what) = (bug.number, bug.store, bug.what);
+            let (number, store, what) = (bug.number, bug.found, bug.what);
             let seconds = began.elapsed().as_secs_f64();
             println!("{number:3} {store:6} {seconds:5.1} s  {what}: {}", said.trim());
         }

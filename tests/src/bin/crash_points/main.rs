@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let suite = Suite {
             place,
-            program: std::env::current_exe()?,
+            program: Some(std::env::current_exe()?),
         };
         let outcome = suite.run(&wanted)?;
         violations += report(place, &outcome);

@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnectio
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use tasker_engine::{
     Actor, ApiToken, Claim, Clock as _, Create, Demand, Intervention, NewToken, Scope, SeededEntropy,
-    Store as _, StoreError, TaskFilter, TaskQuery, Turn, verify_all,
+    Store as _, StoreError, TaskFilter, TaskQuery, TaskSort, Turn, verify_all,
 };
 use tasker_store::{
     Checkup, Endpoint, PostgresOptions, PostgresStore, Prune, PruneMode, migrate, postgres, transfer,
@@ -223,7 +223,19 @@ impl Life {
         let all = TaskQuery::new(TaskFilter::default(), 100);
         let mut counted = TaskQuery::new(narrow, 3);
         counted.count = true;
-        for query in [all, counted] {
+        let states = TaskFilter {
+            states: vec![TaskState::Complete, TaskState::Error],
+            ..TaskFilter::default()
+        };
+        let mut in_states = TaskQuery::new(states, 3);
+        in_states.count = true;
+        let tag = TaskFilter {
+            tags: vec!["shop".to_owned()],
+            ..TaskFilter::default()
+        };
+        let mut by_change = TaskQuery::new(tag, 3);
+        by_change.sort = TaskSort::Updated;
+        for query in [all, counted, in_states, by_change] {
             self.ask(async |open, _| open.store().list(query.clone()).await)
                 .await?
                 .context("tasks cannot be listed")?;
