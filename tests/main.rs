@@ -9,6 +9,7 @@ mod crashes;
 mod examples;
 mod exhaustive;
 mod forgotten;
+mod fuzzing;
 mod graphs;
 mod kill;
 mod kit;

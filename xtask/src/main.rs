@@ -5,6 +5,7 @@
 mod api;
 mod bugs;
 mod ci;
+mod fuzz;
 mod keys;
 mod mutants;
 mod postgres;
@@ -67,6 +68,14 @@ enum Command {
     /// Have the simulation find bugs that are seeded for it
     #[command(disable_help_flag = true)]
     Bugs(Rest),
+    /// Give readers of what comes from outside whatever the fuzzer thinks of; installs cargo-fuzz
+    Fuzz {
+        /// The one target; every one by default
+        target: Option<String>,
+        /// How long each
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Change the pure code a little, and see whether a test notices: a shard of all changes
     Mutants {
         /// Which shard of how many
@@ -127,6 +136,7 @@ fn main() -> anyhow::Result<ExitCode> {
             run::exit(program("tests", "crash_points", Build::Release, rest.arguments))
         }
         Command::Bugs(rest) => bugs::main(rest.arguments),
+        Command::Fuzz { target, seconds } => fuzz::main(target.as_deref(), seconds),
         Command::Mutants { shard } => mutants::main(&shard),
         Command::Api(rest) => api::main(rest.arguments),
         Command::Tidy => tidy::main(),
