@@ -15,6 +15,7 @@ mod kill;
 mod kit;
 mod operators;
 mod program;
+mod remote;
 mod rules;
 mod schemas;
 mod serve;

@@ -55,6 +55,12 @@ pub(crate) struct Common {
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting,
         add = ArgValueCompleter::new(complete::settings))]
     pub(crate) settings: Vec<(String, String)>,
+    /// Ask the service at this URL, such as http://127.0.0.1:8080, instead of opening a database; for `tasker task`
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "data_dir")]
+    pub(crate) server: Option<String>,
+    /// Say who asks by the token in this file; - is standard input
+    #[arg(long, global = true, value_name = "FILE", requires = "server", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Write one JSON object to standard output, also for an error
     #[arg(long, global = true)]
     pub(crate) json: bool,

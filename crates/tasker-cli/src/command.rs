@@ -40,6 +40,13 @@ pub(crate) fn run(cli: Cli) -> Exit {
 fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     // These need no configuration, or are about a faulty one.
     let session = |common| Session::start(common);
+    if let (Some(_), false) = (&cli.common.server, matches!(cli.command, Command::Task(_))) {
+        return Err(Problem::refused(
+            "server_not_possible",
+            "`--server` is for the commands of `tasker task`; this command works with a database, or with none",
+        )
+        .with_help("leave out --server, or run the command where the database is"));
+    }
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&cli.common, &arguments),

@@ -10,6 +10,7 @@ mod input;
 mod locate;
 mod logging;
 mod output;
+mod remote;
 mod session;
 mod settings;
 mod signals;

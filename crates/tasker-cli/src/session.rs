@@ -1,6 +1,7 @@
 //! What every command that works on tasks has: the configuration, the log, the database.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tasker::config::{Config, Environment};
@@ -12,6 +13,7 @@ use crate::database;
 use crate::exit::Problem;
 use crate::logging;
 use crate::output::Output;
+use crate::remote::Remote;
 use crate::settings;
 use crate::view::View;
 use crate::view::terminal::{Layout, Terminal};
@@ -28,6 +30,7 @@ pub(crate) struct Session {
     terminal: Terminal,
     layout: Layout,
     user: String,
+    remote: Option<Arc<Remote>>,
 }
 
 impl Session {
@@ -46,6 +49,10 @@ impl Session {
         };
         logging::start(&filter, telemetry, &terminal)?;
         let user = settings::user(&environment);
+        let remote = match &common.server {
+            Some(url) => Some(Arc::new(Remote::new(url, common.token_file.as_deref())?)),
+            None => None,
+        };
         Ok(Self {
             common,
             config,
@@ -53,6 +60,7 @@ impl Session {
             terminal,
             layout,
             user,
+            remote,
         })
     }
 
@@ -63,11 +71,19 @@ impl Session {
 
     /// Opens the database, and makes or migrates it if that is needed.
     pub(crate) async fn open(&self) -> Result<Tasker, Problem> {
+        if let Some(remote) = &self.remote {
+            return Ok(self.builder().store(Arc::<Remote>::clone(remote)).build()?);
+        }
         let builder = match self.location()? {
             Location::Sqlite(file) => self.builder().sqlite(file),
             Location::Postgres(url) => self.builder().postgres(url),
         };
         Ok(builder.connect().await?)
+    }
+
+    /// Returns the service that is asked instead of a database, if one is.
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        self.remote.as_deref()
     }
 
     /// Returns a Tasker for what needs no database.

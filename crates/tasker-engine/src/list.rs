@@ -264,7 +264,7 @@ pub struct TaskPage {
 }
 
 /// A task in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSummary {
     /// The task.
     pub task_id: TaskId,

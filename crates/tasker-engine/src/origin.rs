@@ -102,7 +102,7 @@ impl Origin {
 }
 
 /// A change of what is said about a task. What it does not name stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[must_use = "a description changes nothing until it is demanded of a task"]
 pub struct Description {
     reason: Option<String>,

@@ -78,7 +78,7 @@ impl TryFrom<String> for Actor {
 }
 
 /// A task as the store has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// The task's id.
     pub id: TaskId,
@@ -121,7 +121,7 @@ pub struct TaskRecord {
 }
 
 /// The lease on a step in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldLease {
     /// Who holds it.
     pub worker: WorkerId,
@@ -132,7 +132,7 @@ pub struct HeldLease {
 }
 
 /// A step as the store has it. Its result is asked for apart.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The step's number.
     pub step: StepNo,
@@ -185,7 +185,7 @@ impl StepRecord {
 }
 
 /// A task and its steps at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The task.
     pub task: TaskRecord,
@@ -206,7 +206,7 @@ impl Snapshot {
 }
 
 /// One entry of the history. It is kept until its task is pruned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     /// Its place in the order in which transitions were committed.
     pub position: Position,
@@ -223,7 +223,7 @@ pub struct Transition {
 }
 
 /// What an entry of the history is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "snake_case")]
 pub enum Change {
     /// The task was created, its steps with it.

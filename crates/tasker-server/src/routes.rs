@@ -86,6 +86,14 @@ const LOOK: &[Code] = &[
     Code::UnknownTask,
     Code::StoreUnavailable,
 ];
+/// What an explanation can fail by.
+const EXPLAIN: &[Code] = &[
+    Code::InvalidPath,
+    Code::InvalidQuery,
+    Code::UnknownTask,
+    Code::UnknownStep,
+    Code::StoreUnavailable,
+];
 /// What every look at a step can fail by.
 const STEP_LOOK: &[Code] = &[
     Code::InvalidPath,
@@ -184,7 +192,8 @@ fn table() -> Vec<Route> {
         base(P::TaskCancel, CHANGE, handled_by!(change::cancel)),
         base(P::TaskShow, LOOK, handled_by!(look::graph)),
         base(P::TaskShow, LOOK, handled_by!(look::diagram)),
-        base(P::TaskShow, LOOK, handled_by!(look::explain)),
+        base(P::TaskShow, EXPLAIN, handled_by!(look::explain)),
+        base(P::TaskShow, LOOK, handled_by!(look::record)),
         base(P::TaskShow, LOOK, handled_by!(look::transitions)),
         base(P::TaskShow, TASK_EVENTS, handled_by!(events::of_task)),
         base(P::StepIndex, LOOK, handled_by!(steps::index)),

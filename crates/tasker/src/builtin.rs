@@ -7,6 +7,9 @@ mod http;
 mod output;
 mod sleep;
 
+#[cfg(feature = "http")]
+pub use http::client as http_client;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

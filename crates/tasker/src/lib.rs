@@ -28,6 +28,8 @@ mod templates;
 pub use tasker_config as config;
 
 pub use crate::builder::{TaskerBuilder, handler_registry};
+#[cfg(feature = "http")]
+pub use crate::builtin::http_client;
 pub use crate::builtin::template_schema;
 pub use crate::cache::CacheStats;
 pub use crate::error::{BuildError, InsightError, RunError};
@@ -52,21 +54,21 @@ pub use crate::templates::{TemplateFiles, is_template_file};
 // What a program that defines templates, handles steps and looks at tasks needs of the crates below.
 pub use tasker_engine::{
     Actor, ApiToken, BatchPayload, BoxError, Change, ChangePayload, CheckHandler, CheckIn, CheckedStep,
-    Claim, Clock, Config, Context, ContextFaults, ContextMatch, Create, Created, CustomPayload, Demand,
-    Description, Done, Durability, Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure,
+    Claim, Clock, Config, Context, ContextFaults, ContextMatch, Create, CreateReply, Created, CustomPayload,
+    Demand, Description, Done, Durability, Emit, Emitter, Enqueuing, Entropy, ErrorPayload, Event, Failure,
     FailureReason, Fault, Feed, Flow, FlowFn, FlowParents, FlowStep, Forward, FromStep, HandlerPayload,
     HandlerProblem, Handlers, HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition,
     IllegalTaskTransition, Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern,
-    InvalidToken, Json, LoadOptions, Loaded, LookPayload, MemoryStore, Mend, NewTask, NewToken, Origin,
-    OriginFault, Parents, Pattern, PayloadType, Period, Progress, Proposal, QueueCounts, Refusal, Report,
-    RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity, Snapshot, SortOrder, StateCounts,
-    StepBuilder, StepContext, StepError, StepEvent, StepHandler, StepPayload, StepRecord, StepTemplate,
-    StopPolicy, Store, StoreError, Subject, SystemEvent, TaskEvent, TaskFilter, TaskMark, TaskPage,
-    TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope, TaskSort, TaskSummary, Template,
-    TemplateBuilder, TemplateFault, TemplateFaults, TokenDigest, TokenId, TokenRecord, TokenStanding,
-    TokenStore, TokioClock, Totals, Transition, UniqueIdentity, UnknownHandlers, Unresolved, Violation,
-    Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at, parse_retry_after, verify_all,
-    verify_store,
+    InvalidToken, Json, LeaseStatus, LoadOptions, Loaded, LookPayload, MemoryStore, Mend, NewTask, NewToken,
+    Origin, OriginFault, Parents, Pattern, PayloadType, Period, Progress, Proposal, QueueCounts, Refusal,
+    Renewal, Report, RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity, Snapshot,
+    SortOrder, StateCounts, StepBuilder, StepContext, StepError, StepEvent, StepHandler, StepPayload,
+    StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, Sweep, Swept, SystemEvent, TaskEvent,
+    TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope, TaskSort,
+    TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokenDigest, TokenId, TokenRecord,
+    TokenStanding, TokenStore, TokioClock, Totals, Transition, Turn, TurnReply, UniqueIdentity,
+    UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at,
+    parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,

@@ -94,7 +94,10 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
+    // A long choice of options is alone on its line, which cannot be filled up to the margin.
+    text.extend_from_slice(b".na\n");
     page.render_synopsis_section(&mut text)?;
+    text.extend_from_slice(b".ad\n");
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
     commands(command).to_writer(&mut text)?;

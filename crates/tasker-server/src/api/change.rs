@@ -7,14 +7,14 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
-use tasker::{Demand, Description, Intervention, StoreError};
+use tasker::{Demand, Description, Intervened, Intervention, StoreError};
 use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
 use super::forms;
 use super::steps::Settings;
 use super::tasks::{Found, Task, TaskAnswer, answer, find};
-use super::views::task_tag;
+use super::views::{IntervenedView, task_tag};
 use crate::app::App;
 use crate::extract::{Body, OptionalBody, Path};
 use crate::guard::Granted;
@@ -40,6 +40,9 @@ pub(crate) struct TaskChange {
     #[serde(default, deserialize_with = "forms::whole_or_null")]
     #[schema(minimum = -32768, maximum = 32767)]
     priority: Option<i16>,
+    /// Why this is changed; kept in the history.
+    #[serde(default)]
+    because: Option<String>,
 }
 
 /// Why something is done.
@@ -82,10 +85,10 @@ pub(crate) async fn update(
         change.priority.map(Demand::SetPriority),
     ];
     let demands = demands.into_iter().flatten().collect();
-    let intervention = Intervention::all(id, demands, granted.actor());
+    let intervention = Intervention::all(id, demands, granted.actor()).because(change.because);
     let found = find(&app, &granted, id).await?;
     carry_out(&app, &granted, &headers, (found, None), intervention).await?;
-    shown(&app, &granted, id).await
+    shown(&app, &granted, id, None).await
 }
 
 /// Deletes a task, which cancels it and its unfinished steps; its history is kept
@@ -157,8 +160,8 @@ async fn intervene(
 ) -> Result<Response, Problem> {
     let intervention = Intervention::new(id, demand, granted.actor()).because(reason);
     let found = find(app, granted, id).await?;
-    carry_out(app, granted, headers, (found, None), intervention).await?;
-    shown(app, granted, id).await
+    let done = carry_out(app, granted, headers, (found, None), intervention).await?;
+    shown(app, granted, id, Some(&done)).await
 }
 
 /// Carries out an intervention on a task that was found, or on a step of it, if it is what `If-Match` names, where it
@@ -173,7 +176,7 @@ pub(super) async fn carry_out(
     headers: &HeaderMap,
     (mut found, step): (Found, Option<StepNo>),
     intervention: Intervention,
-) -> Result<(), Problem> {
+) -> Result<Intervened, Problem> {
     loop {
         let mut intervention = intervention.clone();
         if headers.contains_key(header::IF_MATCH) {
@@ -186,13 +189,19 @@ pub(super) async fn carry_out(
         }
         match app.tasker().store().intervene(intervention).await {
             Err(StoreError::Changed { task }) => found = find(app, granted, task).await?,
-            done => return done.map(drop).map_err(Problem::from),
+            done => return done.map_err(Problem::from),
         }
     }
 }
 
-async fn shown(app: &App, granted: &Granted, id: TaskId) -> Result<Response, Problem> {
+async fn shown(
+    app: &App,
+    granted: &Granted,
+    id: TaskId,
+    done: Option<&Intervened>,
+) -> Result<Response, Problem> {
     let found = find(app, granted, id).await?;
     let task = Task::read(&found.snapshot, app.tasker()).await?;
-    Ok(answer(&found, task))
+    let intervened = done.map(|done| IntervenedView::new(done, &found.snapshot));
+    Ok(answer(&found, task, intervened))
 }

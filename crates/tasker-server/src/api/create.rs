@@ -124,7 +124,7 @@ pub(crate) async fn create(
     };
     let found = find(&app, &granted, id).await?;
     let task = Task::read(&found.snapshot, app.tasker()).await?;
-    let mut response = answer(&found, task);
+    let mut response = answer(&found, task, None);
     *response.status_mut() = status;
     let location = format!("{}/tasks/{id}", app.settings().base_path);
     if let Ok(location) = HeaderValue::from_str(&location) {

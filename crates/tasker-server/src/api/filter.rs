@@ -9,7 +9,7 @@ use tasker_types::{Namespace, TaskState, TemplateName, Timestamp, Version};
 use utoipa::ToSchema;
 
 use super::forms::{
-    AnnotationText, ContextText, LABEL, LabelText, MATCH, NameText, PARTY, PartyText, VersionText,
+    AnnotationText, ContextText, ID, LABEL, LabelText, MATCH, NameText, PARTY, PartyText, VersionText,
 };
 use super::views;
 
@@ -56,6 +56,23 @@ impl TryFrom<String> for Party {
 
     fn try_from(text: String) -> Result<Self, String> {
         plain(text, PARTY).map(Self)
+    }
+}
+
+/// The beginning of an id.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Beginning(pub(crate) String);
+
+impl TryFrom<String> for Beginning {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        if (1..=ID).contains(&text.len()) && text.bytes().all(digits) {
+            return Ok(Self(text));
+        }
+        Err(format!("{text:?} is not the beginning of an id such as `0198c2`"))
     }
 }
 
@@ -188,7 +205,7 @@ impl From<Selection> for TaskFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forms::{ANNOTATION, PLAIN};
+    use super::super::forms::{ANNOTATION, BEGINNING, PLAIN};
     use super::*;
 
     #[track_caller]
@@ -221,6 +238,17 @@ mod tests {
             agrees::<Label>(PLAIN, LABEL, text, fits);
             agrees::<Party>(PLAIN, PARTY, text, fits);
         }
+        for (text, fits) in [
+            ("0", true),
+            ("0198c2-", true),
+            ("019A", false),
+            ("", false),
+            ("0198c2\n", false),
+        ] {
+            agrees::<Beginning>(BEGINNING, ID, text, fits);
+        }
+        agrees::<Beginning>(BEGINNING, ID, &"0".repeat(36), true);
+        agrees::<Beginning>(BEGINNING, ID, &"0".repeat(37), false);
         agrees::<Label>(PLAIN, LABEL, &"ü".repeat(128), true);
         agrees::<Label>(PLAIN, LABEL, &"ü".repeat(129), false);
         agrees::<Party>(PLAIN, PARTY, &"ü".repeat(255), true);

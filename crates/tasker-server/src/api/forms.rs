@@ -25,6 +25,10 @@ pub(super) const MATCH: usize = 1_024;
 pub(super) const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A plain name, and a value after `=`.
 pub(super) const ANNOTATION: &str = r"^[^=\u0000-\u001f\u007f-\u009f]{1,128}(=[\s\S]*)?$";
+/// How many characters an id has.
+pub(super) const ID: usize = 36;
+/// The beginning of an id.
+pub(super) const BEGINNING: &str = r"^[0-9a-f-]{1,36}$";
 /// A version of three numbers, with what may follow.
 const VERSION: &str = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$";
 
@@ -63,6 +67,8 @@ texts! {
     NameText matching NAME_PATTERN, at most 128, like "payments";
     /// A version.
     VersionText matching VERSION, at most 255, like "2.1.0";
+    /// The beginning of a task's id.
+    BeginningText matching BEGINNING, at most ID, like "0198c2";
     /// A label.
     LabelText matching PLAIN, at most LABEL, like "vip";
     /// The name of a person, a program or a system.

@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use tasker::{SortOrder, TaskQuery, TaskScope, TaskSort, TaskSummary};
+use tasker::{SortOrder, TaskFilter, TaskQuery, TaskScope, TaskSort, TaskSummary};
 use tasker_types::{Namespace, TaskId, TaskState, TemplateName, Timestamp, Version};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::filter::{Annotation, Context, Label, Party, Selection};
-use super::forms::{AnnotationText, ContextText, LabelText, NameText, PartyText, VersionText};
+use super::filter::{Annotation, Beginning, Context, Label, Party, Selection};
+use super::forms::{AnnotationText, BeginningText, ContextText, LabelText, NameText, PartyText, VersionText};
 use super::tasks::Task;
 use super::views;
 use crate::access::Reach;
@@ -31,6 +31,9 @@ pub(crate) struct Wanted {
     /// Only tasks in one of these states; may be repeated.
     #[param(value_type = Vec<views::State>)]
     state: Vec<TaskState>,
+    /// Only tasks whose ids begin with this.
+    #[param(inline, value_type = Option<BeginningText>)]
+    id_prefix: Option<Beginning>,
     /// Only tasks of this namespace.
     #[param(inline, value_type = Option<NameText>)]
     namespace: Option<Namespace>,
@@ -257,11 +260,15 @@ impl Wanted {
             updated_after: self.updated_after,
             updated_before: self.updated_before,
         };
+        let filter = TaskFilter {
+            id_prefix: self.id_prefix.map(|beginning| beginning.0),
+            ..selection.into()
+        };
         Ok(TaskQuery {
             sort: self.sort.unwrap_or_default(),
             order: self.order.unwrap_or_default(),
             count: self.total,
-            ..TaskQuery::new(selection.into(), limit)
+            ..TaskQuery::new(filter, limit)
         })
     }
 }

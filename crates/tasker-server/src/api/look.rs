@@ -1,5 +1,9 @@
 //! Looking at a task: its graph, a picture of it, and why it is not done.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -7,15 +11,16 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tasker_graph::NodeLabel;
-use tasker_types::TaskId;
+use tasker_types::{Position, StepName, TaskId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::tasks::{find, insight};
+use super::forms::NameText;
+use super::tasks::{find, insight, step};
 use super::views::{self, colour};
 use crate::app::App;
 use crate::extract::{Path, Query};
 use crate::guard::Granted;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// The graph of a task, with the states of its steps.
 #[derive(Debug, Serialize, ToSchema)]
@@ -142,22 +147,43 @@ pub(crate) struct Explained {
     explanation: Value,
 }
 
+/// Which step is to be explained.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Explaining {
+    /// The step; all that are not done without it.
+    #[param(inline, value_type = Option<NameText>)]
+    step: Option<StepName>,
+}
+
 /// Explains why a task is not done: of each step the chain of causes, and when it clears
 #[utoipa::path(get, path = "/tasks/{task_id}/explain", tag = "tasks",
-    params(("task_id" = String, Path, format = Uuid, description = "The task.")), responses((status = 200, body = Explained)))]
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), Explaining),
+    responses((status = 200, body = Explained)))]
 pub(crate) async fn explain(
     State(app): State<App>,
     granted: Granted,
     Path(id): Path<TaskId>,
+    Query(wanted): Query<Explaining>,
 ) -> Result<Json<Explained>, Problem> {
     let insight = insight(&app, &granted, id).await?;
-    let explanation = insight.explain();
+    let (text, explanation) = match &wanted.step {
+        Some(name) => told(&insight.explain_step(step(insight.snapshot(), name.as_str())?)),
+        None => told(&insight.explain()),
+    }?;
     Ok(Json(Explained {
         task_id: id,
         state: insight.snapshot().task.state.as_str(),
-        text: explanation.to_string(),
-        explanation: serde_json::to_value(&explanation).map_err(|error| Problem::internal(&error))?,
+        text,
+        explanation,
     }))
+}
+
+/// Returns an explanation for people and for programs.
+fn told<T: Serialize + fmt::Display>(explanation: &T) -> Result<(String, Value), Problem> {
+    let value = serde_json::to_value(explanation).map_err(|error| Problem::internal(&error))?;
+    Ok((explanation.to_string(), value))
 }
 
 /// What happened to a task.
@@ -167,19 +193,112 @@ pub(crate) struct History {
     transitions: Vec<views::TransitionView>,
 }
 
+/// Which part of a history is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Part {
+    /// Only entries after this position.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// At most so many entries, the earliest; all without it.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// How many entries of a history a page may have.
+const ENTRIES: u32 = 1_000;
+
 /// Shows what happened to a task and its steps
 #[utoipa::path(get, path = "/tasks/{task_id}/transitions", tag = "tasks",
-    params(("task_id" = String, Path, format = Uuid, description = "The task.")), responses((status = 200, body = History)))]
+    params(("task_id" = String, Path, format = Uuid, description = "The task."), Part), responses((status = 200, body = History)))]
 pub(crate) async fn transitions(
     State(app): State<App>,
     granted: Granted,
     Path(id): Path<TaskId>,
+    Query(part): Query<Part>,
 ) -> Result<Json<History>, Problem> {
+    if let Some(limit) = part.limit.filter(|limit| !(1..=ENTRIES).contains(limit)) {
+        return Err(Problem::new(
+            Code::InvalidQuery,
+            format!("`limit` is {limit}, but it must be between 1 and {ENTRIES}"),
+        ));
+    }
     let found = find(&app, &granted, id).await?;
     let secrets = tasker::SecretNames::of(app.tasker().config().telemetry());
-    let history = app.tasker().history(id).await?;
+    let mut after = Position(
+        part.after
+            .map_or(0, |after| i64::try_from(after).unwrap_or(i64::MAX)),
+    );
+    let mut history = Vec::new();
+    loop {
+        let page = app
+            .tasker()
+            .store()
+            .history(id, after, part.limit.unwrap_or(ENTRIES))
+            .await?;
+        let whole = page.len() == ENTRIES as usize;
+        after = page.last().map_or(after, |last| last.position);
+        history.extend(page);
+        if part.limit.is_some() || !whole {
+            break;
+        }
+    }
     let view = |entry| views::TransitionView::new(entry, &found.snapshot, |value| secrets.masked(&value));
     Ok(Json(History {
         transitions: history.iter().map(view).collect(),
     }))
+}
+
+/// A task as the engine has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Record {
+    /// The task and its steps at one moment, with the template as it was when the task was created, without secrets and
+    /// leases. Its form is that of this version of the service.
+    #[schema(value_type = Object)]
+    snapshot: Value,
+    /// The results of its steps by their names, without secrets.
+    #[schema(value_type = BTreeMap<String, Value>)]
+    results: BTreeMap<String, Value>,
+}
+
+/// Shows a task as the engine has it, for programs such as `tasker --server`
+#[utoipa::path(get, path = "/tasks/{task_id}/record", tag = "tasks",
+    params(("task_id" = String, Path, format = Uuid, description = "The task.")), responses((status = 200, body = Record)))]
+pub(crate) async fn record(
+    State(app): State<App>,
+    granted: Granted,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Record>, Problem> {
+    let mut snapshot = find(&app, &granted, id).await?.snapshot;
+    let results = app.tasker().store().results(id).await?;
+    let telemetry = app.tasker().config().telemetry();
+    let masked = |value: Value| tasker::masked(value, telemetry);
+    let task = &mut snapshot.task;
+    task.context = tasker::Json::from(&masked(task.context.to_value()));
+    for (name, value) in &mut task.origin.annotations {
+        *value = tasker::masked_field(name, value.take(), telemetry);
+    }
+    for step in &mut snapshot.steps {
+        step.lease = None;
+    }
+    let template = Arc::clone(&task.template);
+    let results = results.into_iter().map(|(step, result)| {
+        let name = template.step(step).name().to_string();
+        (name, masked(result.to_value()))
+    });
+    let results = results.collect();
+    let mut snapshot = serde_json::to_value(&snapshot).map_err(|error| Problem::internal(&error))?;
+    let secrets = tasker::SecretNames::of(telemetry);
+    let steps = snapshot
+        .pointer_mut("/task/template/steps")
+        .and_then(Value::as_array_mut);
+    for config in steps
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step.get_mut("config"))
+    {
+        *config = secrets.masked(config);
+    }
+    Ok(Json(Record { snapshot, results }))
 }

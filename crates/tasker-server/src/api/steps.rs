@@ -8,14 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tasker::{Demand, HandlerProblem, Intervention, SecretNames, Transition};
+use tasker::{Demand, HandlerProblem, Intervened, Intervention, SecretNames, Transition};
 use tasker_types::{StepNo, TaskId};
 use utoipa::ToSchema;
 
 use super::change::{Because, carry_out};
 use super::forms;
 use super::tasks::{Found, Step, find, report};
-use super::views::{TransitionView, entity_tag, step_of};
+
+use super::views::{IntervenedView, TransitionView, entity_tag, step_of};
 use crate::app::App;
 use crate::extract::{Body, OptionalBody, Path};
 use crate::guard::Granted;
@@ -35,6 +36,9 @@ pub(crate) struct Steps {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StepAnswer {
     workflow_step: StepDetails,
+    /// What was done, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervened: Option<IntervenedView>,
 }
 
 /// A step, with its settings as they are for this task.
@@ -127,7 +131,7 @@ pub(crate) async fn show(
     granted: Granted,
     Path((id, name)): Path<(TaskId, String)>,
 ) -> Result<Response, Problem> {
-    shown(&app, &granted, id, &name).await
+    shown(&app, &granted, id, &name, None).await
 }
 
 /// Shows what happened to a step
@@ -170,7 +174,7 @@ pub(crate) async fn update(
     let demands = change.demands(&app, &found, step)?;
     let intervention = Intervention::all(id, demands, granted.actor()).because(change.reason);
     carried_out(&app, &granted, &headers, (found, step, &name), intervention).await?;
-    shown(&app, &granted, id, &name).await
+    shown(&app, &granted, id, &name, None).await
 }
 
 /// Deletes a step, which cancels it; its history is kept
@@ -359,7 +363,13 @@ fn is_setting_of(entry: &Transition, step: StepNo) -> bool {
     matches!(&entry.change, tasker::Change::Setting { step: Some(changed) } if *changed == step)
 }
 
-async fn shown(app: &App, granted: &Granted, id: TaskId, name: &str) -> Result<Response, Problem> {
+async fn shown(
+    app: &App,
+    granted: &Granted,
+    id: TaskId,
+    name: &str,
+    done: Option<&Intervened>,
+) -> Result<Response, Problem> {
     let found = find(app, granted, id).await?;
     let step = found.step(name)?;
     let settings = Settings::of(app, &found, step).await?;
@@ -376,7 +386,12 @@ async fn shown(app: &App, granted: &Granted, id: TaskId, name: &str) -> Result<R
         skippable: template.skippable(),
         dependent_system: template.dependent_system().map(ToString::to_string),
     };
-    let mut response = Json(StepAnswer { workflow_step }).into_response();
+    let intervened = done.map(|done| IntervenedView::new(done, &found.snapshot));
+    let answer = StepAnswer {
+        workflow_step,
+        intervened,
+    };
+    let mut response = Json(answer).into_response();
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -394,8 +409,8 @@ async fn intervene(
     let found = find(app, granted, *id).await?;
     let step = found.step(name)?;
     let intervention = Intervention::new(*id, demand(step), granted.actor()).because(reason);
-    carried_out(app, granted, headers, (found, step, name), intervention).await?;
-    shown(app, granted, *id, name).await
+    let done = carried_out(app, granted, headers, (found, step, name), intervention).await?;
+    shown(app, granted, *id, name, Some(&done)).await
 }
 
 /// Carries out an intervention; a refusal names the step, which the store knows by its number.
@@ -405,7 +420,7 @@ async fn carried_out(
     headers: &HeaderMap,
     (found, step, name): (Found, StepNo, &str),
     intervention: Intervention,
-) -> Result<(), Problem> {
+) -> Result<Intervened, Problem> {
     let done = carry_out(app, granted, headers, (found, Some(step)), intervention).await;
     done.map_err(|problem| problem.with("step", name))
 }

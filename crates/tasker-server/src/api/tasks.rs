@@ -12,7 +12,7 @@ use tasker::{Insight, Snapshot, StepReport, StoreError, TaskReport, Tasker};
 use tasker_types::{StepNo, TaskId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 
-use super::views::{self, FailureView, task_tag};
+use super::views::{self, FailureView, IntervenedView, task_tag};
 use crate::app::App;
 use crate::extract::{Path, Query};
 use crate::guard::Granted;
@@ -22,6 +22,9 @@ use crate::problem::{Code, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskAnswer {
     pub(crate) task: Task,
+    /// What was done, if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intervened: Option<IntervenedView>,
 }
 
 /// A task: one run of a handler.
@@ -238,25 +241,30 @@ pub(crate) async fn report(snapshot: &Snapshot, tasker: &Tasker) -> Result<TaskR
     Ok(TaskReport::new(snapshot, &results))
 }
 
+/// Returns the step of this name.
+pub(crate) fn step(snapshot: &Snapshot, name: &str) -> Result<StepNo, Problem> {
+    let template = &snapshot.task.template;
+    let names = || template.steps().iter().map(|step| step.name().as_str());
+    template.step_named(name).map(|(step, _)| step).ok_or_else(|| {
+        let problem = Problem::new(
+            Code::UnknownStep,
+            format!(
+                "the task `{}` has no step `{}`",
+                snapshot.task.id,
+                name.escape_debug()
+            ),
+        );
+        match tasker_types::nearest(name, names()) {
+            Some(near) => problem.with("nearest", near),
+            None => problem,
+        }
+    })
+}
+
 impl Found {
     /// Returns the step of this name.
     pub(crate) fn step(&self, name: &str) -> Result<StepNo, Problem> {
-        let template = &self.snapshot.task.template;
-        let names = || template.steps().iter().map(|step| step.name().as_str());
-        template.step_named(name).map(|(step, _)| step).ok_or_else(|| {
-            let problem = Problem::new(
-                Code::UnknownStep,
-                format!(
-                    "the task `{}` has no step `{}`",
-                    self.snapshot.task.id,
-                    name.escape_debug()
-                ),
-            );
-            match tasker_types::nearest(name, names()) {
-                Some(near) => problem.with("nearest", near),
-                None => problem,
-            }
-        })
+        step(&self.snapshot, name)
     }
 
     /// Checks that `If-Match`, if it is there, names this tag.
@@ -298,8 +306,8 @@ pub(crate) async fn insight(app: &App, granted: &Granted, id: TaskId) -> Result<
 }
 
 /// Returns a task as an answer, with its tag.
-pub(crate) fn answer(found: &Found, task: Task) -> Response {
-    let mut response = Json(TaskAnswer { task }).into_response();
+pub(crate) fn answer(found: &Found, task: Task, intervened: Option<IntervenedView>) -> Response {
+    let mut response = Json(TaskAnswer { task, intervened }).into_response();
     if let Ok(tag) = HeaderValue::from_str(&task_tag(&found.snapshot)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -331,5 +339,5 @@ pub(crate) async fn show(
     if wanted.include_dependencies {
         task = task.with_analysis(&found.snapshot, app.tasker())?;
     }
-    Ok(answer(&found, task))
+    Ok(answer(&found, task, None))
 }

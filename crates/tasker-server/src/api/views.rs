@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tasker::{Actor, Change, Failure, Snapshot, Transition};
-use tasker_types::{StepNo, StepState, TaskState, Timestamp};
+use tasker::{Actor, Change, Failure, Intervened, Snapshot, Transition};
+use tasker_types::{StepNo, StepState, TaskState, Timestamp, Version};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -87,6 +87,11 @@ pub(crate) struct TransitionView {
     run: Option<u32>,
     /// Attempts since the last reset.
     attempt: Option<u32>,
+    /// The version of what runs the step, at a start.
+    #[schema(value_type = Option<String>)]
+    handler_version: Option<Version>,
+    /// How many microseconds it ran, at an end.
+    ran_us: Option<u64>,
     /// Who: `system`, `worker:ID` or `user:NAME`.
     #[schema(value_type = String, examples("user:ann"))]
     actor: Actor,
@@ -112,6 +117,8 @@ impl TransitionView {
             to: None,
             run: None,
             attempt: None,
+            handler_version: None,
+            ran_us: None,
             actor: entry.actor.clone(),
             metadata: masked(
                 entry
@@ -133,12 +140,15 @@ impl TransitionView {
                 to,
                 run,
                 attempt,
+                handler_version,
+                ran_us,
                 ..
             } => {
                 view.subject = "step";
                 (view.from, view.event, view.to) =
                     (Some(from.as_str()), Some(event.as_str()), Some(to.as_str()));
                 (view.run, view.attempt) = (Some(run.0), Some(*attempt));
+                (view.handler_version, view.ran_us) = (handler_version.clone(), *ran_us);
             }
             Change::LateOutcome { run, .. } => {
                 view.subject = "late_outcome";
@@ -147,6 +157,43 @@ impl TransitionView {
             Change::Setting { .. } => view.subject = "setting",
         }
         view
+    }
+}
+
+/// What a change of what becomes of a task did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct IntervenedView {
+    /// The state of the task afterwards.
+    #[schema(value_type = State)]
+    task_state: &'static str,
+    /// The steps whose state it changed.
+    steps: Vec<ChangedStep>,
+    /// Whether it ended the task.
+    ended: bool,
+}
+
+/// A step whose state was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangedStep {
+    /// The step.
+    name: String,
+    /// The state afterwards.
+    #[schema(value_type = State)]
+    state: &'static str,
+}
+
+impl IntervenedView {
+    pub(crate) fn new(done: &Intervened, snapshot: &Snapshot) -> Self {
+        let template = &snapshot.task.template;
+        let steps = done.steps.iter().map(|(step, state)| ChangedStep {
+            name: template.step(*step).name().to_string(),
+            state: state.as_str(),
+        });
+        Self {
+            task_state: done.task_state.as_str(),
+            steps: steps.collect(),
+            ended: done.ended,
+        }
     }
 }
 

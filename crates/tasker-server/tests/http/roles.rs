@@ -265,6 +265,7 @@ async fn tasks_are_those_of_the_namespaces_and_the_owner() {
             (Method::GET, path(other)),
             (Method::GET, format!("{}/transitions", path(other))),
             (Method::GET, format!("{}/explain", path(other))),
+            (Method::GET, format!("{}/record", path(other))),
             (Method::DELETE, path(other)),
             (Method::POST, format!("{}/cancel", path(other))),
         ] {

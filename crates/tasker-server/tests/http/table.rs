@@ -42,6 +42,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/tasker/tasks/{task_id}/graph", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/diagram", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/explain", "tasker.task:show"),
+    ("GET", "/tasker/tasks/{task_id}/record", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/transitions", "tasker.task:show"),
     ("GET", "/tasker/tasks/{task_id}/events", "tasker.task:show"),
     (

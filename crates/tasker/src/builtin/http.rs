@@ -187,8 +187,12 @@ impl StepHandler for Http {
     }
 }
 
-/// Makes a client that trusts the certificates of the machine.
-fn client() -> Result<Client, String> {
+/// Makes an HTTP client that trusts the certificates of the machine, uses no proxy, follows no redirect and repeats nothing.
+///
+/// # Errors
+///
+/// Why it cannot be made.
+pub fn client() -> Result<Client, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

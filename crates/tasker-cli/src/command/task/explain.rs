@@ -23,6 +23,16 @@ struct Explained<T> {
 /// Says why a task, or one of its steps, is not running.
 pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Explain) -> Result<Exit, Problem> {
     let task = session.find(tasker, &arguments.task).await?;
+    if let Some(remote) = session.remote() {
+        let told = remote.explain(task, arguments.step.as_deref()).await?;
+        let explained = Explained {
+            task_id: task,
+            state: told.state,
+            step: arguments.step.clone(),
+            explanation: told.explanation,
+        };
+        return write(session.output(), told.text, &explained);
+    }
     let insight = tasker.insight(task).await?;
     let insight = insight.ok_or_else(|| Problem::from(StoreError::UnknownTask { task }))?;
     let state = insight.snapshot().task.state;

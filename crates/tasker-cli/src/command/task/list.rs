@@ -57,7 +57,9 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
         ..TaskQuery::new(filter, arguments.limit)
     };
     let cursors = Cursors::new(tasker.config().server().cursor_secret.as_deref());
-    if let Some(cursor) = &arguments.cursor {
+    if let (Some(cursor), Some(remote)) = (&arguments.cursor, session.remote()) {
+        query.after = Some(remote.mark(cursor));
+    } else if let Some(cursor) = &arguments.cursor {
         let place = cursors.read(tasker, &query, cursor).await;
         query.after = Some(place.map_err(|error| match error {
             CursorError::Store(error) => Problem::from(error),
@@ -80,9 +82,10 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &List) ->
         page.tasks.extend(further.tasks);
         page.next = further.next;
     }
-    let next_cursor = match page.next {
-        Some(place) => Some(cursors.write(tasker, &query, place).await?),
-        None => None,
+    let next_cursor = match (page.next, session.remote()) {
+        (Some(place), Some(remote)) => remote.cursor(place),
+        (Some(place), None) => Some(cursors.write(tasker, &query, place).await?),
+        (None, _) => None,
     };
     let listed = Listed {
         tasks: page.tasks,
@@ -108,11 +111,14 @@ fn text(listed: &Listed, filter: &TaskFilter, session: &Session) -> String {
         if *filter != TaskFilter::default() {
             return "no tasks like that\n".to_owned();
         }
-        let file = session.location().map(|place| format!(" in `{place}`"));
-        return format!(
-            "no tasks yet{}; `tasker run TEMPLATE` makes one\n",
-            file.unwrap_or_default()
-        );
+        let place = match session.remote() {
+            Some(remote) => format!(" at `{remote}`"),
+            None => session
+                .location()
+                .map(|place| format!(" in `{place}`"))
+                .unwrap_or_default(),
+        };
+        return format!("no tasks yet{place}; `tasker run TEMPLATE` makes one\n");
     }
     let mut table = Table::new(&["TASK", "TEMPLATE", "STATE", "STEPS", "CREATED", "TOOK"]);
     for task in &listed.tasks {

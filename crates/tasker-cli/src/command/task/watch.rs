@@ -22,6 +22,9 @@ use crate::view::follow::Follower;
 use crate::view::model::Counts;
 use crate::work::{FRAME, refresh};
 
+/// How often a service is asked what has happened.
+const REQUESTS: Duration = Duration::from_millis(500);
+
 /// One line of `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +49,10 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Watch) -
         view: view.clone(),
         template: follower.template(),
         told: Ok(ControlFlow::Continue(())),
+        pace: match session.remote() {
+            Some(_) => REQUESTS,
+            None => FRAME,
+        },
     };
     let interrupted = tokio::select! {
         result = watch(follower, &mut teller) => {
@@ -93,7 +100,7 @@ async fn watch(mut follower: Follower, teller: &mut Teller) -> Result<(), Proble
             .await?;
     }
     let mut idle = Idle::default();
-    let mut ticks = tokio::time::interval(FRAME);
+    let mut ticks = tokio::time::interval(teller.pace);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         refresh(&mut follower, &view, &mut |transition| teller.tell(transition)).await?;
@@ -117,6 +124,8 @@ struct Teller {
     output: Output,
     view: View,
     template: Arc<Template>,
+    /// How often it is looked for something to tell.
+    pace: Duration,
     /// Whether what was told has been read so far.
     told: Result<ControlFlow<()>, Problem>,
 }
