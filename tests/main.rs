@@ -13,6 +13,7 @@ mod fuzzing;
 mod graphs;
 mod kill;
 mod kit;
+mod logs;
 mod operators;
 mod program;
 mod remote;

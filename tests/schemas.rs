@@ -67,7 +67,7 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
-        if name.starts_with('.') || name == "target" {
+        if name.starts_with('.') || name == "target" || name == "corpus" {
             continue;
         }
         if path.is_dir() {

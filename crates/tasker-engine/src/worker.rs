@@ -21,6 +21,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::attempt::{Requests, Said};
 use crate::claim::{Claim, End, Lease, Outcome, Receipt};
@@ -183,6 +184,8 @@ enum Answer {
 struct Held {
     stop: Stop,
     said: Said,
+    /// What is logged of it is logged within.
+    span: Span,
 }
 
 /// What changes while the worker runs.
@@ -442,17 +445,20 @@ impl Worker {
                 }));
             }
             Answer::Turned(turn, Ok(reply)) => {
-                for (outcome, receipt) in turn.outcomes.iter().zip(&reply.receipts) {
-                    shift.held.remove(&outcome.lease);
-                    if *receipt != Receipt::Recorded {
-                        let Lease { task, step, run, .. } = outcome.lease;
-                        tracing::warn!(%task, %step, %run, ?receipt, "the end of a step came too late to be its result");
+                for (lease, created) in &reply.created {
+                    if !matches!(created, Created::New(_)) {
+                        shift.within(lease, || {
+                            tracing::warn!(?created, "a step asked for a task that there is already");
+                        });
                     }
                 }
-                for (Lease { task, step, .. }, created) in &reply.created {
-                    if !matches!(created, Created::New(_)) {
-                        tracing::warn!(%task, %step, ?created, "a step asked for a task that there is already");
+                for (outcome, receipt) in turn.outcomes.iter().zip(&reply.receipts) {
+                    if *receipt != Receipt::Recorded {
+                        shift.within(&outcome.lease, || {
+                            tracing::warn!(?receipt, "the end of a step came too late to be its result");
+                        });
                     }
+                    shift.held.remove(&outcome.lease);
                 }
                 shift
                     .pace
@@ -486,7 +492,9 @@ impl Worker {
             let held = Held {
                 stop: stop.clone(),
                 said: said.clone(),
+                span: telling::span(&claim),
             };
+            let span = held.span.clone();
             shift.held.insert(lease, held);
             if shift.stopping {
                 shift.outcomes.push_back(Outcome {
@@ -502,7 +510,7 @@ impl Worker {
             let environment = Arc::clone(&self.environment);
             shift
                 .running
-                .spawn(async move { environment.execute(claim, stop, said).await });
+                .spawn(async move { environment.execute(claim, stop, said).await }.instrument(span));
         }
     }
 
@@ -613,6 +621,17 @@ pub async fn look_at(
 }
 
 impl Shift {
+    /// Logs something of a claim.
+    fn within(&self, lease: &Lease, log: impl FnOnce()) {
+        match self.held.get(lease) {
+            Some(held) => held.span.in_scope(log),
+            None => {
+                let Lease { task, step, run, .. } = lease;
+                tracing::error_span!("attempt", %task, step_number = %step, %run).in_scope(log);
+            }
+        }
+    }
+
     /// Takes out the outcomes that the next turn carries.
     fn next_outcomes(&mut self, at_most: u32) -> Vec<Outcome> {
         let batch = self.outcomes.len().min(at_most as usize);

@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
+use crate::trace::{Lines, logged};
 
 /// What browsers are told about every answer that does not say otherwise: nothing in it is to be run, framed, guessed or
 /// kept.
@@ -29,11 +30,12 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Returns the routes with what holds for all of them.
-pub(crate) fn layered(router: Router<App>, settings: &Arc<Server>) -> Router<App> {
+pub(crate) fn layered(router: Router<App>, settings: &Arc<Server>, lines: Lines) -> Router<App> {
     let limit = Duration::from_secs_f64(settings.request_timeout_seconds);
     router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(limit, in_time))
+        .layer(middleware::from_fn_with_state(lines, logged))
         .layer(middleware::map_response(with_headers))
 }
 

@@ -123,6 +123,8 @@ struct ServerBody {
 struct Caches {
     /// These counts.
     status: CacheBody,
+    /// What holds tasks up.
+    analyses: CacheBody,
     /// How long the steps of tasks lasted that have ended.
     durations: CacheBody,
 }
@@ -184,6 +186,7 @@ pub(crate) async fn status(
     let (status, cached) = tasker.status().await.map_err(|error| Problem::of_store(&error))?;
     let caches = Caches {
         status: cache(tasker.status_stats()),
+        analyses: cache(tasker.analysis_stats().await),
         durations: cache(tasker.cache_stats().await),
     };
     Ok(Json(body(&status, cached, caches)))

@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod auth;
 mod cursor;
+mod documentation;
 mod extract;
 mod guard;
 mod harden;
@@ -20,6 +21,7 @@ mod rate;
 mod routes;
 mod serve;
 mod templates;
+mod trace;
 
 pub use crate::access::{Access, Permission, Reach, Switch, TaskScope, UnknownPermission};
 pub use crate::app::{App, AppBuilder};

@@ -6,8 +6,8 @@ mod document;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::http::Method;
 use axum::middleware;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -16,12 +16,14 @@ use utoipa_axum::routes as handled_by;
 use crate::access::{Access, Permission, Switch};
 use crate::api::{bulk, change, create, events, handlers, list, look, steps, tasks};
 use crate::app::App;
+use crate::documentation;
 use crate::guard::{Door, check};
 use crate::harden;
 use crate::health;
 use crate::metrics;
 use crate::problem::{Code, Problem};
 use crate::rate::of_address;
+use crate::trace::Lines;
 
 /// Where a route lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,7 @@ fn table() -> Vec<Route> {
         fails,
         handled_by,
     };
+    let open = |handled_by| route(Base, Access::Public, &[], handled_by);
     let base = |permission, fails, handled_by| route(Base, Access::Needs(permission), fails, handled_by);
     vec![
         route(Root, Access::Public, &[], handled_by!(health::live)),
@@ -177,6 +180,12 @@ fn table() -> Vec<Route> {
             METRICS,
             handled_by!(metrics::metrics),
         ),
+        open(handled_by!(documentation::page)),
+        open(handled_by!(documentation::description)),
+        open(handled_by!(documentation::start)),
+        open(handled_by!(documentation::script)),
+        open(handled_by!(documentation::style)),
+        open(handled_by!(documentation::icon)),
         base(P::HandlerIndex, &[], handled_by!(handlers::namespaces)),
         base(P::HandlerIndex, NAMESPACE, handled_by!(handlers::index)),
         base(P::HandlerShow, HANDLER, handled_by!(handlers::show)),
@@ -245,7 +254,8 @@ pub fn router(app: App) -> Router {
         ))
         .merge(probe.method_not_allowed_fallback(not_for_this_method))
         .layer(DefaultBodyLimit::max(body_bytes));
-    harden::layered(router, settings).with_state(app)
+    let lines = Lines::new(app.tasker().config().telemetry());
+    harden::layered(router, settings, lines).with_state(app)
 }
 
 /// Returns what every route is, in the order of the table.
@@ -271,14 +281,14 @@ pub fn openapi(base_path: &str) -> OpenApi {
     document::openapi(base_path, table())
 }
 
-async fn nothing_here(uri: Uri) -> Problem {
+async fn nothing_here(OriginalUri(uri): OriginalUri) -> Problem {
     Problem::new(
         Code::RouteNotFound,
         format!("there is nothing at `{}`", uri.path()),
     )
 }
 
-async fn not_for_this_method(method: Method, uri: Uri) -> Problem {
+async fn not_for_this_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
     Problem::new(
         Code::MethodNotAllowed,
         format!("`{}` cannot be asked with {method}", uri.path()),

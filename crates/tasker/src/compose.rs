@@ -116,6 +116,9 @@ fn assemble(
         EnqueuingStrategy::Immediate => Arc::new(Immediate::default()),
     };
     Ok(Tasker::new(Parts {
+        analyses: Answers::new(Arc::clone(config.cache()), Arc::clone(&clock), |analysis| {
+            1 + u32::try_from(analysis.len() / 1_000).unwrap_or(u32::MAX - 1)
+        }),
         durations: Answers::new(Arc::clone(config.cache()), Arc::clone(&clock), |lasted| {
             lasted.as_ref().map_or(1, |lasted| lasted.weight())
         }),

@@ -1,5 +1,6 @@
 //! What holds a task up: its analysis, explanations and forecast, from what the store knows.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,35 @@ impl Lasted {
     }
 }
 
+/// How a task stands, as far as its analysis depends on it: what its newest transition and its settings have left. As long as
+/// a step waits for its time, that is another one each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Standing(u64, Option<i64>);
+
+impl Standing {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut hasher = DefaultHasher::new();
+        snapshot.task.state.hash(&mut hasher);
+        for step in &snapshot.steps {
+            let settings = (step.retry_limit, step.retryable, step.permanent);
+            let progress = (step.state, step.attempts, step.run, step.next_retry_at);
+            (settings, progress, step.started_at, step.finished_at).hash(&mut hasher);
+        }
+        let waits = |due: tasker_types::Timestamp| due > snapshot.taken_at;
+        let is_waiting = snapshot
+            .steps
+            .iter()
+            .any(|step| step.next_retry_at.is_some_and(waits));
+        let second = snapshot.taken_at.as_micros() / 1_000_000;
+        Self(hasher.finish(), is_waiting.then_some(second))
+    }
+}
+
 /// A task, and what holds it up, at one moment.
 #[derive(Debug)]
 pub struct Insight {
     snapshot: Snapshot,
-    analysis: Analysis,
+    analysis: Arc<Analysis>,
     times: Vec<StepTimes>,
     slots_in_use: Option<u32>,
     tasker: Tasker,
@@ -48,7 +73,8 @@ pub struct Insight {
 impl Tasker {
     /// Looks at what holds a task up; `None` when there is no such task.
     ///
-    /// Times are those of the latest tasks of the same template and version, this one among them. Those of tasks that have
+    /// The analysis is kept, as the section `cache` of the configuration says, until something happens to the task; whoever asks
+    /// the same while it is worked out waits for it. Times are those of the latest tasks of the same template and version, this one among them. Those of tasks that have
     /// ended are kept as the section `cache` of the configuration says.
     ///
     /// # Errors
@@ -58,7 +84,11 @@ impl Tasker {
         let Some(snapshot) = self.store().snapshot(task).await? else {
             return Ok(None);
         };
-        let analysis = snapshot.analyze(self.config().dependency_graph())?;
+        let analyze = async { snapshot.analyze(self.config().dependency_graph()).map(Arc::new) };
+        let analysis = self
+            .analyses()
+            .get((task, Standing::of(&snapshot)), analyze)
+            .await?;
         Ok(Some(Insight {
             times: snapshot.step_times(self.lasted(&snapshot).await?),
             slots_in_use: self.slots_in_use(&snapshot).await?,
@@ -71,6 +101,11 @@ impl Tasker {
     /// Returns how often [`insight`](Self::insight) found the times of a task that has ended where it had left them.
     pub async fn cache_stats(&self) -> CacheStats {
         self.answers().stats().await
+    }
+
+    /// Returns how often [`insight`](Self::insight) found the analysis of a task where it had left it.
+    pub async fn analysis_stats(&self) -> CacheStats {
+        self.analyses().stats().await
     }
 
     /// Returns everything that happened to a task, in order.

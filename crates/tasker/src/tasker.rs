@@ -13,6 +13,7 @@ use tasker_engine::{
     Snapshot, StepHandler, Store, StoreError, TaskPage, TaskQuery, TaskRequest, Template, TemplateFault,
     TemplateFaults, TokenStore, UnknownHandlers, Worker, WorkerHandle, WorkerSetup,
 };
+use tasker_graph::Analysis;
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "postgres")]
 use tasker_store::PostgresStore;
@@ -30,7 +31,7 @@ use crate::events::Hub;
 use crate::flight::Flight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::health::Status;
-use crate::insight::Lasted;
+use crate::insight::{Lasted, Standing};
 use crate::metrics::Metrics;
 use crate::report::TaskReport;
 use crate::resolve::{BuiltIns, event_source};
@@ -65,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) built_ins: Arc<BuiltIns>,
     /// What is counted, if anything is.
     pub(crate) metrics: Option<Arc<Metrics>>,
+    /// What holds tasks up, by how they stand.
+    pub(crate) analyses: Answers<(TaskId, Standing), Arc<Analysis>>,
     /// How long the steps of tasks lasted that have ended.
     pub(crate) durations: Answers<TaskId, Option<Arc<Lasted>>>,
     /// How much there is.
@@ -140,6 +143,10 @@ impl Tasker {
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    pub(crate) fn analyses(&self) -> &Answers<(TaskId, Standing), Arc<Analysis>> {
+        &self.0.analyses
     }
 
     pub(crate) fn answers(&self) -> &Answers<TaskId, Option<Arc<Lasted>>> {

@@ -405,6 +405,7 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("telemetry.log_format", "\"xml\"", "`json`, `pretty` or `logfmt`"),
     ("telemetry.filter_parameters", "\"iban\"", "a list of strings"),
     ("telemetry.filter_mask", "5", "a string"),
+    ("telemetry.correlation_id_header", "5", "a string"),
     ("telemetry.metrics_enabled", "\"yes\"", "true or false"),
     ("telemetry.metrics_auth_required", "\"yes\"", "true or false"),
 ];
@@ -818,6 +819,17 @@ fn a_filter_that_hides_everything_is_refused() {
         "[\"iban\", \"\"]",
         "a list of texts that are not empty",
     );
+}
+
+#[test]
+fn a_header_has_the_name_of_one() {
+    for name in ["", "X Correlation", "X-Corrélation"] {
+        refuses(
+            "telemetry.correlation_id_header",
+            &format!("\"{name}\""),
+            "the name of a header, of letters, digits, `-` and `_`",
+        );
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn without_a_near_one_all_names_are_told() {
         "telemetry.zebra",
         "{stripes = [1, 2]}",
         "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `log_level`, `log_format`, \
-         `filter_parameters`, `filter_mask`, `metrics_enabled`, `metrics_auth_required`",
+         `filter_parameters`, `filter_mask`, `correlation_id_header`, `metrics_enabled`, `metrics_auth_required`",
     );
 }
 

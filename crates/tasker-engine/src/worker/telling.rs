@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tasker_types::{TaskId, WorkerId};
+use tracing::Span;
 
 use crate::claim::{Claim, End};
 use crate::events::{BatchPayload, Emitter, HandlingPayload, LookPayload, SystemEvent};
@@ -16,6 +17,7 @@ impl Emitter {
 
     /// A handler has ended; `None` when nobody wants to know how.
     pub(super) fn handled(&self, claim: &Claim, end: Option<&End>, ran_for: Duration) {
+        ended(claim, end, ran_for);
         let told = || HandlingPayload {
             ran_seconds: Some(ran_for.as_secs_f64()),
             end: Some(end.map_or("lost", word).to_owned()),
@@ -59,6 +61,36 @@ impl Emitter {
             payload
         });
     }
+}
+
+/// Returns what ties the lines of an attempt together: whatever is logged at all has these fields.
+pub(super) fn span(claim: &Claim) -> Span {
+    let template = &claim.task.template;
+    tracing::error_span!(
+        "attempt",
+        task = %claim.lease.task,
+        namespace = %template.namespace(),
+        task_name = %template.name(),
+        step = %claim.template().name(),
+        attempt = claim.attempt,
+        run = %claim.lease.run,
+        correlation_id = claim.task.correlation_id.as_deref(),
+    )
+}
+
+/// Tells how an attempt ended.
+fn ended(claim: &Claim, end: Option<&End>, ran_for: Duration) {
+    let code = match end {
+        Some(End::Fail { failure, .. }) => Some(failure.code.as_str()),
+        _ => None,
+    };
+    tracing::info!(
+        end = end.map_or("lost", word),
+        seconds = ran_for.as_secs_f64(),
+        code,
+        wait_seconds = wait(claim, end).map(|wait| wait.as_secs_f64()),
+        "the handler of a step has ended"
+    );
 }
 
 fn handling(claim: &Claim) -> HandlingPayload {

@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tasker::{Demand, Intervention, TaskFilter, TaskQuery};
 use tasker_types::{TaskId, TaskState};
@@ -21,6 +22,7 @@ use crate::app::App;
 use crate::extract::Body;
 use crate::guard::Granted;
 use crate::problem::{Code, Problem};
+use crate::trace::correlation_id;
 
 /// How many tasks a request may be about.
 const MOST: usize = 1_000;
@@ -193,6 +195,7 @@ pub(crate) struct BulkResult {
 pub(crate) async fn bulk(
     State(app): State<App>,
     granted: Granted,
+    headers: HeaderMap,
     Body(bulk): Body<Bulk>,
 ) -> Result<Json<BulkAnswer>, Problem> {
     let granted = granted.also(match bulk.action {
@@ -203,9 +206,10 @@ pub(crate) async fn bulk(
     let (results, more) = match (bulk.action, &bulk.tasks, &bulk.ids, &bulk.filter) {
         (Action::Create, Some(tasks), None, None) => {
             few_enough(tasks.len())?;
+            let correlation = correlation_id(&headers, app.tasker().config().telemetry())?;
             let mut results = Vec::with_capacity(tasks.len());
             for task in tasks {
-                results.push(created(&app, &granted, task.clone(), bulk.dry_run).await);
+                results.push(created(&app, &granted, task.clone(), correlation, bulk.dry_run).await);
             }
             (results, false)
         }
@@ -249,9 +253,15 @@ fn few_enough(count: usize) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidRequest, detail))
 }
 
-async fn created(app: &App, granted: &Granted, request: NewTaskRequest, dry_run: bool) -> BulkResult {
+async fn created(
+    app: &App,
+    granted: &Granted,
+    request: NewTaskRequest,
+    correlation: Option<&str>,
+    dry_run: bool,
+) -> BulkResult {
     let created = async {
-        let prepared = prepare(app, granted, request, None)?;
+        let prepared = prepare(app, granted, request, correlation)?;
         if dry_run {
             // It says what is wrong with the request; the id that it has is forgotten.
             app.tasker().prepare(prepared)?;

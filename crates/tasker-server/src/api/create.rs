@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::extract::Body;
 use crate::guard::Granted;
 use crate::problem::{Code, Problem};
+use crate::trace::correlation_id;
 
 /// The header under which a request may be repeated.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -100,6 +101,7 @@ pub(crate) struct NewTaskRequest {
 pub(crate) async fn create(
     State(app): State<App>,
     granted: Granted,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     Body(mut request): Body<NewTaskRequest>,
 ) -> Result<Response, Problem> {
@@ -114,9 +116,7 @@ pub(crate) async fn create(
         }
         request.idempotency_key = Some(key);
     }
-    let correlation = headers
-        .get("x-correlation-id")
-        .and_then(|value| value.to_str().ok());
+    let correlation = correlation_id(&headers, app.tasker().config().telemetry())?;
     let prepared = prepare(&app, &granted, request, correlation)?;
     let (status, id) = match commit(&app, &granted, prepared).await? {
         Created::New(id) => (StatusCode::CREATED, id),
@@ -126,7 +126,8 @@ pub(crate) async fn create(
     let task = Task::read(&found.snapshot, app.tasker()).await?;
     let mut response = answer(&found, task, None);
     *response.status_mut() = status;
-    let location = format!("{}/tasks/{id}", app.settings().base_path);
+    // Another application may have nested the service anywhere.
+    let location = format!("{}/{id}", uri.path().trim_end_matches('/'));
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -297,6 +297,7 @@ impl Probe {
             ("/tasker/tasks/bulk", _) => self.bulk(field).await,
             // A reason is kept with what was done for it.
             ("/tasker/tasks/{task_id}/workflow_steps/{name}", "PATCH") => json!({ "retry_limit": 5 }),
+            ("/tasker/tasks/{task_id}", "PATCH") => json!({ "priority": 5 }),
             (_, "PATCH" | "POST") => json!({}),
             _ => Value::Null,
         };

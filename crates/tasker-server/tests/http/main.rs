@@ -1,6 +1,7 @@
 //! The service, asked as clients ask it.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod documentation;
 mod events;
 mod handlers;
 mod health;
@@ -9,6 +10,7 @@ mod kit;
 mod limits;
 mod lists;
 mod metrics;
+mod nested;
 mod roles;
 mod served;
 mod table;

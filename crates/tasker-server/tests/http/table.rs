@@ -23,6 +23,12 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/metrics",
         "tasker.metrics:index if telemetry.metrics_auth_required",
     ),
+    ("GET", "/tasker/api-docs", "public"),
+    ("GET", "/tasker/api-docs/openapi.json", "public"),
+    ("GET", "/tasker/api-docs/start.js", "public"),
+    ("GET", "/tasker/api-docs/swagger-ui-bundle.js", "public"),
+    ("GET", "/tasker/api-docs/swagger-ui.css", "public"),
+    ("GET", "/tasker/api-docs/favicon.png", "public"),
     ("GET", "/tasker/handlers", "tasker.handler:index"),
     ("GET", "/tasker/handlers/{namespace}", "tasker.handler:index"),
     (

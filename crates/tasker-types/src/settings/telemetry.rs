@@ -74,6 +74,9 @@ table! {
         filter_parameters: Vec<String> = SECRETS.map(str::to_owned).to_vec(); in Bounds::matching("^.+$"),
         /// What is shown instead of them.
         filter_mask: String = "[FILTERED]".to_owned(),
+        /// The header of a request whose value is its correlation id. It is kept with the task that the request creates, and is
+        /// in every line that is logged of it; without such a header `X-Request-ID` is read.
+        correlation_id_header: String = "X-Correlation-ID".to_owned(); in Bounds::matching("^[A-Za-z0-9_-]+$"),
         /// Whether the work is measured, and `/metrics` tells it.
         metrics_enabled: bool = true,
         /// Whether who asks for `/metrics` must say who they are and have the permission `tasker.metrics:index`.
@@ -93,6 +96,14 @@ impl TelemetryValues {
             "filter_parameters",
             &self.filter_parameters,
             "a list of texts that are not empty",
+        );
+        let header = self.correlation_id_header.as_str();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        check.require(
+            !header.is_empty() && header.bytes().all(plain),
+            "correlation_id_header",
+            &self.correlation_id_header,
+            "the name of a header, of letters, digits, `-` and `_`",
         );
     }
 }

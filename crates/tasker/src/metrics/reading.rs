@@ -96,7 +96,10 @@ impl Tasker {
             counted: metrics.registry.gather(),
             looked_up: Registry::new(),
         };
-        let mut caches = vec![("durations", self.cache_stats().await)];
+        let mut caches = vec![
+            ("analyses", self.analysis_stats().await),
+            ("durations", self.cache_stats().await),
+        ];
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
         {
             self.look_up(&mut read).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tasker::config::Loader;
 use tasker::{
-    Actor, Demand, Scope, StepBuilder, StepError, StepNo, TaskId, TaskRequest, TaskState, Tasker,
-    TaskerBuilder, Template, handler,
+    Actor, Demand, Scope, StepBuilder, StepContext, StepError, StepNo, TaskFilter, TaskId, TaskQuery,
+    TaskRequest, TaskState, Tasker, TaskerBuilder, Template, handler,
 };
 use tasker_engine::Create;
 use tasker_graph::{Arrival, Cause};
@@ -65,6 +65,56 @@ async fn earlier_tasks_say_how_long_steps_last() {
     assert_eq!(again.forecast().times(1), forecast.times(1));
     let stats = tasker.cache_stats().await;
     assert_eq!((stats.hits, stats.misses, stats.entries), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_analysis_is_kept_until_something_happens_to_its_task() {
+    let tasker = builder().build().unwrap();
+    let task = tasker.run(chain("two", &["fails", "ok"])).await.unwrap().task_id;
+    let ask = async || tasker.insight(task).await.unwrap().unwrap();
+    let first = ask().await;
+    let again = ask().await;
+    assert_eq!(first.analysis(), again.analysis());
+    let stats = tasker.analysis_stats().await;
+    assert_eq!((stats.hits, stats.misses, stats.entries), (1, 1, 1));
+    tasker
+        .intervene(task, Demand::ResolveStep(StepNo(0), None))
+        .await
+        .unwrap();
+    let asked = futures_util::future::join_all((0..9).map(|_| ask())).await;
+    for insight in &asked {
+        assert_eq!(insight.analysis().task_state(), TaskState::InProgress);
+    }
+    let stats = tasker.analysis_stats().await;
+    assert_eq!((stats.hits, stats.misses, stats.entries), (9, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_analysis_of_steps_that_wait_is_a_second_old_at_most() {
+    let refuses = handler(async |_: StepContext| {
+        let wait = Duration::from_secs(60);
+        Err::<(), _>(StepError::retryable("not now").retry_after(wait))
+    });
+    let tasker = builder().handler("refuses", refuses).build().unwrap();
+    let template = Template::builder("one").step(StepBuilder::new("try", "refuses"));
+    let running = tokio::spawn({
+        let (tasker, template) = (tasker.clone(), template.build().unwrap());
+        async move { tasker.run(template).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let task = tasker
+        .list(TaskQuery::new(TaskFilter::default(), 1))
+        .await
+        .unwrap();
+    let task = task.tasks[0].task_id;
+    for (misses, wait) in [(1, 0), (2, 1), (3, 1)] {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        for _ in 0..2 {
+            tasker.insight(task).await.unwrap().unwrap();
+        }
+        assert_eq!(tasker.analysis_stats().await.misses, misses);
+    }
+    running.abort();
 }
 
 #[tokio::test(start_paused = true)]
