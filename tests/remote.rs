@@ -251,6 +251,46 @@ fn who_may_ask_says_so_by_a_token() {
 }
 
 #[test]
+fn who_lacks_a_permission_or_asks_too_often_is_told_what_to_do() {
+    let (place, ids) = with_broken(1);
+    let made = place.run(&["token", "create", "guest", "--role", "guest"]);
+    assert_eq!(made.code, Some(0), "{}", made.said);
+    place.write("token", made.said["token"].as_str().unwrap());
+    let file = place.path("token");
+    let also = ["--token-file", file.to_str().unwrap()];
+    let set = |settings: &[&'static str]| {
+        let mut options = vec!["--api-only"];
+        options.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+        Service::start(&place, &options)
+    };
+    let message = |ended: &Ended| ended.said["error"]["message"].as_str().unwrap().to_owned();
+
+    let service = set(&[
+        "auth.authentication_enabled=true",
+        "auth.authenticator=api_token",
+        "auth.authorization_enabled=true",
+    ]);
+    let denied = far_with(&place, &service, &["task", "show", &ids[0]], &also);
+    assert_eq!(denied.code, Some(3), "{}", denied.said);
+    assert!(message(&denied).contains("403 denied"), "{}", denied.said);
+    assert!(
+        message(&denied).ends_with("ask those who run it for the permission"),
+        "{}",
+        denied.said
+    );
+
+    let service = set(&[
+        "server.address_rate.requests_per_second=0.01",
+        "server.address_rate.burst=1",
+    ]);
+    far(&place, &service, &["task", "list"]);
+    let refused = far(&place, &service, &["task", "list"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.said);
+    assert_eq!(refused.said["error"]["code"], "store_unavailable");
+    assert!(message(&refused).contains("come again in"), "{}", refused.said);
+}
+
+#[test]
 fn what_cannot_be_asked_is_refused_and_says_why() {
     let place = Place::new();
     place.write("empty", "\n");

@@ -3,6 +3,8 @@
 //! It is a store of which only that works which looks at tasks and changes what becomes of them, so that commands need not
 //! know where tasks are.
 
+mod wire;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
@@ -16,22 +18,21 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tasker::{
-    Actor, BoxError, Change, Create, CreateReply, Demand, IllegalStepTransition, IllegalTaskTransition,
-    Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, StepEvent, Store, StoreError, Sweep,
-    Swept, TaskEvent, TaskFilter, TaskMark, TaskPage, TaskQuery, TaskSummary, Template, Transition, Turn,
-    TurnReply,
+    BoxError, Create, CreateReply, Demand, IllegalStepTransition, IllegalTaskTransition, Intervened,
+    Intervention, Json, LeaseStatus, Renewal, Snapshot, Store, StoreError, Sweep, Swept, TaskMark, TaskPage,
+    TaskQuery, TaskSummary, Template, Transition, Turn, TurnReply,
 };
-use tasker_types::{Position, RunNo, StepNo, StepState, TaskContext, TaskId, TaskState, Timestamp, Version};
+use tasker_server::Code;
+use tasker_types::{Position, StepNo, TaskContext, TaskId, TaskState};
 use tokio::sync::watch;
 
+use self::wire::{Answer, History, Record, Refused, Stated, Tasks, query};
 use crate::exit::Problem;
 
 /// The longest time that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The path below which a service answers when its URL names none.
 const BASE_PATH: &str = "/tasker";
-/// How many tasks a page of a service has at most.
-const PAGE: u32 = 100;
 /// How many entries of a history a service tells at once at most.
 const ENTRIES: u32 = 1_000;
 /// How long a token may be, with what surrounds it in its file.
@@ -61,18 +62,6 @@ impl fmt::Display for Remote {
     }
 }
 
-/// What a service says about a request that it does not carry out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Refused {
-    status: u16,
-    code: String,
-    detail: String,
-    state: Option<String>,
-    event: Option<String>,
-    nearest: Option<String>,
-}
-
 /// Why there is no answer.
 #[derive(Debug)]
 enum Failed {
@@ -88,67 +77,6 @@ pub(crate) struct Told {
     pub(crate) state: TaskState,
     pub(crate) text: String,
     pub(crate) explanation: Value,
-}
-
-#[derive(Debug, Deserialize)]
-struct Record {
-    snapshot: Snapshot,
-    results: HashMap<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct History {
-    transitions: Vec<Entry>,
-}
-
-/// An entry of a history; steps have their names.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    position: Position,
-    at: Timestamp,
-    subject: String,
-    step: Option<String>,
-    from: Option<String>,
-    event: Option<String>,
-    to: Option<String>,
-    run: Option<RunNo>,
-    attempt: Option<u32>,
-    handler_version: Option<Version>,
-    ran_us: Option<u64>,
-    actor: Actor,
-    metadata: Value,
-}
-
-#[derive(Debug, Deserialize)]
-struct Tasks {
-    tasks: Vec<Listed>,
-    next_cursor: Option<String>,
-    total: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Listed {
-    full_name: String,
-    #[serde(flatten)]
-    rest: HashMap<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Answer {
-    intervened: Option<Done>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Done {
-    task_state: TaskState,
-    steps: Vec<DoneStep>,
-    ended: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct DoneStep {
-    name: String,
-    state: StepState,
 }
 
 impl Remote {
@@ -210,7 +138,7 @@ impl Remote {
         let query: Vec<_> = step.map(|step| ("step", step.to_owned())).into_iter().collect();
         let told = self.get(&["tasks", &task.to_string(), "explain"], &query).await;
         told.map_err(|failed| match failed {
-            Failed::Refused(refused) if refused.code == "unknown_step" => {
+            Failed::Refused(refused) if refused.kind() == Some(Code::UnknownStep) => {
                 let problem = Problem::refused("step_not_found", refused.detail);
                 match refused.nearest {
                     Some(near) => problem.with_help(format!("did you mean `{near}`?")),
@@ -272,33 +200,20 @@ impl Remote {
         };
         let state = refused.state.as_deref().unwrap_or_default();
         let event = refused.event.as_deref().unwrap_or_default();
-        let advice = match (refused.code.as_str(), step) {
-            ("unknown_task", _) => return StoreError::UnknownTask { task },
-            ("unknown_step", Some(step)) => return StoreError::UnknownStep { task, step },
-            ("step_in_progress", Some(step)) => return StoreError::StepInProgress { task, step },
-            ("illegal_transition", _) => match (
-                state.parse(),
-                event.parse::<StepEvent>(),
-                state.parse(),
-                event.parse::<TaskEvent>(),
-                step,
-            ) {
-                (Ok(state), Ok(event), _, _, Some(step)) => {
-                    let source = IllegalStepTransition { state, event };
-                    return StoreError::IllegalStep { task, step, source };
-                }
-                (_, _, Ok(state), Ok(event), _) => {
-                    let source = IllegalTaskTransition { state, event };
-                    return StoreError::IllegalTask { task, source };
-                }
-                _ => "look at the task once more",
+        let advice = match (refused.kind(), step) {
+            (Some(Code::UnknownTask), _) => return StoreError::UnknownTask { task },
+            (Some(Code::UnknownStep), Some(step)) => return StoreError::UnknownStep { task, step },
+            (Some(Code::StepInProgress), Some(step)) => return StoreError::StepInProgress { task, step },
+            (Some(Code::IllegalTransition), step) => match illegal(task, step, state, event) {
+                Some(error) => return error,
+                None => "look at the task once more",
             },
-            ("store_unavailable" | "not_ready" | "rate_limited", _) => {
+            (Some(Code::StoreUnavailable | Code::NotReady | Code::TooManyRequests), _) => {
                 let source = refused.detail.into();
                 return StoreError::Unavailable { store, source };
             }
-            ("unauthenticated", _) => "name a file with a token that it believes with --token-file",
-            ("forbidden", _) => "ask those who run it for the permission",
+            (Some(Code::Unauthenticated), _) => "name a file with a token that it believes with --token-file",
+            (Some(Code::Denied), _) => "ask those who run it for the permission",
             _ => "its page of problems says what that means",
         };
         StoreError::Unusable {
@@ -410,6 +325,19 @@ impl Remote {
     }
 }
 
+/// Returns the error of what a state does not permit; `None` if state and event are none that this program knows.
+fn illegal(task: TaskId, step: Option<StepNo>, state: &str, event: &str) -> Option<StoreError> {
+    if let Some(step) = step
+        && let (Ok(state), Ok(event)) = (state.parse(), event.parse())
+    {
+        let source = IllegalStepTransition { state, event };
+        return Some(StoreError::IllegalStep { task, step, source });
+    }
+    let (state, event) = (state.parse().ok()?, event.parse().ok()?);
+    let source = IllegalTaskTransition { state, event };
+    Some(StoreError::IllegalTask { task, source })
+}
+
 /// Reads a token from a file, which may end with a line break.
 fn token(file: &Path) -> Result<String, Problem> {
     let shown = file.display();
@@ -435,105 +363,6 @@ fn token(file: &Path) -> Result<String, Problem> {
         );
     }
     Ok(token.to_owned())
-}
-
-impl Entry {
-    fn read(self, task: TaskId, template: &Template) -> Result<Transition, BoxError> {
-        let step = match &self.step {
-            Some(name) => {
-                let known = template.step_named(name);
-                Some(
-                    known
-                        .ok_or_else(|| format!("the template has no step `{name}`"))?
-                        .0,
-                )
-            }
-            None => None,
-        };
-        let missing = |what: &str| format!("an entry of the history has no `{what}`");
-        let from = || self.from.as_deref().ok_or_else(|| missing("from"));
-        let event = || self.event.as_deref().ok_or_else(|| missing("event"));
-        let to = || self.to.as_deref().ok_or_else(|| missing("to"));
-        let change = match self.subject.as_str() {
-            "created" => Change::Created,
-            "task" => Change::Task {
-                from: from()?.parse()?,
-                event: event()?.parse()?,
-                to: to()?.parse()?,
-            },
-            "step" => Change::Step {
-                step: step.ok_or_else(|| missing("step"))?,
-                from: from()?.parse()?,
-                event: event()?.parse()?,
-                to: to()?.parse()?,
-                run: self.run.ok_or_else(|| missing("run"))?,
-                attempt: self.attempt.ok_or_else(|| missing("attempt"))?,
-                handler_version: self.handler_version.clone(),
-                ran_us: self.ran_us,
-            },
-            "late_outcome" => Change::LateOutcome {
-                step: step.ok_or_else(|| missing("step"))?,
-                run: self.run.ok_or_else(|| missing("run"))?,
-            },
-            "setting" => Change::Setting { step },
-            other => return Err(format!("an entry of the history is about `{other}`").into()),
-        };
-        Ok(Transition {
-            position: self.position,
-            task,
-            change,
-            at: self.at,
-            actor: self.actor,
-            metadata: (!self.metadata.is_null()).then(|| Json::from(&self.metadata)),
-        })
-    }
-}
-
-/// Returns what the filter, the order and the place are in a query.
-fn query(wanted: &TaskQuery, cursor: Option<String>) -> Vec<(&'static str, String)> {
-    let TaskFilter {
-        states,
-        namespace,
-        name,
-        version,
-        initiator,
-        source_system,
-        tags,
-        annotations,
-        context,
-        created,
-        updated,
-        id_prefix,
-        within: _,
-    } = &wanted.filter;
-    let mut query = Vec::new();
-    let mut one = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));
-    one("namespace", namespace.as_ref().map(ToString::to_string));
-    one("name", name.as_ref().map(ToString::to_string));
-    one("version", version.as_ref().map(ToString::to_string));
-    one("initiator", initiator.clone());
-    one("source_system", source_system.clone());
-    one("created_after", created.after.map(|time| time.to_string()));
-    one("created_before", created.before.map(|time| time.to_string()));
-    one("updated_after", updated.after.map(|time| time.to_string()));
-    one("updated_before", updated.before.map(|time| time.to_string()));
-    one("id_prefix", id_prefix.clone());
-    one("sort", Some(wanted.sort.as_str().to_owned()));
-    one("order", Some(wanted.order.as_str().to_owned()));
-    one("limit", Some(wanted.limit.min(PAGE).to_string()));
-    one("cursor", cursor);
-    one("total", wanted.count.then(|| "true".to_owned()));
-    query.extend(states.iter().map(|state| ("state", state.to_string())));
-    query.extend(tags.iter().map(|tag| ("tag", tag.clone())));
-    query.extend(context.iter().map(|wanted| ("context", wanted.to_string())));
-    query.extend(annotations.iter().map(|(name, value)| {
-        let text = match value {
-            Some(value) => format!("{name}={value}"),
-            None => name.clone(),
-        };
-        ("annotation", text)
-    }));
-    query
 }
 
 #[async_trait]
@@ -592,11 +421,11 @@ impl Store for Remote {
         };
         let answer = self.ask::<Answer>(method, &path, &[], Some(&body)).await;
         let answer = answer.map_err(|failed| self.said(failed, task, step))?;
-        let Some(done) = answer.intervened else {
-            // A description has no effect on states.
-            let record = self.record(task).await?.ok_or(StoreError::UnknownTask { task })?;
-            let state = record.snapshot.task.state;
-            return Ok(Intervened::new(state, state, Vec::new()));
+        let done = match (answer.intervened, answer.task) {
+            (Some(done), _) => done,
+            // What is said of a task has no effect on states.
+            (None, Some(Stated { state })) => return Ok(Intervened::new(state, state, Vec::new())),
+            (None, None) => return Err(self.nonsense("an answer says nothing of what was done")),
         };
         let mut steps = Vec::with_capacity(done.steps.len());
         for step in done.steps {
