@@ -4,13 +4,12 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use diesel::result::QueryResult;
-use diesel::sql_types::BigInt;
 use tasker_engine::StoreError;
 use tasker_types::{ConnectionPressureFactors, Database, Execution};
 
 use super::Shared;
 use super::connection::Connection;
-use super::statement::Statement;
+use super::health::server_connections;
 use crate::status::ServerConnections;
 
 /// How often it is looked how full the server is.
@@ -85,14 +84,7 @@ pub(super) async fn server(connection: &Connection<'_>) -> QueryResult<ServerCon
     const SQL: &str = "\
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE usesysid IS NOT NULL), \
     current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint";
-    let (open, max) = Statement::<(BigInt, BigInt)>::new(SQL, Vec::new())
-        .get_result::<(i64, i64)>(connection)
-        .await?;
-    let count = |number: i64| u32::try_from(number).unwrap_or_default();
-    Ok(ServerConnections {
-        open: count(open),
-        max: count(max),
-    })
+    server_connections(connection, SQL).await
 }
 
 impl Shared {

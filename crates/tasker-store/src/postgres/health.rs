@@ -57,7 +57,15 @@ pub(super) async fn connections(connection: &Connection<'_>) -> QueryResult<Serv
     const SQL: &str = "\
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()), \
     current_setting('max_connections')::bigint";
-    let (open, max) = Statement::<(BigInt, BigInt)>::new(SQL, Vec::new())
+    server_connections(connection, SQL).await
+}
+
+/// Returns the connections of a server, as a statement counts them: how many there are, and how many there may be.
+pub(super) async fn server_connections(
+    connection: &Connection<'_>,
+    sql: &'static str,
+) -> QueryResult<ServerConnections> {
+    let (open, max) = Statement::<(BigInt, BigInt)>::new(sql, Vec::new())
         .get_result::<(i64, i64)>(connection)
         .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or_default();
