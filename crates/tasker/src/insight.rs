@@ -7,7 +7,7 @@ use std::time::Duration;
 use tasker_engine::{
     Snapshot, StoreError, Surroundings, TaskFilter, TaskQuery, Template, Transition, durations,
 };
-use tasker_graph::{Analysis, Explanation, Forecast, StepTimes, TaskExplanation, forecast};
+use tasker_graph::{Analysis, AnalysisError, Explanation, Forecast, StepTimes, TaskExplanation, forecast};
 use tasker_types::{Position, StepName, StepNo, TaskId};
 
 use crate::cache::CacheStats;
@@ -73,9 +73,8 @@ pub struct Insight {
 impl Tasker {
     /// Looks at what holds a task up; `None` when there is no such task.
     ///
-    /// The analysis is kept, as the section `cache` of the configuration says, until something happens to the task; whoever asks
-    /// the same while it is worked out waits for it. Times are those of the latest tasks of the same template and version, this one among them. Those of tasks that have
-    /// ended are kept as the section `cache` of the configuration says.
+    /// The analysis is that of [`analysis`](Self::analysis). Times are those of the latest tasks of the same template and
+    /// version, this one among them. Those of tasks that have ended are kept as the section `cache` of the configuration says.
     ///
     /// # Errors
     ///
@@ -84,11 +83,7 @@ impl Tasker {
         let Some(snapshot) = self.store().snapshot(task).await? else {
             return Ok(None);
         };
-        let analyze = async { snapshot.analyze(self.config().dependency_graph()).map(Arc::new) };
-        let analysis = self
-            .analyses()
-            .get((task, Standing::of(&snapshot)), analyze)
-            .await?;
+        let analysis = self.analysis(&snapshot).await?;
         Ok(Some(Insight {
             times: snapshot.step_times(self.lasted(&snapshot).await?),
             slots_in_use: self.slots_in_use(&snapshot).await?,
@@ -98,12 +93,26 @@ impl Tasker {
         }))
     }
 
+    /// Returns what holds a task up, from a snapshot of it.
+    ///
+    /// It is kept, as the section `cache` of the configuration says, until something happens to the task; whoever asks the
+    /// same while it is worked out waits for it.
+    ///
+    /// # Errors
+    ///
+    /// If the weights of the configuration do not fit the task.
+    pub async fn analysis(&self, snapshot: &Snapshot) -> Result<Arc<Analysis>, AnalysisError> {
+        let analyze = async { snapshot.analyze(self.config().dependency_graph()).map(Arc::new) };
+        let standing = (snapshot.task.id, Standing::of(snapshot));
+        self.analyses().get(standing, analyze).await
+    }
+
     /// Returns how often [`insight`](Self::insight) found the times of a task that has ended where it had left them.
     pub async fn cache_stats(&self) -> CacheStats {
         self.answers().stats().await
     }
 
-    /// Returns how often [`insight`](Self::insight) found the analysis of a task where it had left it.
+    /// Returns how often [`analysis`](Self::analysis) found the analysis of a task where it had left it.
     pub async fn analysis_stats(&self) -> CacheStats {
         self.analyses().stats().await
     }
@@ -114,9 +123,18 @@ impl Tasker {
     ///
     /// What the store says.
     pub async fn history(&self, task: TaskId) -> Result<Vec<Transition>, StoreError> {
+        self.history_after(task, Position(0)).await
+    }
+
+    /// Returns everything that happened to a task after a position, in order.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn history_after(&self, task: TaskId, after: Position) -> Result<Vec<Transition>, StoreError> {
         let mut history: Vec<Transition> = Vec::new();
         loop {
-            let after = history.last().map_or(Position(0), |last| last.position);
+            let after = history.last().map_or(after, |last| last.position);
             let page = self.store().history(task, after, PAGE).await?;
             let is_last = page.len() < PAGE as usize;
             history.extend(page);

@@ -287,5 +287,5 @@ async fn in_full(app: &App, id: TaskId) -> Result<Option<Task>, Problem> {
         return Ok(None);
     };
     let task = Task::read(&snapshot, app.tasker()).await?;
-    task.with_analysis(&snapshot, app.tasker()).map(Some)
+    task.with_analysis(&snapshot, app.tasker()).await.map(Some)
 }

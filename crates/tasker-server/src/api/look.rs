@@ -226,24 +226,14 @@ pub(crate) async fn transitions(
     }
     let found = find(&app, &granted, id).await?;
     let secrets = tasker::SecretNames::of(app.tasker().config().telemetry());
-    let mut after = Position(
+    let after = Position(
         part.after
             .map_or(0, |after| i64::try_from(after).unwrap_or(i64::MAX)),
     );
-    let mut history = Vec::new();
-    loop {
-        let page = app
-            .tasker()
-            .store()
-            .history(id, after, part.limit.unwrap_or(ENTRIES))
-            .await?;
-        let whole = page.len() == ENTRIES as usize;
-        after = page.last().map_or(after, |last| last.position);
-        history.extend(page);
-        if part.limit.is_some() || !whole {
-            break;
-        }
-    }
+    let history = match part.limit {
+        Some(limit) => app.tasker().store().history(id, after, limit).await?,
+        None => app.tasker().history_after(id, after).await?,
+    };
     let view = |entry| views::TransitionView::new(entry, &found.snapshot, |value| secrets.masked(&value));
     Ok(Json(History {
         transitions: history.iter().map(view).collect(),

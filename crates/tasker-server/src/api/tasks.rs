@@ -219,11 +219,14 @@ impl Task {
     }
 
     /// Adds what holds the task up.
-    pub(crate) fn with_analysis(mut self, snapshot: &Snapshot, tasker: &Tasker) -> Result<Self, Problem> {
-        let analysis = snapshot
-            .analyze(tasker.config().dependency_graph())
-            .map_err(|error| Problem::internal(&error))?;
-        let value = serde_json::to_value(&analysis).map_err(|error| Problem::internal(&error))?;
+    pub(crate) async fn with_analysis(
+        mut self,
+        snapshot: &Snapshot,
+        tasker: &Tasker,
+    ) -> Result<Self, Problem> {
+        let analysis = tasker.analysis(snapshot).await;
+        let analysis = analysis.map_err(|error| Problem::internal(&error))?;
+        let value = serde_json::to_value(&*analysis).map_err(|error| Problem::internal(&error))?;
         self.dependency_analysis = Some(value);
         Ok(self)
     }
@@ -337,7 +340,7 @@ pub(crate) async fn show(
     let found = find(&app, &granted, id).await?;
     let mut task = Task::read(&found.snapshot, app.tasker()).await?;
     if wanted.include_dependencies {
-        task = task.with_analysis(&found.snapshot, app.tasker())?;
+        task = task.with_analysis(&found.snapshot, app.tasker()).await?;
     }
     Ok(answer(&found, task, None))
 }

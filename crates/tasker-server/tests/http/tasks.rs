@@ -74,6 +74,16 @@ async fn a_task_is_created_and_shown() {
     let analysed = get(&service, &format!("/tasker/tasks/{id}?include_dependencies=true")).await;
     let analysis = &analysed.is_ok()["task"]["dependency_analysis"];
     assert_eq!(analysis["critical_paths"]["total_paths"], 2);
+    // It is worked out once, also for lists.
+    let listed = get(&service, "/tasker/tasks?include_dependencies=true").await;
+    assert_eq!(listed.is_ok()["tasks"][0]["dependency_analysis"], *analysis);
+    let told = get(&service, "/metrics").await.text;
+    for line in [
+        "hits_total{cache=\"analyses\"} 1",
+        "misses_total{cache=\"analyses\"} 1",
+    ] {
+        assert!(told.contains(&format!("\ntasker_cache_{line}\n")), "{told}");
+    }
 }
 
 #[tokio::test]
