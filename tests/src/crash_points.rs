@@ -15,7 +15,8 @@ mod script;
 mod suite;
 
 pub use ground::{Ground, Place};
-pub use play::{Ended, Played, live_on, play};
+pub use play::{Ended, Played, Span, live_on, live_through, play};
 pub use points::{Kind, Plan, Point, Wanted, plans, second};
 pub use saboteur::{Planned, Saboteur};
+pub(crate) use suite::on_all_cores;
 pub use suite::{Outcome, Suite};

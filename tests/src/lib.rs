@@ -1,6 +1,7 @@
 //! What tests of the whole share: the stores that there are, a simulation of workers that fail in every way, every state
 //! that small tasks can come to, and the analysis of graphs beside brute force.
 
+pub mod bad_disk;
 mod cores;
 pub mod crash_points;
 pub mod exhaustive;

@@ -11,6 +11,9 @@ use crate::run::{Build, cargo, program, root};
 /// How many seeds the simulation plays; there is time for more elsewhere.
 const SEEDS: &str = "20";
 
+/// One of how many faults of a disk is tried.
+const BAD_DISKS: &str = "40";
+
 struct Stage {
     name: &'static str,
     command: Command,
@@ -78,6 +81,10 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
                 Build::Release,
                 ["--seeds", SEEDS].map(OsString::from),
             ),
+        ),
+        stage(
+            "bad-disk",
+            ours("bad-disk", ["--one-of", BAD_DISKS].map(OsString::from).to_vec())?,
         ),
         stage("api", ours("api", Vec::new())?),
         stage("doc", doc),

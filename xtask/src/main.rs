@@ -3,6 +3,7 @@
 //! It only starts other programs and reads files, so that it builds in seconds and knows nothing of the engine.
 
 mod api;
+mod bad_disk;
 mod bugs;
 mod ci;
 mod fuzz;
@@ -62,6 +63,9 @@ enum Command {
     /// Have everything go wrong that can at each statement of both stores, in a release build
     #[command(disable_help_flag = true)]
     CrashPoints(Rest),
+    /// Have a disk do to SQLite what disks do, by `strace`, in a release build; installs strace on Debian as root
+    #[command(disable_help_flag = true)]
+    BadDisk(Rest),
     /// Try everything that can happen to small tasks, in a release build
     #[command(disable_help_flag = true)]
     Exhaustive(Rest),
@@ -135,6 +139,7 @@ fn main() -> anyhow::Result<ExitCode> {
             postgres::ensure()?;
             run::exit(program("tests", "crash_points", Build::Release, rest.arguments))
         }
+        Command::BadDisk(rest) => bad_disk::main(rest.arguments),
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Fuzz { target, seconds } => fuzz::main(target.as_deref(), seconds),
         Command::Mutants { shard } => mutants::main(&shard),

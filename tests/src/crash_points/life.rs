@@ -61,10 +61,14 @@ pub(super) struct Life {
     last: Option<Turn>,
     /// What was asked may have been done, by this process or the one before.
     is_unsure: bool,
+    /// There was a process before, which may have been stopped at any moment.
+    takes_over: bool,
     /// The deed that the process before was at.
     next: usize,
     log: File,
     acknowledged: Acknowledged,
+    /// What was asked for was not answered, however often.
+    pub(super) gave_up: bool,
     pub(super) transitions: u64,
     pub(super) problems: Vec<String>,
 }
@@ -99,9 +103,11 @@ impl Life {
             held: Vec::new(),
             last: None,
             is_unsure: takes_over,
+            takes_over,
             next,
             log,
             acknowledged,
+            gave_up: false,
             transitions: 0,
             problems: Vec::new(),
         })
@@ -109,6 +115,9 @@ impl Life {
 
     /// Lives to the end.
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
+        if self.takes_over {
+            self.look_back().await?;
+        }
         for (number, deed) in Deed::script(self.ground.place()).into_iter().enumerate() {
             if number < self.next {
                 continue;
@@ -124,12 +133,9 @@ impl Life {
                 break;
             }
         }
-        self.probe.sleep(true);
-        self.check().await;
-        if let Some(open) = self.open.take() {
-            open.close().await;
-        }
-        Ok(())
+        let checked = self.check().await;
+        self.close().await;
+        checked
     }
 
     fn note(&mut self, line: Line) -> anyhow::Result<()> {
@@ -155,6 +161,7 @@ impl Life {
                 Err(error) => {
                     tries += 1;
                     if tries == TRIES {
+                        self.gave_up = true;
                         return Err(error).context("it cannot be opened any more");
                     }
                 }
@@ -201,6 +208,7 @@ impl Life {
             }
             tries += 1;
             if tries == TRIES {
+                self.gave_up = true;
                 return Err(error).context("it is not answered any more");
             }
             if tries > 1 {

@@ -30,6 +30,9 @@ pub struct Ended {
     pub transitions: u64,
     /// What is violated.
     pub problems: Vec<String>,
+    /// What was not answered, however often it was asked, so that it went no further.
+    #[serde(default)]
+    pub gave_up: Option<String>,
 }
 
 /// A life with its faults.
@@ -41,26 +44,57 @@ pub struct Played {
     pub ended: Ended,
 }
 
-/// Lives on this ground until the end, or until the process is aborted.
+/// How far a life goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Until all work is done.
+    ToFinish,
+    /// To the end of the script.
+    Whole,
+}
+
+/// Lives on this ground until the end, or until the process is aborted. Nothing may remain unanswered.
 ///
 /// # Errors
 ///
 /// When a runtime cannot be made.
 pub fn live_on(ground: &Ground, plan: Plan) -> anyhow::Result<Ended> {
-    let probe = Arc::new(Saboteur::new(plan));
+    let mut ended = live(ground, Saboteur::new(plan))?;
+    ended.problems.extend(ended.gave_up.take());
+    Ok(ended)
+}
+
+/// Lives on this ground while things go wrong of which no probe knows.
+///
+/// # Errors
+///
+/// When a runtime cannot be made.
+pub fn live_through(ground: &Ground, span: Span) -> anyhow::Result<Ended> {
+    live(ground, Saboteur::outside(span))
+}
+
+fn live(ground: &Ground, probe: Saboteur) -> anyhow::Result<Ended> {
+    let probe = Arc::new(probe);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let (mut transitions, mut problems) = (0, Vec::new());
+    let (mut transitions, mut problems, mut may_give_up) = (0, Vec::new(), false);
     let lived = runtime.block_on(async {
         let mut life = Life::new(ground.clone(), Arc::clone(&probe))?;
         let lived = tokio::time::timeout(PATIENCE, life.run()).await;
         (transitions, problems) = (life.transitions, std::mem::take(&mut life.problems));
+        may_give_up = life.gave_up;
         lived.context("it does not end")?
     });
+    let mut gave_up = None;
     if let Err(error) = lived {
-        problems.push(format!("{error:#}"));
+        let error = format!("{error:#}");
+        if may_give_up {
+            gave_up = Some(error);
+        } else {
+            problems.push(error);
+        }
     }
     runtime.shutdown_timeout(Duration::from_secs(5));
     let (seen, statements) = probe.seen();
@@ -70,6 +104,7 @@ pub fn live_on(ground: &Ground, plan: Plan) -> anyhow::Result<Ended> {
         statements,
         transitions,
         problems,
+        gave_up,
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tasker_store::{Fault, Moment, Probe};
 
+use super::play::Span;
 use super::points::{Kind, Point};
 
 /// A fault that is to happen.
@@ -35,6 +36,8 @@ struct State {
     seen: Vec<Point>,
     statements: BTreeSet<String>,
     is_gate_shut: bool,
+    /// How far a life goes in which things go wrong of which this does not know.
+    outside: Option<Span>,
 }
 
 /// What is sent by connections that live beside the script, whatever it does at the moment.
@@ -62,6 +65,13 @@ impl Saboteur {
         saboteur
     }
 
+    /// Returns one of a life in which anything may go wrong at any time, of which this does not know.
+    pub fn outside(span: Span) -> Self {
+        let saboteur = Self::default();
+        saboteur.state().outside = Some(span);
+        saboteur
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,9 +81,12 @@ impl Saboteur {
         self.state().deed = deed.to_owned();
     }
 
-    /// Tells whether the next fault is one of what the script does now.
+    /// Tells whether the next fault may be one of what the script does now.
     pub fn is_next(&self) -> bool {
         let state = self.state();
+        if state.outside.is_some() {
+            return true;
+        }
         state
             .plan
             .first()
@@ -83,7 +96,7 @@ impl Saboteur {
     /// Tells whether nothing is to happen any more, of what was planned.
     pub fn is_done(&self) -> bool {
         let state = self.state();
-        state.plan.is_empty() && state.happened > 0
+        state.outside == Some(Span::ToFinish) || (state.plan.is_empty() && state.happened > 0)
     }
 
     /// Returns how many faults happened.

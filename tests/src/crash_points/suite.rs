@@ -60,6 +60,40 @@ impl Outcome {
     }
 }
 
+/// Does this with each of these, some at a time, and returns what comes of them, in order.
+pub(crate) fn on_all_cores<T: Sync, R: Send>(
+    all: &[T],
+    work: impl Fn(usize, &T) -> anyhow::Result<R> + Sync,
+) -> anyhow::Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(all.len()));
+    let do_some = || -> anyhow::Result<()> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(number) else {
+                return Ok(());
+            };
+            let result = work(number, one)?;
+            let mut done = done
+                .lock()
+                .map_err(|_| anyhow::anyhow!("another thread panicked"))?;
+            done.push((number, result));
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from) * PER_CORE;
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(do_some)).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a life panicked"))?)
+    })?;
+    let mut done = done
+        .into_inner()
+        .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+    done.sort_unstable_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
 impl Suite {
     /// Lives once without a fault, once for each fault that is wanted, and once for each fault of what comes only after one.
     ///
@@ -92,35 +126,11 @@ impl Suite {
     }
 
     fn play(&self, from: usize, plans: Vec<Plan>) -> anyhow::Result<Vec<Played>> {
-        let next = AtomicUsize::new(0);
-        let all = Mutex::new(Vec::with_capacity(plans.len()));
-        let play_some = || -> anyhow::Result<()> {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(plan) = plans.get(number) else {
-                    return Ok(());
-                };
-                let played = self.on_ground(from + number, |ground| {
-                    play(ground, plan.clone(), self.program.as_deref())
-                })?;
-                let mut all = all
-                    .lock()
-                    .map_err(|_| anyhow::anyhow!("another thread panicked"))?;
-                all.push((number, played));
-            }
-        };
-        thread::scope(|scope| {
-            let threads = thread::available_parallelism().map_or(1, usize::from) * PER_CORE;
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(play_some)).collect();
-            running
-                .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a life panicked"))?)
-        })?;
-        let mut all = all
-            .into_inner()
-            .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
-        all.sort_unstable_by_key(|(number, _)| *number);
-        Ok(all.into_iter().map(|(_, played)| played).collect())
+        on_all_cores(&plans, |number, plan| {
+            self.on_ground(from + number, |ground| {
+                play(ground, plan.clone(), self.program.as_deref())
+            })
+        })
     }
 
     fn on_ground<T>(

@@ -130,6 +130,7 @@ impl Life {
                 self.close().await;
             }
         }
+        self.gave_up = true;
         anyhow::bail!("a crowd is not answered any more")
     }
 

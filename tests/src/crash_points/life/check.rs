@@ -2,23 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use tasker_engine::{Change, StepEvent, verify_all};
-use tasker_types::{Position, RunNo, StepState};
+use anyhow::Context as _;
+use tasker_engine::{Change, Snapshot, StepEvent, verify_all};
+use tasker_types::{Position, RunNo, StepState, TaskId};
 
 use super::super::script::Cast;
 use super::Life;
 
 impl Life {
-    /// Holds what there is against the rules and against what was acknowledged.
-    pub(super) async fn check(&mut self) {
-        self.probe.sleep(true);
-        if let Err(error) = self.look_through().await {
-            self.problem(format!("the store cannot be read in the end: {error:#}"));
-        }
-        self.probe.sleep(false);
+    /// Holds what there is in the end against the rules and against what was acknowledged.
+    pub(super) async fn check(&mut self) -> anyhow::Result<()> {
+        self.watchful(async |life| {
+            let found = life.look_through().await?;
+            for one in Cast::ALL {
+                if let Some(snapshot) = found.get(&one.id())
+                    && !one.ends().contains(&snapshot.task.state)
+                {
+                    life.problem(format!("{one:?} is {} in the end", snapshot.task.state));
+                }
+            }
+            Ok(())
+        })
+        .await
+        .context("the store cannot be read in the end")
     }
 
-    pub(super) async fn look_through(&mut self) -> anyhow::Result<()> {
+    /// Holds what the process before left against the rules and against what it acknowledged, before anything is asked.
+    pub(super) async fn look_back(&mut self) -> anyhow::Result<()> {
+        self.watchful(async |life| life.look_through().await.map(drop))
+            .await
+            .context("what a process left cannot be read")
+    }
+
+    /// Looks without meeting the probe.
+    async fn watchful(
+        &mut self,
+        look: impl AsyncFnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.probe.sleep(true);
+        let looked = look(self).await;
+        self.probe.sleep(false);
+        self.gave_up |= looked.is_err();
+        looked
+    }
+
+    async fn look_through(&mut self) -> anyhow::Result<BTreeMap<TaskId, Snapshot>> {
         // A connection that was dropped by the last fault is noticed and replaced.
         if let Some(open) = &self.open
             && open.store().position().await.is_err()
@@ -34,9 +62,6 @@ impl Life {
         let mut found = BTreeMap::new();
         for one in Cast::ALL {
             if let Some(snapshot) = store.snapshot(one.id()).await? {
-                if !one.ends().contains(&snapshot.task.state) {
-                    self.problem(format!("{one:?} is {} in the end", snapshot.task.state));
-                }
                 found.insert(one.id(), snapshot);
             } else if self.acknowledged.created.contains(&one.id()) && !self.acknowledged.pruned {
                 self.problem(format!("{one:?} was created and is not there"));
@@ -78,6 +103,6 @@ impl Life {
                 ));
             }
         }
-        Ok(())
+        Ok(found)
     }
 }

@@ -330,7 +330,7 @@ impl Life {
             }
             self.pass(5);
         }
-        self.check().await;
+        self.check().await?;
         self.transitions = self.transitions().await;
         Ok(())
     }

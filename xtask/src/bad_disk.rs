@@ -1,0 +1,25 @@
+//! `cargo xtask bad-disk`: has `strace` make the disk bad under a database in a file.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::ensure;
+
+use crate::postgres::install;
+use crate::run::{Build, exit, is_quietly_done, program};
+
+const ADVICE: &str = "`strace` has the disk fail: install it (`apt-get install strace` on Debian), on Linux";
+
+pub(crate) fn main(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    if !is_there() {
+        install("`strace`", &["strace"], ADVICE)?;
+        ensure!(is_there(), ADVICE);
+    }
+    exit(program("tests", "bad_disk", Build::Release, arguments))
+}
+
+fn is_there() -> bool {
+    let mut strace = Command::new("strace");
+    strace.arg("--version");
+    is_quietly_done(strace)
+}
