@@ -69,6 +69,7 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
         stage("codegen", ours("codegen", vec!["--check".into()])?),
         stage("keys", ours("keys", Vec::new())?),
         stage("test", ours("test", Vec::new())?),
+        stage("loom", ours("loom", Vec::new())?),
         stage(
             "conformance",
             program("tests", "conformance", Build::Dev, vectors()?),

@@ -8,13 +8,16 @@ mod bugs;
 mod ci;
 mod fuzz;
 mod keys;
+mod loom;
 mod mutants;
 mod postgres;
 mod run;
+mod sbom;
 mod sources;
 mod tidy;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -80,6 +83,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Try every order in which threads can meet in the registry, by loom
+    Loom,
     /// Change the pure code a little, and see whether a test notices: a shard of all changes
     Mutants {
         /// Which shard of how many
@@ -89,6 +94,12 @@ enum Command {
     /// Have a generated client and schemathesis judge the HTTP API; installs Python packages below `target`
     #[command(disable_help_flag = true)]
     Api(Rest),
+    /// Write a CycloneDX list of what the program is made of; installs cargo-cyclonedx
+    Sbom {
+        /// The file; target/tasker.cdx.json by default
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
     /// Check the rules that no compiler checks
     Tidy,
     /// Check that every key of the configuration is read by something
@@ -142,8 +153,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::BadDisk(rest) => bad_disk::main(rest.arguments),
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Fuzz { target, seconds } => fuzz::main(target.as_deref(), seconds),
+        Command::Loom => loom::main(),
         Command::Mutants { shard } => mutants::main(&shard),
         Command::Api(rest) => api::main(rest.arguments),
+        Command::Sbom { output } => sbom::main(output),
         Command::Tidy => tidy::main(),
         Command::Keys => keys::main(),
         Command::Test(rest) => test(rest.arguments),

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules that no compiler checks.
 
 mod edges;
+mod locked;
 mod manifests;
 mod modules;
 mod readmes;
@@ -67,6 +68,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         root,
     };
     let mut violations = edges::check(&workspace)?;
+    violations.extend(locked::check(&workspace)?);
     violations.extend(manifests::check(&workspace)?);
     violations.extend(modules::check(&workspace)?);
     violations.extend(readmes::check(&workspace)?);

@@ -6,6 +6,7 @@ mod error;
 mod events;
 mod name;
 mod notice;
+mod present;
 mod registry;
 mod snapshot;
 mod subscribers;

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use tasker_types::{EventDefinition, HandlerName, Namespace, Version, VersionReq};
 
 use crate::batch::{Batch, Change, checked_events};
@@ -14,6 +13,7 @@ use crate::change::make_all;
 use crate::error::{BatchError, EventError, LookupError, RegisterError, UnknownEvent};
 use crate::events::{EventEntry, EventSource};
 use crate::notice::{HandlerChange, Notice};
+use crate::present::Present;
 use crate::snapshot::{Entry, Snapshot, Stats};
 use crate::subscribers::{Activity, Subscribers, Subscription, Watch};
 
@@ -32,10 +32,8 @@ type EventsOf<H> = dyn Fn(&H) -> Vec<EventDefinition> + Send + Sync;
 /// A search is O(1), and O(v) among the v versions of the handler where a requirement is to be met. A change copies the list of namespaces and of the handlers of each namespace that it touches,
 /// once a batch, so many handlers are best registered in one batch; one that touches custom events copies their list.
 pub struct Registry<H: ?Sized> {
-    present: ArcSwap<Snapshot<H>>,
-    /// Held from reading the present snapshot until the next one is in its place and has been told of. No foreign code
-    /// runs meanwhile. It counts the notices.
-    changing: Mutex<u64>,
+    /// The present snapshot, and how many notices there were.
+    present: Present<Snapshot<H>, u64>,
     rules: Rules<H>,
     counts: Counts,
     subscribers: Arc<Subscribers>,
@@ -99,8 +97,7 @@ impl<H: ?Sized> Registry<H> {
 
     fn starting_with(snapshot: Arc<Snapshot<H>>, rules: Rules<H>) -> Self {
         Self {
-            present: ArcSwap::new(snapshot),
-            changing: Mutex::new(0),
+            present: Present::new(snapshot, 0),
             rules,
             counts: Counts::default(),
             subscribers: Arc::default(),
@@ -358,24 +355,25 @@ impl<H: ?Sized> Registry<H> {
             .collect();
         // So is the end of a handler: those that are refused live on until the lock is free.
         let _kept: Vec<_> = changes.iter().flatten().map(Change::handler).collect();
-        // What the lock guards is replaced as a whole, so a panic under it leaves nothing half done.
-        let mut notices = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = self.present.load_full();
-        let mut next = Snapshot::clone(&former);
-        let result = match make_all(changes, &mut next) {
-            Ok(made) => {
-                self.present.store(Arc::new(next));
-                self.tell(&mut notices, made.told);
-                Ok(made.former)
-            }
-            Err(faults) => {
-                self.tell(&mut notices, faults.iter().map(HandlerChange::from).collect());
-                Err(faults)
-            }
-        };
-        // Handlers that nobody has any more end with `former`, and their ends are foreign code again.
-        drop(notices);
-        result
+        self.present.change(
+            |former| {
+                let mut next = Snapshot::clone(former);
+                match make_all(changes, &mut next) {
+                    Ok(made) => (Some(next), Ok(made)),
+                    Err(faults) => (None, Err(faults)),
+                }
+            },
+            |notices, made| match made {
+                Ok(made) => {
+                    self.tell(notices, made.told);
+                    Ok(made.former)
+                }
+                Err(faults) => {
+                    self.tell(notices, faults.iter().map(HandlerChange::from).collect());
+                    Err(faults)
+                }
+            },
+        )
     }
 
     /// Counts changes and tells of them.

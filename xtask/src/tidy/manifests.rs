@@ -6,6 +6,8 @@ use crate::sources::{Package, read};
 
 /// The table that takes the lints of the workspace over.
 const LINTS: &str = "[lints]\nworkspace = true";
+/// What refuses code that the compiler cannot check.
+const FORBIDDEN: &str = "unsafe_code = \"forbid\"";
 /// Where every dependency has its reason.
 const REASONS: &str = "ARCHITECTURE.md";
 
@@ -14,8 +16,35 @@ pub(super) fn check(workspace: &Workspace) -> anyhow::Result<Vec<Violation>> {
     for package in &workspace.packages {
         check_package(package, &mut violations);
     }
+    check_unsafe(workspace, &mut violations)?;
     check_dependencies(workspace, &mut violations)?;
     Ok(violations)
+}
+
+/// The lints that all packages take over, and those of the one outside of the workspace, have the compiler refuse `unsafe`,
+/// which nothing below can permit again.
+fn check_unsafe(workspace: &Workspace, violations: &mut Vec<Violation>) -> anyhow::Result<()> {
+    for file in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let manifest = workspace.root.join(file);
+        if !forbids_unsafe(&read(&manifest)?) {
+            violations.push(Violation::new(
+                manifest,
+                "the compiler does not refuse `unsafe` code",
+                format!("say `{FORBIDDEN}` among the lints"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn forbids_unsafe(manifest: &str) -> bool {
+    let mut table = "";
+    manifest.lines().any(|line| {
+        if line.starts_with('[') {
+            table = line;
+        }
+        line == FORBIDDEN && (table == "[workspace.lints.rust]" || table == "[lints.rust]")
+    })
 }
 
 fn check_package(package: &Package, violations: &mut Vec<Violation>) {
@@ -88,6 +117,13 @@ mod tests {
     fn a_name_is_a_whole_word() {
         assert!(has_word("| clap, clap_complete | arguments |", "clap_complete"));
         assert!(!has_word("| tokio-util | tokens |", "tokio"));
+    }
+
+    #[test]
+    fn unsafe_code_is_forbidden_by_a_lint_alone() {
+        assert!(forbids_unsafe("[lints.rust]\nunsafe_code = \"forbid\"\n"));
+        assert!(!forbids_unsafe("[lints.rust]\nunsafe_code = \"warn\"\n"));
+        assert!(!forbids_unsafe("[package.metadata]\nunsafe_code = \"forbid\"\n"));
     }
 
     #[test]
