@@ -24,6 +24,13 @@ pub(crate) fn main(only: Option<&str>, seconds: u64) -> anyhow::Result<ExitCode>
             "cargo-fuzz cannot be installed; `cargo install cargo-fuzz --locked` does it where crates.io can be reached"
         );
     }
+    // cargo-fuzz itself knows of no `--locked`.
+    let mut metadata = cargo(["metadata", "--locked", "--format-version", "1", "--manifest-path"]);
+    metadata.arg(root().join("fuzz/Cargo.toml"));
+    ensure!(
+        is_quietly_done(metadata),
+        "fuzz/Cargo.lock is not what its manifest asks for: run `cargo update --workspace --manifest-path fuzz/Cargo.toml`"
+    );
     let targets = targets()?;
     let mut ran = 0;
     for target in &targets {

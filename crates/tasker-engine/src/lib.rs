@@ -50,7 +50,9 @@ pub use list::{
 };
 pub use memory::MemoryStore;
 pub use origin::{Description, Origin, OriginFault};
-pub use record::{Actor, Change, HeldLease, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor};
+pub use record::{
+    Actor, Change, HeldLease, Reading, Snapshot, StepRecord, TaskRecord, Transition, UnknownActor,
+};
 pub use request::{HashIdentity, Identity, RequestError, TaskRequest, UniqueIdentity};
 pub use retry_after::{InvalidRetryAfter, parse_retry_after};
 pub use store::{

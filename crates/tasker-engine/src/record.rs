@@ -197,6 +197,17 @@ pub struct Snapshot {
     pub taken_at: Timestamp,
 }
 
+/// Everything that a store has of a task.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The task and its steps.
+    pub snapshot: Snapshot,
+    /// The results of its steps that have one, in step order.
+    pub results: Vec<(StepNo, Json)>,
+    /// Its history, in order.
+    pub history: Vec<Transition>,
+}
+
 impl Snapshot {
     /// Returns the counts over the steps and what follows from them.
     pub fn context(&self) -> TaskContext {

@@ -24,7 +24,7 @@ use crate::claim::{Claim, Lease, Outcome, Progress, Receipt};
 use crate::json::Json;
 use crate::list::{TaskPage, TaskQuery};
 use crate::origin::{Description, Origin, OriginFault};
-use crate::record::{Actor, Snapshot, Transition};
+use crate::record::{Actor, Reading, Snapshot, Transition};
 use crate::template::Template;
 use crate::transition::{IllegalStepTransition, IllegalTaskTransition};
 
@@ -95,6 +95,37 @@ pub trait Store: Send + Sync + Debug {
     /// Returns entries of a task's history after a position, in order, at most `limit`.
     async fn history(&self, task: TaskId, after: Position, limit: u32)
     -> Result<Vec<Transition>, StoreError>;
+
+    /// Returns everything that there is of some tasks, in the order in which they are asked for; those that are unknown are
+    /// left out.
+    ///
+    /// Without an implementation of its own a store is asked for one part after the other, and the results and the history
+    /// of a task may go on after its snapshot.
+    async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
+        const PAGE: u32 = 1_000;
+        let mut readings = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let Some(snapshot) = self.snapshot(*task).await? else {
+                continue;
+            };
+            let results = self.results(*task).await?;
+            let mut history: Vec<Transition> = Vec::new();
+            loop {
+                let after = history.last().map_or(Position(0), |last| last.position);
+                let page = self.history(*task, after, PAGE).await?;
+                if page.last().is_none_or(|last| last.position <= after) {
+                    break;
+                }
+                history.extend(page);
+            }
+            readings.push(Reading {
+                snapshot,
+                results,
+                history,
+            });
+        }
+        Ok(readings)
+    }
 
     /// Returns entries of all histories after a position, in the order of their commits and without gaps, at most
     /// `limit`.

@@ -42,8 +42,8 @@ pub use diesel_async::AsyncPgConnection;
 
 use async_trait::async_trait;
 use tasker_engine::{
-    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
+    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Reading, Renewal, Snapshot,
+    Store, StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Execution, Position, StepNo, TaskContext, TaskId, Timestamp};
 use tokio::sync::watch;
@@ -343,6 +343,14 @@ impl Store for PostgresStore {
         self.shared
             .readers
             .read(move |connection| Box::pin(read::results(connection, task)))
+            .await
+    }
+
+    async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
+        let (now, tasks) = (self.now(), Arc::<[TaskId]>::from(tasks));
+        self.shared
+            .readers
+            .read(move |connection| Box::pin(read::readings(connection, Arc::clone(&tasks), now)))
             .await
     }
 

@@ -46,8 +46,8 @@ use async_trait::async_trait;
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
 use tasker_engine::{
-    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
+    Clock, Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Reading, Renewal, Snapshot,
+    Store, StoreError, Sweep, Swept, TaskPage, TaskQuery, Totals, Transition, Turn, TurnReply,
 };
 use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
@@ -420,6 +420,12 @@ impl Store for SqliteStore {
 
     async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
         self.read(move |connection| read::results(connection, task)).await
+    }
+
+    async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
+        let (clock, tasks) = (Arc::clone(&self.shared.clock), tasks.to_vec());
+        self.read(move |connection| read::readings(connection, &tasks, clock.now()))
+            .await
     }
 
     async fn history(

@@ -322,6 +322,7 @@ cases! { $
     }
     history {
         a_history_is_read_in_pages
+        a_reading_is_everything_of_each_task
         the_events_of_all_tasks_are_their_histories
         the_events_are_read_in_pages
         the_last_position_is_told

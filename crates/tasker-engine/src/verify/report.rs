@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use tasker_types::{Position, StepNo, TaskId};
+use tasker_types::{Position, TaskId};
 
 use super::{Fault, Violation, verify_task};
-use crate::json::Json;
-use crate::record::{Change, Snapshot, Transition};
+use crate::record::{Change, Reading};
 use crate::store::{Store, StoreError};
 
 /// How many entries of a history are read at a time.
 const PAGE: u32 = 1_000;
+
+/// How many steps are read at a time, if the tasks to come have as many as those before.
+const STEPS: usize = 2_000;
 
 /// How often a task is read in the hope that it rests meanwhile.
 const READINGS: u32 = 4;
@@ -57,13 +59,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a store says about one task.
-struct Reading {
-    snapshot: Snapshot,
-    results: Vec<(StepNo, Json)>,
-    history: Vec<Transition>,
-}
-
 /// Checks some tasks of a store. Others may work on them meanwhile.
 ///
 /// # Errors
@@ -75,15 +70,18 @@ pub async fn verify_store(
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
     for task in tasks {
-        let reading = read(store, task).await?.ok_or(StoreError::UnknownTask { task })?;
-        report.add(&reading);
+        let mut readings = store.readings(&[task]).await?;
+        let reading = readings.pop().ok_or(StoreError::UnknownTask { task })?;
+        let reading = rested(store, reading).await?;
+        report.add(&reading.ok_or(StoreError::UnknownTask { task })?);
     }
     Ok(report)
 }
 
 /// Checks every task of a store, and that all histories together are in order.
 ///
-/// It reads one task at a time, so its memory is bounded by the largest of them, and two counts for each task.
+/// It reads some tasks at a time, fewer the larger those before were, so its memory is bounded by the largest of them, and
+/// two counts for each task.
 ///
 /// # Errors
 ///
@@ -93,6 +91,7 @@ pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
     // What is written meanwhile may be in one of the histories already and not in the other yet.
     let end = store.position().await?;
     let mut counts: BTreeMap<TaskId, (Option<u32>, u32)> = BTreeMap::new();
+    let mut together = 1;
     let mut after = Position(0);
     loop {
         let page = store.events(after, PAGE).await?;
@@ -104,6 +103,7 @@ pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
             report.compare(counts);
             return Ok(report);
         };
+        let mut created = Vec::new();
         for entry in &page {
             counts.entry(entry.task).or_default().1 += u32::from(entry.position <= end);
             if entry.position <= after {
@@ -111,25 +111,56 @@ pub async fn verify_all(store: &dyn Store) -> Result<Report, StoreError> {
                 report.note(entry.task, positions, Fault::PositionsDoNotAscend);
             }
             after = entry.position;
-            if entry.change != Change::Created {
-                continue;
+            if entry.change == Change::Created {
+                created.push((entry.task, entry.position));
             }
-            match read(store, entry.task).await? {
-                Some(reading) => {
-                    let own = reading.history.iter().filter(|entry| entry.position <= end);
-                    counts.entry(entry.task).or_default().0 = u32::try_from(own.count()).ok();
-                    report.add(&reading);
-                }
-                // Pruning takes a task's history with it.
-                None if store.history(entry.task, Position(0), 1).await?.is_empty() => {}
-                None => report.note(entry.task, vec![entry.position], Fault::TaskMissing),
-            }
+        }
+        let mut left = &created[..];
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(together.min(left.len()));
+            let before = report.steps;
+            report.check(store, some, end, &mut counts).await?;
+            let steps = usize::try_from(report.steps - before).unwrap_or(usize::MAX);
+            together = (STEPS * some.len() / steps.max(1)).clamp(1, STEPS);
+            left = rest;
         }
         after = last;
     }
 }
 
 impl Report {
+    /// Checks tasks, each with the position at which it was created, and counts the entries of each.
+    async fn check(
+        &mut self,
+        store: &dyn Store,
+        created: &[(TaskId, Position)],
+        end: Position,
+        counts: &mut BTreeMap<TaskId, (Option<u32>, u32)>,
+    ) -> Result<(), StoreError> {
+        let tasks: Vec<TaskId> = created.iter().map(|(task, _)| *task).collect();
+        let readings = store.readings(&tasks).await?.into_iter();
+        let mut readings: BTreeMap<TaskId, Reading> = readings
+            .map(|reading| (reading.snapshot.task.id, reading))
+            .collect();
+        for (task, position) in created {
+            let reading = match readings.remove(task) {
+                Some(reading) => rested(store, reading).await?,
+                None => None,
+            };
+            match reading {
+                Some(reading) => {
+                    let own = reading.history.iter().filter(|entry| entry.position <= end);
+                    counts.entry(*task).or_default().0 = u32::try_from(own.count()).ok();
+                    self.add(&reading);
+                }
+                // Pruning takes a task's history with it.
+                None if store.history(*task, Position(0), 1).await?.is_empty() => {}
+                None => self.note(*task, vec![*position], Fault::TaskMissing),
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, reading: &Reading) {
         self.tasks += 1;
         self.steps += reading.snapshot.steps.len() as u64;
@@ -157,55 +188,39 @@ impl Report {
     }
 }
 
-/// Reads a task as it was at one moment; `None` for an unknown one.
+/// Returns a task as it was at one moment; `None` if it is gone.
 ///
-/// Results and history are read after the snapshot. When a worker moved the task in between it is read again; a task
-/// that never rests is cut back to its snapshot.
-async fn read(store: &dyn Store, task: TaskId) -> Result<Option<Reading>, StoreError> {
-    let mut left = READINGS;
-    loop {
-        let Some(snapshot) = store.snapshot(task).await? else {
+/// Results and history may have been read after the snapshot. When a worker moved the task in between it is read again; a
+/// task that never rests is cut back to its snapshot.
+async fn rested(store: &dyn Store, mut reading: Reading) -> Result<Option<Reading>, StoreError> {
+    for _ in 1..READINGS {
+        if rests(&reading) {
+            return Ok(Some(reading));
+        }
+        let Some(again) = store.readings(&[reading.snapshot.task.id]).await?.pop() else {
             return Ok(None);
         };
-        let mut results = store.results(task).await?;
-        let mut history = whole_history(store, task).await?;
-        left -= 1;
-        let rested = history
-            .last()
-            .is_none_or(|last| last.position <= snapshot.position);
-        if !rested && left > 0 {
-            continue;
-        }
-        if !rested {
-            history.retain(|entry| entry.position <= snapshot.position);
-            results.retain(|(step, _)| {
-                snapshot
-                    .steps
-                    .get(step.0 as usize)
-                    .is_none_or(|row| row.state.is_done())
-            });
-        }
-        return Ok(Some(Reading {
+        reading = again;
+    }
+    if !rests(&reading) {
+        let Reading {
             snapshot,
             results,
             history,
-        }));
+        } = &mut reading;
+        history.retain(|entry| entry.position <= snapshot.position);
+        results.retain(|(step, _)| {
+            snapshot
+                .steps
+                .get(step.0 as usize)
+                .is_none_or(|row| row.state.is_done())
+        });
     }
+    Ok(Some(reading))
 }
 
-async fn whole_history(store: &dyn Store, task: TaskId) -> Result<Vec<Transition>, StoreError> {
-    let mut history: Vec<Transition> = Vec::new();
-    let mut after = Position(0);
-    loop {
-        let page = store.history(task, after, PAGE).await?;
-        let Some(last) = page
-            .last()
-            .map(|entry| entry.position)
-            .filter(|last| *last > after)
-        else {
-            return Ok(history);
-        };
-        after = last;
-        history.extend(page);
-    }
+/// Tells whether the history of a task ends with its snapshot.
+fn rests(reading: &Reading) -> bool {
+    let last = reading.history.last();
+    last.is_none_or(|last| last.position <= reading.snapshot.position)
 }

@@ -1,24 +1,25 @@
 //! Looking at tasks, results and histories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use tasker_engine::{Actor, Json, Snapshot, TaskRecord, Transition};
+use tasker_engine::{Actor, Json, Reading, Snapshot, TaskRecord, Transition};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
 use super::cache::Cache;
 use super::connection::Connection;
 use super::rows::{
-    STEPS_OF_TASKS, TASKS, key_of, load_kind, load_payloads, load_steps, read_tasks, small, task_id,
-    task_row, time,
+    STEPS_OF_TASKS, StepRow, TASKS, key_of, keys_of, load_kinds, load_payloads, load_steps, read_tasks,
+    small, task_id, task_row, time,
 };
 use super::statement::{Bind, Statement};
-use crate::work::{Entry, Kind, QueuePlace, change, in_queue};
+use crate::work::{Entry, Kind, QueuePlace, TaskRow, change, in_queue};
 
 type MoreSql = (
+    BigInt,
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Text>,
@@ -32,6 +33,7 @@ type MoreSql = (
 );
 
 type MoreTuple = (
+    i64,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -50,108 +52,180 @@ pub(super) async fn snapshot(
     task: TaskId,
     now: Option<Timestamp>,
 ) -> QueryResult<Option<Snapshot>> {
-    const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at, \
-         (SELECT coalesce(max(position), 0) FROM transitions WHERE task = $1), \
-         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, root_task \
-         FROM tasks WHERE key = $1";
-    let Some(key) = key_of(connection, task).await? else {
-        return Ok(None);
+    let read = snapshots(connection, &[task], now).await?.pop();
+    Ok(read.map(|(_, snapshot)| snapshot))
+}
+
+/// Returns everything that there is of tasks at one moment, in their order.
+pub(super) async fn readings(
+    connection: &Connection<'_>,
+    tasks: Arc<[TaskId]>,
+    now: Option<Timestamp>,
+) -> QueryResult<Vec<Reading>> {
+    let snapshots = snapshots(connection, &tasks, now).await?;
+    let keys: Vec<i64> = snapshots.iter().map(|(key, _)| *key).collect();
+    let mut results = load_kinds(connection, &keys, &[Kind::Result]).await?;
+    let mut histories = histories(connection, keys).await?;
+    let whole = |(key, snapshot): (i64, Snapshot)| Reading {
+        history: histories.remove(&snapshot.task.id).unwrap_or_default(),
+        snapshot,
+        results: of_kind(&mut results, key, Kind::Result)
+            .into_iter()
+            .map(|(step, result)| (StepNo(step), result))
+            .collect(),
     };
-    let Some(read) = read_tasks(connection, TASKS, vec![key]).await?.pop() else {
-        return Ok(None);
-    };
-    let (_, row, _) = task_row(connection, &mut Cache::default(), read).await?;
-    let more: MoreTuple = Statement::<MoreSql>::new(MORE, vec![Bind::Int(key)])
-        .get_result(connection)
+    Ok(snapshots.into_iter().map(whole).collect())
+}
+
+/// Takes the payloads of a kind that the steps of a task have.
+fn of_kind(
+    all: &mut BTreeMap<(i64, Kind), BTreeMap<u32, Json>>,
+    task: i64,
+    kind: Kind,
+) -> BTreeMap<u32, Json> {
+    all.remove(&(task, kind)).unwrap_or_default()
+}
+
+/// Returns tasks and their steps at one moment, in their order, each with its key.
+async fn snapshots(
+    connection: &Connection<'_>,
+    tasks: &[TaskId],
+    now: Option<Timestamp>,
+) -> QueryResult<Vec<(i64, Snapshot)>> {
+    let known = keys_of(connection, tasks).await?;
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<i64> = known.values().copied().collect();
+    let mut cache = Cache::default();
+    let mut rows = BTreeMap::new();
+    for read in read_tasks(connection, TASKS, keys.clone()).await? {
+        let (key, row, _) = task_row(connection, &mut cache, read).await?;
+        rows.insert(key, row);
+    }
+    let mut more = more(connection, &keys).await?;
+    let contexts: Vec<_> = keys.iter().map(|key| ((*key, 0), Kind::Context)).collect();
+    let mut contexts = load_payloads(connection, &contexts).await?;
+    let mut payloads = load_kinds(connection, &keys, &[Kind::Failure, Kind::Progress]).await?;
+    let mut places = places(connection, &keys).await?;
+    let mut steps: BTreeMap<i64, Vec<(u32, StepRow)>> = BTreeMap::new();
+    for ((task, step), row, ..) in load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(keys)]).await? {
+        steps.entry(task).or_default().push((step, row));
+    }
+    let leases = steps.values().flatten().filter_map(|(_, row)| row.lease);
+    let workers = workers(connection, leases.map(|lease| lease.actor).collect()).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for key in tasks.iter().filter_map(|task| known.get(task).copied()) {
+        let (Some(row), Some(more)) = (rows.remove(&key), more.remove(&key)) else {
+            continue;
+        };
+        let context = contexts.remove(&((key, 0), Kind::Context));
+        let failures = of_kind(&mut payloads, key, Kind::Failure);
+        let progress = of_kind(&mut payloads, key, Kind::Progress);
+        let places = places.remove(&key).unwrap_or_default();
+        let (active, priority) = (row.state.is_active(), row.priority);
+        let queues = &row.graph.queues;
+        let steps = steps
+            .remove(&key)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(step, row)| {
+                let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
+                let queue = queues.get(step as usize).copied();
+                let found = places.get(&step).map_or(&[][..], Vec::as_slice);
+                let queued = in_queue(queue.zip(row.place(active, priority)), found);
+                row.record(
+                    StepNo(step),
+                    queued,
+                    worker,
+                    failures.get(&step),
+                    progress.get(&step),
+                )
+            })
+            .collect();
+        let snapshot = Snapshot {
+            position: Position(more.8),
+            taken_at: now.unwrap_or(Timestamp::from_micros(more.9)),
+            task: record(row, more, context),
+            steps,
+        };
+        found.push((key, snapshot));
+    }
+    Ok(found)
+}
+
+/// Returns what only those who look at tasks read of them.
+async fn more(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<BTreeMap<i64, MoreTuple>> {
+    const SQL: &str = "SELECT k.key, k.identity, k.idempotency_key, k.origin, k.parent_task, k.parent_step, k.created_at, \
+         k.start_at, (SELECT coalesce(max(t.position), 0) FROM transitions AS t WHERE t.task = k.key), \
+         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, k.root_task \
+         FROM tasks AS k WHERE k.key = ANY($1)";
+    let rows = Statement::<MoreSql>::new(SQL, vec![Bind::Ints(tasks.to_vec())])
+        .load::<MoreTuple>(connection)
         .await?;
-    let context = load_payloads(connection, &[((key, 0), Kind::Context)])
-        .await?
-        .into_values()
-        .next();
-    let failures = load_kind(connection, key, Kind::Failure).await?;
-    let progress = load_kind(connection, key, Kind::Progress).await?;
-    let workers = workers(connection, key).await?;
-    let places = places(connection, key).await?;
-    let (active, priority) = (row.state.is_active(), row.priority);
-    let queues = &row.graph.queues;
-    let steps = load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(vec![key])])
-        .await?
-        .into_iter()
-        .map(|((_, step), row, ..)| {
-            let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
-            let queue = queues.get(step as usize).copied();
-            let found = places.get(&step).map_or(&[][..], Vec::as_slice);
-            let queued = in_queue(queue.zip(row.place(active, priority)), found);
-            row.record(
-                StepNo(step),
-                queued,
-                worker,
-                failures.get(&step),
-                progress.get(&step),
-            )
-        })
-        .collect();
-    let record = TaskRecord {
+    Ok(rows.into_iter().map(|row| (row.0, row)).collect())
+}
+
+fn record(row: TaskRow, more: MoreTuple, context: Option<Json>) -> TaskRecord {
+    TaskRecord {
         id: row.id,
         template: Arc::clone(&row.graph.template),
         state: row.state,
         failure: row.failure,
         context: context.unwrap_or_else(Json::null),
         origin: more
-            .2
+            .3
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default(),
-        identity: more.0.unwrap_or_else(|| row.id.to_string()),
-        idempotency_key: more.1,
+        identity: more.1.unwrap_or_else(|| row.id.to_string()),
+        idempotency_key: more.2,
         priority: row.priority,
-        parent: more.3.map(task_id).zip(more.4.map(|step| StepNo(small(step)))),
-        root: more.9.map(task_id),
-        created_at: Timestamp::from_micros(more.5),
+        parent: more.4.map(task_id).zip(more.5.map(|step| StepNo(small(step)))),
+        root: more.10.map(task_id),
+        created_at: Timestamp::from_micros(more.6),
         updated_at: row.updated_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
-        start_at: time(more.6),
+        start_at: time(more.7),
         deadline_at: row.deadline_at,
         next_check_at: row.next_check_at,
         live_steps: u32::try_from(row.live_steps).unwrap_or_default(),
-    };
-    Ok(Some(Snapshot {
-        task: record,
-        steps,
-        position: Position(more.7),
-        taken_at: now.unwrap_or(Timestamp::from_micros(more.8)),
-    }))
+    }
 }
 
-/// Returns where the queue has the steps of a task, of those places in which claims look for them.
-async fn places(
-    connection: &Connection<'_>,
-    task: i64,
-) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
+/// Where the queue has the steps of each task, of those places in which claims look for them.
+type Places = BTreeMap<i64, BTreeMap<u32, Vec<(i64, QueuePlace)>>>;
+
+async fn places(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<Places> {
     // Every row of a task in the queue is found by its step's key.
-    const SQL: &str = "SELECT r.step, r.queue, r.rank, r.due_at FROM steps AS s \
+    const SQL: &str = "SELECT r.task, r.step, r.queue, r.rank, r.due_at FROM steps AS s \
          CROSS JOIN (VALUES (false), (true)) AS p (parked) JOIN tasks AS t ON t.key = s.task \
          JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
-             AND r.task = s.task AND r.step = s.step WHERE s.task = $1";
-    let rows = Statement::<(Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(SQL, vec![Bind::Int(task)])
-        .load::<(i32, i64, i16, Option<i64>)>(connection)
+             AND r.task = s.task AND r.step = s.step WHERE s.task = ANY($1)";
+    let binds = vec![Bind::Ints(tasks.to_vec())];
+    let rows = Statement::<(BigInt, Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(SQL, binds)
+        .load::<(i64, i32, i64, i16, Option<i64>)>(connection)
         .await?;
-    let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
-    for (step, queue, rank, due) in rows {
+    let mut places = Places::new();
+    for (task, step, queue, rank, due) in rows {
         let place = QueuePlace {
             rank,
             due_at: time(due),
         };
-        places.entry(small(step)).or_default().push((queue, place));
+        let own = places.entry(task).or_default();
+        own.entry(small(step)).or_default().push((queue, place));
     }
     Ok(places)
 }
 
-/// Returns the workers that hold leases on a task's steps, by their key.
-async fn workers(connection: &Connection<'_>, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
-    const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN actors AS a ON a.id = s.lease_actor \
-         WHERE s.task = $1";
-    let rows = Statement::<(BigInt, Text)>::new(SQL, vec![Bind::Int(task)])
+/// Returns the workers among those who hold leases, by their key.
+async fn workers(connection: &Connection<'_>, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
+    const SQL: &str = "SELECT id, name FROM actors WHERE id = ANY($1)";
+    if actors.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let binds = vec![Bind::Ints(actors.into_iter().collect())];
+    let rows = Statement::<(BigInt, Text)>::new(SQL, binds)
         .load::<(i64, String)>(connection)
         .await?;
     let worker = |(id, name): (i64, String)| match name.parse() {
@@ -166,8 +240,8 @@ pub(super) async fn results(connection: &Connection<'_>, task: TaskId) -> QueryR
     let Some(key) = key_of(connection, task).await? else {
         return Ok(Vec::new());
     };
-    let results = load_kind(connection, key, Kind::Result).await?;
-    Ok(results
+    let mut results = load_kinds(connection, &[key], &[Kind::Result]).await?;
+    Ok(of_kind(&mut results, key, Kind::Result)
         .into_iter()
         .map(|(step, result)| (StepNo(step), result))
         .collect())
@@ -212,7 +286,7 @@ macro_rules! entries {
              t.handler_version, t.ran_us, t.metadata \
              FROM transitions AS t JOIN tasks AS k ON k.key = t.task JOIN actors AS a ON a.id = t.actor WHERE ",
             $where,
-            " ORDER BY t.position LIMIT $2"
+            " ORDER BY t.position"
         )
     };
 }
@@ -233,7 +307,7 @@ pub(super) async fn history(
     after: Position,
     limit: u32,
 ) -> QueryResult<Vec<Transition>> {
-    const SQL: &str = entries!("t.position > $1 AND t.task = $3");
+    const SQL: &str = concat!(entries!("t.position > $1 AND t.task = $3"), " LIMIT $2");
     let Some(key) = key_of(connection, task).await? else {
         return Ok(Vec::new());
     };
@@ -244,6 +318,23 @@ pub(super) async fn history(
     rows.into_iter().map(transition).collect()
 }
 
+/// Returns the whole histories of tasks.
+async fn histories(
+    connection: &Connection<'_>,
+    tasks: Vec<i64>,
+) -> QueryResult<BTreeMap<TaskId, Vec<Transition>>> {
+    const SQL: &str = entries!("t.task = ANY($1)");
+    let rows = Statement::<EntrySql>::new(SQL, vec![Bind::Ints(tasks)])
+        .load::<EntryTuple>(connection)
+        .await?;
+    let mut histories: BTreeMap<TaskId, Vec<Transition>> = BTreeMap::new();
+    for row in rows {
+        let transition = transition(row)?;
+        histories.entry(transition.task).or_default().push(transition);
+    }
+    Ok(histories)
+}
+
 /// Returns entries of all histories after a position, those that no transaction can come before any more, and whether
 /// there are others.
 pub(super) async fn events(
@@ -252,9 +343,12 @@ pub(super) async fn events(
     limit: u32,
     offset: i64,
 ) -> QueryResult<(Vec<Transition>, bool)> {
-    const SQL: &str = entries!(
-        "t.position > $1 AND t.position < \
-         ((SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) + $3) << 19"
+    const SQL: &str = concat!(
+        entries!(
+            "t.position > $1 AND t.position < \
+             ((SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) + $3) << 19"
+        ),
+        " LIMIT $2"
     );
     const MORE: &str =
         "SELECT count(*) FROM (SELECT FROM transitions AS t WHERE t.position > $1 LIMIT 1) AS m";

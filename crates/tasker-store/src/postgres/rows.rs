@@ -345,19 +345,27 @@ pub(super) async fn load_payloads(
     Ok(found.collect())
 }
 
-/// Loads all payloads of a kind that the steps of a task have.
-pub(super) async fn load_kind(
+/// Loads all payloads of some kinds that the steps of tasks have.
+pub(super) async fn load_kinds(
     connection: &Connection<'_>,
-    task: i64,
-    kind: Kind,
-) -> QueryResult<BTreeMap<u32, Json>> {
-    const SQL: &str = "SELECT step, body FROM payloads \
-         WHERE task = $1 AND step >= 0 AND kind = $2::text::\"char\" ORDER BY step";
-    let rows = Statement::<(Integer, Text)>::new(SQL, vec![Bind::Int(task), Bind::Text(letter(kind))])
-        .load::<(i32, String)>(connection)
+    tasks: &[i64],
+    kinds: &[Kind],
+) -> QueryResult<BTreeMap<(i64, Kind), BTreeMap<u32, Json>>> {
+    const SQL: &str = "SELECT task, step, kind::text, body FROM payloads \
+         WHERE task = ANY($1) AND step >= 0 AND kind::text = ANY($2)";
+    let binds = vec![
+        Bind::Ints(tasks.to_vec()),
+        Bind::Texts(kinds.iter().map(|kind| letter(*kind)).collect()),
+    ];
+    let rows = Statement::<(BigInt, Integer, Text, Text)>::new(SQL, binds)
+        .load::<(i64, i32, String, String)>(connection)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(step, body)| (small(step), Json::from_stored(body)))
-        .collect())
+    let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (task, step, text, body) in rows {
+        if let Some(kind) = kinds.iter().find(|kind| letter(**kind) == text) {
+            let own = all.entry((task, *kind)).or_default();
+            own.insert(small(step), Json::from_stored(body));
+        }
+    }
+    Ok(all)
 }

@@ -178,6 +178,41 @@ pub(super) fn of_task(
     }
 }
 
+/// Returns the whole histories of tasks, which are given by their keys.
+pub(super) fn of_tasks(
+    connection: &mut Connection,
+    tasks: BTreeMap<i64, TaskId>,
+) -> QueryResult<BTreeMap<TaskId, Vec<Transition>>> {
+    const SQL: &str = "SELECT h.position, h.at, h.entries FROM \
+         (SELECT DISTINCT t.position FROM json_each(?1) AS k CROSS JOIN task_history AS t ON t.task = k.value) AS p \
+         CROSS JOIN history AS h ON h.position = p.position ORDER BY h.position";
+    let keys: Vec<i64> = tasks.keys().copied().collect();
+    let rows =
+        Statement::<(BigInt, BigInt, Text)>::new(SQL, &[Bind::Text(&json(&keys))])
+            .load::<(i64, i64, String)>(connection)?;
+    let mut names = Names {
+        tasks,
+        ..Names::default()
+    };
+    let mut histories: BTreeMap<TaskId, Vec<Transition>> = BTreeMap::new();
+    for (position, at, entries) in rows {
+        let row = Row {
+            position,
+            at,
+            entries,
+        };
+        // Others have entries in the same row.
+        let mut entries = row.entries()?;
+        entries.retain(|(_, entry)| names.tasks.contains_key(&entry.task));
+        names.learn(connection, entries.iter().map(|(_, entry)| entry))?;
+        for (position, entry) in entries {
+            let transition = names.transition(position, at, entry)?;
+            histories.entry(transition.task).or_default().push(transition);
+        }
+    }
+    Ok(histories)
+}
+
 /// Returns entries of all histories after a position.
 pub(super) fn of_all(
     connection: &mut Connection,

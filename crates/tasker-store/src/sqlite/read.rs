@@ -1,20 +1,22 @@
 //! Looking at tasks and results. Each function reads in one transaction of its connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use tasker_engine::{Actor, Json, Snapshot, TaskRecord};
+use tasker_engine::{Actor, Json, Reading, Snapshot, TaskRecord};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 
 use super::cache::read_graph;
 use super::connection::Connection;
 use super::history;
-use super::rows::{key_of, load_all_steps, load_kind, load_payloads, load_tasks, packed, task_id, time};
+use super::rows::{StepRow, json, key_of, load_all_steps, load_kinds, load_tasks, task_id, time};
 use super::statement::{Bind, Statement};
-use crate::work::{Kind, QueuePlace, in_queue};
+use crate::work::{Graph, Kind, QueuePlace, TaskRow, in_queue};
 
 type MoreSql = (
+    BigInt,
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Text>,
@@ -26,6 +28,7 @@ type MoreSql = (
 );
 
 type MoreTuple = (
+    i64,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -42,76 +45,149 @@ pub(super) fn snapshot(
     task: TaskId,
     now: Timestamp,
 ) -> QueryResult<Option<Snapshot>> {
-    const MORE: &str = "SELECT identity, idempotency_key, origin, parent_task, parent_step, created_at, start_at, \
-         root_task \
-         FROM tasks WHERE key = ?1";
-    let Some(key) = key_of(connection, task)? else {
-        return Ok(None);
-    };
-    let mut tasks = load_tasks(connection, &[key], &mut |connection, id| {
-        read_graph(connection, id).map(std::sync::Arc::new)
-    })?;
-    let Some((_, row)) = tasks.pop() else {
-        return Ok(None);
-    };
-    let more: MoreTuple = Statement::<MoreSql>::new(MORE, &[Bind::Int(key)]).get_result(connection)?;
-    let position = history::last(connection)?;
-    let context = load_payloads(connection, &[((key, 0), Kind::Context)])?
-        .into_values()
-        .next();
-    let failures = load_kind(connection, key, Kind::Failure)?;
-    let progress = load_kind(connection, key, Kind::Progress)?;
-    let workers = workers(connection, key)?;
-    let places = places(connection, key)?;
-    let (active, priority) = (row.state.is_active(), row.priority);
-    let queues = &row.graph.queues;
-    let steps = load_all_steps(connection, &[key])?
-        .into_iter()
-        .map(|((_, step), row)| {
-            let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
-            let queue = queues.get(step as usize).copied();
-            let found = places.get(&step).map_or(&[][..], Vec::as_slice);
-            let queued = in_queue(queue.zip(row.place(active, priority)), found);
-            row.record(
-                StepNo(step),
-                queued,
-                worker,
-                failures.get(&step),
-                progress.get(&step),
-            )
-        })
+    let read = snapshots(connection, &[task], now)?.pop();
+    Ok(read.map(|(_, snapshot)| snapshot))
+}
+
+/// Returns everything that there is of tasks at one moment, in their order.
+pub(super) fn readings(
+    connection: &mut Connection,
+    tasks: &[TaskId],
+    now: Timestamp,
+) -> QueryResult<Vec<Reading>> {
+    let snapshots = snapshots(connection, tasks, now)?;
+    let ids: BTreeMap<i64, TaskId> = snapshots
+        .iter()
+        .map(|(key, snapshot)| (*key, snapshot.task.id))
         .collect();
-    let parent_step = more.4.and_then(|step| u32::try_from(step).ok()).map(StepNo);
-    let record = TaskRecord {
+    let keys: Vec<i64> = ids.keys().copied().collect();
+    let mut results = load_kinds(connection, &keys, &[Kind::Result])?;
+    let mut histories = history::of_tasks(connection, ids)?;
+    let whole = |(key, snapshot): (i64, Snapshot)| Reading {
+        history: histories.remove(&snapshot.task.id).unwrap_or_default(),
+        snapshot,
+        results: of_kind(&mut results, key, Kind::Result)
+            .into_iter()
+            .map(|(step, result)| (StepNo(step), result))
+            .collect(),
+    };
+    Ok(snapshots.into_iter().map(whole).collect())
+}
+
+/// Takes the payloads of a kind that the steps of a task have.
+fn of_kind(
+    all: &mut BTreeMap<(i64, Kind), BTreeMap<u32, Json>>,
+    task: i64,
+    kind: Kind,
+) -> BTreeMap<u32, Json> {
+    all.remove(&(task, kind)).unwrap_or_default()
+}
+
+/// Returns tasks and their steps at one moment, in their order, each with its key.
+fn snapshots(
+    connection: &mut Connection,
+    tasks: &[TaskId],
+    now: Timestamp,
+) -> QueryResult<Vec<(i64, Snapshot)>> {
+    let mut keys = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        keys.extend(key_of(connection, *task)?);
+    }
+    let mut graphs: BTreeMap<i64, Arc<Graph>> = BTreeMap::new();
+    let rows = load_tasks(connection, &keys, &mut |connection, id| {
+        if let Some(graph) = graphs.get(&id) {
+            return Ok(Arc::clone(graph));
+        }
+        let graph = Arc::new(read_graph(connection, id)?);
+        graphs.insert(id, Arc::clone(&graph));
+        Ok(graph)
+    })?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let position = Position(history::last(connection)?);
+    let mut more = more(connection, &keys)?;
+    let kinds = [Kind::Context, Kind::Failure, Kind::Progress];
+    let mut payloads = load_kinds(connection, &keys, &kinds)?;
+    let mut places = places(connection, &keys)?;
+    let mut steps: BTreeMap<i64, Vec<(u32, StepRow)>> = BTreeMap::new();
+    for ((task, step), row) in load_all_steps(connection, &keys)? {
+        steps.entry(task).or_default().push((step, row));
+    }
+    let leases = steps.values().flatten().filter_map(|(_, row)| row.lease);
+    let workers = workers(connection, leases.map(|lease| lease.actor).collect())?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (key, row) in rows {
+        let Some(more) = more.remove(&key) else { continue };
+        let context = of_kind(&mut payloads, key, Kind::Context).remove(&0);
+        let failures = of_kind(&mut payloads, key, Kind::Failure);
+        let progress = of_kind(&mut payloads, key, Kind::Progress);
+        let places = places.remove(&key).unwrap_or_default();
+        let (active, priority) = (row.state.is_active(), row.priority);
+        let queues = &row.graph.queues;
+        let steps = steps
+            .remove(&key)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(step, row)| {
+                let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
+                let queue = queues.get(step as usize).copied();
+                let found = places.get(&step).map_or(&[][..], Vec::as_slice);
+                let queued = in_queue(queue.zip(row.place(active, priority)), found);
+                row.record(
+                    StepNo(step),
+                    queued,
+                    worker,
+                    failures.get(&step),
+                    progress.get(&step),
+                )
+            })
+            .collect();
+        let snapshot = Snapshot {
+            task: record(row, more, context),
+            steps,
+            position,
+            taken_at: now,
+        };
+        found.push((key, snapshot));
+    }
+    Ok(found)
+}
+
+/// Returns what only those who look at tasks read of them.
+fn more(connection: &mut Connection, tasks: &[i64]) -> QueryResult<BTreeMap<i64, MoreTuple>> {
+    const SQL: &str = "SELECT t.key, t.identity, t.idempotency_key, t.origin, t.parent_task, t.parent_step, t.created_at, \
+         t.start_at, t.root_task FROM json_each(?1) AS k CROSS JOIN tasks AS t ON t.key = k.value";
+    let rows = Statement::<MoreSql>::new(SQL, &[Bind::Text(&json(tasks))]).load::<MoreTuple>(connection)?;
+    Ok(rows.into_iter().map(|row| (row.0, row)).collect())
+}
+
+fn record(row: TaskRow, more: MoreTuple, context: Option<Json>) -> TaskRecord {
+    let parent_step = more.5.and_then(|step| u32::try_from(step).ok()).map(StepNo);
+    TaskRecord {
         id: row.id,
-        template: std::sync::Arc::clone(&row.graph.template),
+        template: Arc::clone(&row.graph.template),
         state: row.state,
         failure: row.failure,
         context: context.unwrap_or_else(Json::null),
         origin: more
-            .2
+            .3
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default(),
-        identity: more.0.unwrap_or_else(|| row.id.to_string()),
-        idempotency_key: more.1,
+        identity: more.1.unwrap_or_else(|| row.id.to_string()),
+        idempotency_key: more.2,
         priority: row.priority,
-        parent: more.3.map(|id| task_id(&id)).zip(parent_step),
-        root: more.7.map(|id| task_id(&id)),
-        created_at: Timestamp::from_micros(more.5),
+        parent: more.4.map(|id| task_id(&id)).zip(parent_step),
+        root: more.8.map(|id| task_id(&id)),
+        created_at: Timestamp::from_micros(more.6),
         updated_at: row.updated_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
-        start_at: time(more.6),
+        start_at: time(more.7),
         deadline_at: row.deadline_at,
         next_check_at: row.next_check_at,
         live_steps: u32::try_from(row.live_steps).unwrap_or_default(),
-    };
-    Ok(Some(Snapshot {
-        task: record,
-        steps,
-        position: Position(position),
-        taken_at: now,
-    }))
+    }
 }
 
 /// Returns the position of the last entry of all histories.
@@ -119,29 +195,43 @@ pub(super) fn position(connection: &mut Connection) -> QueryResult<Position> {
     Ok(Position(history::last(connection)?))
 }
 
-/// Returns where the queue has the steps of a task.
-fn places(connection: &mut Connection, task: i64) -> QueryResult<BTreeMap<u32, Vec<(i64, QueuePlace)>>> {
-    const SQL: &str = "SELECT step, queue, rank, due_at FROM ready_steps WHERE task = ?1";
-    let rows = Statement::<(BigInt, BigInt, BigInt, Nullable<BigInt>)>::new(SQL, &[Bind::Int(task)])
-        .load::<(i64, i64, i64, Option<i64>)>(connection)?;
-    let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
-    for (step, queue, rank, due) in rows {
+/// Where the queue has the steps of each task.
+type Places = BTreeMap<i64, BTreeMap<u32, Vec<(i64, QueuePlace)>>>;
+
+fn places(connection: &mut Connection, tasks: &[i64]) -> QueryResult<Places> {
+    const SQL: &str = "SELECT r.task, r.step, r.queue, r.rank, r.due_at FROM json_each(?1) AS k \
+         CROSS JOIN ready_steps AS r ON r.task = k.value";
+    let binds = [Bind::Text(&json(tasks))];
+    let rows = Statement::<(BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>)>::new(SQL, &binds).load::<(
+        i64,
+        i64,
+        i64,
+        i64,
+        Option<i64>,
+    )>(
+        connection,
+    )?;
+    let mut places = Places::new();
+    for (task, step, queue, rank, due) in rows {
         let place = QueuePlace {
             rank: i16::try_from(rank).unwrap_or(i16::MAX),
             due_at: time(due),
         };
         let step = u32::try_from(step).unwrap_or(u32::MAX);
-        places.entry(step).or_default().push((queue, place));
+        let own = places.entry(task).or_default();
+        own.entry(step).or_default().push((queue, place));
     }
     Ok(places)
 }
 
-/// Returns the workers that hold leases on a task's steps, by their key.
-fn workers(connection: &mut Connection, task: i64) -> QueryResult<BTreeMap<i64, WorkerId>> {
-    const SQL: &str = "SELECT DISTINCT a.id, a.name FROM steps AS s JOIN leases AS l ON l.id = s.lease JOIN actors AS a ON a.id = l.actor \
-         WHERE s.key >= ?1 AND s.key < ?2";
-    let binds = [Bind::Int(packed((task, 0))), Bind::Int(packed((task + 1, 0)))];
-    let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
+/// Returns the workers among those who hold leases, by their key.
+fn workers(connection: &mut Connection, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
+    const SQL: &str = "SELECT a.id, a.name FROM json_each(?1) AS k CROSS JOIN actors AS a ON a.id = k.value";
+    if actors.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&json(&actors))])
+        .load::<(i64, String)>(connection)?;
     let worker = |(id, name): (i64, String)| match name.parse() {
         Ok(Actor::Worker(worker)) => Some((id, worker)),
         _ => None,
@@ -154,8 +244,8 @@ pub(super) fn results(connection: &mut Connection, task: TaskId) -> QueryResult<
     let Some(key) = key_of(connection, task)? else {
         return Ok(Vec::new());
     };
-    let results = load_kind(connection, key, Kind::Result)?;
-    Ok(results
+    let mut results = load_kinds(connection, &[key], &[Kind::Result])?;
+    Ok(of_kind(&mut results, key, Kind::Result)
         .into_iter()
         .map(|(step, result)| (StepNo(step), result))
         .collect())

@@ -334,24 +334,24 @@ pub(crate) fn load_carried(
     Ok(all)
 }
 
-/// Loads all payloads of a kind that the steps of a task have.
-pub(crate) fn load_kind(
+/// Loads all payloads of some kinds that tasks and their steps have.
+pub(crate) fn load_kinds(
     connection: &mut Connection,
-    task: i64,
-    kind: Kind,
-) -> QueryResult<BTreeMap<u32, Json>> {
-    const SQL: &str =
-        "SELECT key, body FROM payloads WHERE key >= ?1 AND key < ?2 AND key & 7 = ?3 ORDER BY key";
-    let binds = [
-        Bind::Int(payload(((task, 0), Kind::Context))),
-        Bind::Int(payload(((task + 1, 0), Kind::Context))),
-        Bind::Int(kind as i64),
-    ];
+    tasks: &[i64],
+    kinds: &[Kind],
+) -> QueryResult<BTreeMap<(i64, Kind), BTreeMap<u32, Json>>> {
+    const SQL: &str = "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p \
+         ON p.key >= k.value << 27 AND p.key < (k.value + 1) << 27 AND (1 << (p.key & 7)) & ?2 <> 0";
+    let kinds = kinds.iter().fold(0, |kinds, kind| kinds | 1 << *kind as i64);
+    let binds = [Bind::Text(&json(tasks)), Bind::Int(kinds)];
     let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
-    Ok(rows
-        .into_iter()
-        .map(|(key, body)| (place(key).0.1, Json::from_stored(body)))
-        .collect())
+    let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for (key, body) in rows {
+        let ((task, step), kind) = place(key);
+        let own = all.entry((task, kind)).or_default();
+        own.insert(step, Json::from_stored(body));
+    }
+    Ok(all)
 }
 
 /// Returns the JSON text of a list of values that serialize.

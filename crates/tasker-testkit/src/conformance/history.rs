@@ -40,6 +40,34 @@ pub(super) async fn a_history_is_read_in_pages(h: &Harness) {
     assert_eq!(h.store.history(task, whole[10].position, 4).await.unwrap(), []);
 }
 
+pub(super) async fn a_reading_is_everything_of_each_task(h: &Harness) {
+    let [first, second, cancelled] = play(h).await;
+    let waiting = h.create(fork()).await;
+    let held = h.claim(1).await;
+    let held = held[0].lease.task;
+    let unknown = h.new_task(shapes::single()).id;
+    let asked = [waiting, cancelled, unknown, second, first];
+    let readings = h.store.readings(&asked).await.unwrap();
+    let found: Vec<_> = readings.iter().map(|reading| reading.snapshot.task.id).collect();
+    assert_eq!(found, [waiting, cancelled, second, first]);
+    assert_eq!(held, waiting);
+    for reading in readings {
+        let task = reading.snapshot.task.id;
+        let snapshot = h.snapshot(task).await;
+        assert_eq!(
+            format!("{:?}", reading.snapshot.task),
+            format!("{:?}", snapshot.task)
+        );
+        assert_eq!(
+            format!("{:?}", reading.snapshot.steps),
+            format!("{:?}", snapshot.steps)
+        );
+        assert_eq!(reading.snapshot.position, snapshot.position);
+        assert_eq!(reading.results, h.store.results(task).await.unwrap());
+        assert_eq!(reading.history, h.history(task).await);
+    }
+}
+
 pub(super) async fn the_events_of_all_tasks_are_their_histories(h: &Harness) {
     let tasks = play(h).await;
     let events = h.store.events(Position(0), 1_000).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tasker_engine::{
-    Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store, StoreError,
-    Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
+    Create, CreateReply, Intervened, Intervention, Json, LeaseStatus, Reading, Renewal, Snapshot, Store,
+    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId};
 use tokio::sync::watch;
@@ -72,6 +72,10 @@ impl Store for Watched {
         let done = self.inner.intervene(intervention).await;
         self.hub.committed();
         done
+    }
+
+    async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
+        self.inner.readings(tasks).await
     }
 
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tasker_engine::{
-    Create, CreateReply, Decision, Intervened, Intervention, Json, LeaseStatus, Renewal, Snapshot, Store,
-    StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply, decide,
+    Create, CreateReply, Decision, Intervened, Intervention, Json, LeaseStatus, Reading, Renewal, Snapshot,
+    Store, StoreError, Sweep, Swept, TaskPage, TaskQuery, Transition, Turn, TurnReply, decide,
 };
 use tasker_types::{Position, StepNo, TaskContext, TaskId, TaskState};
 use tokio::sync::watch;
@@ -131,6 +131,11 @@ impl Store for Measured {
             self.metrics.finished(task, done.task_state);
         }
         Ok(done)
+    }
+
+    async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
+        let (readings, _) = self.timed("readings", self.inner.readings(tasks)).await?;
+        Ok(readings)
     }
 
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {

@@ -12,6 +12,7 @@ mod figure;
 mod graph;
 mod postgres;
 mod registry;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -24,13 +25,13 @@ use figure::{Figure, Figures, median};
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --store postgres\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory, start-up, graph, registry or config.
+    /// Measure only this: throughput, latency, memory, start-up, graph, registry, config or verify.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
     /// Measure this store: sqlite, or postgres beside `pgbench`.
@@ -39,6 +40,9 @@ struct Args {
     /// How many tasks of four steps the throughput is measured with.
     #[arg(long, default_value_t = 20_000)]
     tasks: usize,
+    /// How many steps `tasker verify` has to check.
+    #[arg(long, default_value_t = 1_000_000)]
+    verified: usize,
     /// How many finished steps and claims one turn carries.
     #[arg(long, default_value_t = 200)]
     batch: u32,
@@ -83,6 +87,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         "graph",
         "registry",
         "config",
+        "verify",
     ];
     if let Some(only) = &args.only {
         anyhow::ensure!(
@@ -90,6 +95,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
             "there is no bench `{only}`, but: {}",
             known.join(", ")
         );
+    }
+    if args.only.as_deref() == Some("verify") {
+        let mut figures = Figures::default();
+        verify::bench(&args.store, args.verified, &mut figures)?;
+        return figures.write(args.json.as_deref());
     }
     if args.store == "postgres" {
         let mut figures = Figures::default();
@@ -118,6 +128,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if wanted("config") {
         configuration::bench(&mut figures)?;
+    }
+    if wanted("verify") {
+        verify::bench("sqlite", args.verified, &mut figures)?;
     }
     figures.write(args.json.as_deref())
 }
@@ -190,14 +203,19 @@ fn memory(figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How long `tasker --help` takes as a whole process.
-fn start_up(figures: &mut Figures) -> anyhow::Result<()> {
+/// Builds the program, and returns where it is.
+fn tasker() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--quiet", "--release", "--locked", "-p", "tasker-cli"])
         .status()?;
     anyhow::ensure!(built.success(), "`tasker` cannot be built");
-    let program = std::env::current_exe()?.with_file_name("tasker");
+    Ok(std::env::current_exe()?.with_file_name("tasker"))
+}
+
+/// How long `tasker --help` takes as a whole process.
+fn start_up(figures: &mut Figures) -> anyhow::Result<()> {
+    let program = tasker()?;
     let times = (0..50)
         .map(|_| {
             let start = Instant::now();

@@ -198,6 +198,7 @@ impl Life {
                 let store = open.store();
                 store.snapshot(task).await?;
                 store.results(task).await?;
+                store.readings(&[task]).await?;
                 store.history(task, Position(0), 500).await
             })
             .await?
