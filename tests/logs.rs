@@ -24,11 +24,11 @@ steps:
 ";
 
 /// A worker that is ended with its test.
-struct Working(Child);
+pub(crate) struct Working(pub(crate) Child);
 
 impl Working {
     /// Stops it, and returns what it logged.
-    fn logged(mut self) -> String {
+    pub(crate) fn logged(mut self) -> String {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
         let mut text = String::new();
         self.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();

@@ -22,4 +22,5 @@ mod schemas;
 mod serve;
 mod served;
 mod simulation;
+mod traces;
 mod workflows;

@@ -68,7 +68,15 @@ fn pretty(
     }
 }
 
-/// Writes a message as `key=value` pairs: time, level, message, its fields, and those of the spans around it.
+/// Returns the version of the service.
+fn version(telemetry: &Telemetry) -> &str {
+    telemetry
+        .service_version
+        .as_deref()
+        .unwrap_or(env!("CARGO_PKG_VERSION"))
+}
+
+/// Writes a message as `key=value` pairs: time, level, service, message, its fields, and those of the spans around it.
 #[derive(Clone, Debug)]
 struct Logfmt {
     telemetry: Arc<Telemetry>,
@@ -93,6 +101,12 @@ where
             " level={} target={}",
             metadata.level().as_str().to_ascii_lowercase(),
             metadata.target()
+        )?;
+        write!(
+            writer,
+            " service={} version={}",
+            quoted(&self.telemetry.service_name),
+            quoted(version(&self.telemetry))
         )?;
         let mut pairs = Pairs {
             telemetry: &self.telemetry,
@@ -195,6 +209,8 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
+    use tasker_types::TelemetryValues;
+
     use super::*;
 
     #[test]
@@ -257,15 +273,20 @@ mod tests {
         assert!(time.starts_with("time=20") && time.ends_with('Z'), "{time}");
         assert_eq!(
             rest,
-            "warn target=tasker::logging::tests msg=\"trying again\" wait=1s code=\"a b\" password=[FILTERED] \
-             step=fetch run=2 api_key=[FILTERED]\n"
+            "warn target=tasker::logging::tests service=tasker version=0.1.0 msg=\"trying again\" wait=1s code=\"a b\" \
+             password=[FILTERED] step=fetch run=2 api_key=[FILTERED]\n"
         );
     }
 
     #[test]
     fn a_message_is_one_object_of_json() {
+        let telemetry = Telemetry::try_from(TelemetryValues {
+            service_name: "shop".to_owned(),
+            service_version: Some("7.1".to_owned()),
+            ..TelemetryValues::default()
+        });
         let lines = JsonLines {
-            telemetry: Arc::default(),
+            telemetry: Arc::new(telemetry.unwrap()),
         };
         let text = written(|buffer| {
             let builder = tracing_subscriber::fmt();
@@ -281,6 +302,8 @@ mod tests {
                 "timestamp": null,
                 "level": "WARN",
                 "target": "tasker::logging::tests",
+                "service": "shop",
+                "version": "7.1",
                 "message": "trying again",
                 "wait": "1s",
                 "code": "a b",

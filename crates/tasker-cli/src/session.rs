@@ -1,7 +1,7 @@
 //! What every command that works on tasks has: the configuration, the log, the database.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tasker::config::{Config, Environment};
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     layout: Layout,
     user: String,
     remote: Option<Arc<Remote>>,
+    /// The Tasker of the command, which is closed with it.
+    opened: OnceLock<Tasker>,
 }
 
 impl Session {
@@ -61,6 +63,7 @@ impl Session {
             layout,
             user,
             remote,
+            opened: OnceLock::new(),
         })
     }
 
@@ -78,7 +81,10 @@ impl Session {
             Location::Sqlite(file) => self.builder().sqlite(file),
             Location::Postgres(url) => self.builder().postgres(url),
         };
-        Ok(builder.connect().await?)
+        let tasker = builder.connect().await?;
+        // A command opens one; another would be closed when its last user is gone.
+        let _ = self.opened.set(tasker.clone());
+        Ok(tasker)
     }
 
     /// Returns the service that is asked instead of a database, if one is.
@@ -163,7 +169,14 @@ impl Session {
             .enable_all()
             .build()
             .map_err(|error| Problem::refused("runtime", "threads cannot be started").caused_by(&error))?;
-        let result = runtime.block_on(future);
+        let result = runtime.block_on(async {
+            let result = future.await;
+            let closed = match self.opened.get() {
+                Some(tasker) => tasker.close().await,
+                None => Ok(()),
+            };
+            result.and_then(|done| Ok(closed.map(|()| done)?))
+        });
         // What still runs is dropped, and commands die with it. A blocking handler that does not return must not keep
         // the process alive.
         runtime.shutdown_timeout(LAST_MOMENT);

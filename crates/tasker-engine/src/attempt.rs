@@ -14,6 +14,7 @@ use crate::handler::StepError;
 use crate::json::Json;
 use crate::request::{Identity, TaskRequest};
 use crate::store::NewTask;
+use crate::trace::TraceContext;
 
 /// How many events one attempt may publish.
 const MOST_EVENTS: usize = 100;
@@ -88,6 +89,8 @@ pub(crate) fn note(text: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) claim: Claim,
+    /// Its span.
+    pub(crate) trace: TraceContext,
     pub(crate) stop: CancellationToken,
     pub(crate) said: Said,
     requests: Arc<Requests>,
@@ -102,12 +105,14 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn new(
         claim: Claim,
+        trace: TraceContext,
         declared: Vec<EventDefinition>,
         requests: Arc<Requests>,
         said: Said,
     ) -> Self {
         Self {
             claim,
+            trace,
             stop: CancellationToken::new(),
             said,
             requests,
@@ -127,7 +132,7 @@ impl Attempt {
         let id = child_id(&self.claim.lease, tasks.len());
         let Requests { limits, identity } = &*self.requests;
         let task = request
-            .created_by(&self.claim)
+            .created_by(&self.claim, self.trace)
             .prepare(id, limits, &**identity)
             .map_err(|error| StepError::permanent(Failure::REQUEST_REJECTED, error.to_string()))?;
         tasks.push(task);

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::json::Json;
 use crate::store::NewTask;
 use crate::template::{StepTemplate, Template};
+use crate::trace::TraceContext;
 
 /// Names a claimed step, and proves the right to write about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct ClaimedTask {
     pub context: Json,
     /// The correlation id that the request brought along.
     pub correlation_id: Option<String>,
+    /// The span that the task is part of, as the request brought it along.
+    pub trace_context: Option<TraceContext>,
 }
 
 /// A step that a worker holds.

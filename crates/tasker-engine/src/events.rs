@@ -10,6 +10,7 @@ mod event;
 mod feed;
 mod pattern;
 mod payload;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +24,4 @@ pub use payload::{
     BatchPayload, ChangePayload, CustomPayload, ErrorPayload, HandlerPayload, HandlingPayload, LookPayload,
     PayloadType, StepPayload, TaskPayload,
 };
+pub use telling::Telling;

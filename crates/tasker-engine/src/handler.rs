@@ -18,6 +18,7 @@ use crate::json::Json;
 use crate::request::TaskRequest;
 use crate::store::Accepts;
 use crate::template::{CheckHandler, CheckedStep, HandlerProblem};
+use crate::trace::TraceContext;
 
 /// The code that runs a step.
 ///
@@ -208,6 +209,11 @@ impl StepContext {
         self.claim().task.correlation_id.as_deref()
     }
 
+    /// Returns the span of this attempt, for what it asks of other services: its text is the value of a header `traceparent`.
+    pub fn trace_context(&self) -> TraceContext {
+        self.0.trace
+    }
+
     /// Returns the directory of the template's file, if it was loaded from one.
     pub fn template_directory(&self) -> Option<&str> {
         self.claim().task.template.directory()
@@ -277,8 +283,8 @@ impl StepContext {
     ///
     /// The id is the same in every attempt that asks for its tasks in the same order. Nothing is created by an attempt
     /// that fails, suspends itself or is stopped, nor by one whose end comes too late to be the result; so a step never
-    /// creates its tasks twice. The new task has this step as its parent, takes over its correlation id unless the
-    /// request has one, and waits for any worker that works on it.
+    /// creates its tasks twice. The new task has this step as its parent, takes over its correlation id and its span unless
+    /// the request has them, and waits for any worker that works on it.
     ///
     /// That its identity or idempotency key is taken is only known when the result is recorded. The result stays
     /// recorded, nothing is created for that request, and the step's entry in the history names the task that has the

@@ -22,6 +22,7 @@ mod store;
 mod template;
 mod token;
 mod totals;
+mod trace;
 mod transition;
 mod typed;
 mod verify;
@@ -35,7 +36,7 @@ pub use enqueuing::{CheckIn, Enqueuing, Forward, Immediate};
 pub use events::{
     BatchPayload, ChangePayload, CustomPayload, Durability, Emit, Emitter, ErrorPayload, Event, Feed,
     HandlerPayload, HandlingPayload, InvalidPattern, LookPayload, Pattern, PayloadType, Published,
-    StepPayload, Subject, SystemEvent, TaskPayload, derive,
+    StepPayload, Subject, SystemEvent, TaskPayload, Telling, derive,
 };
 pub use failure::{Failure, Severity};
 pub use finalizer::{Decision, FailureReason, LookAgainReason, UnknownReason, decide};
@@ -68,6 +69,7 @@ pub use token::{
     ApiToken, InvalidToken, NewToken, TokenDigest, TokenId, TokenRecord, TokenStanding, TokenStore,
 };
 pub use totals::{QueueCounts, RetryCounts, StateCounts, Totals};
+pub use trace::{InvalidTraceContext, TraceContext};
 pub use transition::{
     AttemptsLeft, IllegalStepTransition, IllegalTaskTransition, Situation, StepEvent, TaskEvent,
     UnknownEvent, step_diagram, step_table, step_transition, task_diagram, task_table, task_transition,

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tasker_types::Timestamp;
 use thiserror::Error;
 
+use crate::trace::TraceContext;
+
 /// The longest tag, and the longest name of an annotation, in characters.
 const LONGEST: usize = 128;
 /// How many tags a task may have, and how many annotations.
@@ -31,6 +33,9 @@ pub struct Origin {
     pub annotations: BTreeMap<String, Value>,
     /// The correlation id that the request brought along.
     pub correlation_id: Option<String>,
+    /// The span that the task is part of, as the request brought it along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_context: Option<TraceContext>,
     /// When the task was asked for, by the one who asked.
     pub requested_at: Option<Timestamp>,
 }

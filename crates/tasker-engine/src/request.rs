@@ -16,6 +16,7 @@ use crate::json::Json;
 use crate::origin::{Origin, OriginFault};
 use crate::store::{Idempotency, NewTask};
 use crate::template::{ContextFaults, Template, canonical_json, check_form};
+use crate::trace::TraceContext;
 
 /// Why a task was asked for when the request does not say.
 const DEFAULT_REASON: &str = "unknown";
@@ -207,8 +208,9 @@ impl TaskRequest {
         self
     }
 
-    /// Names the step that asks, whose correlation id the task takes over unless it has its own.
-    pub(crate) fn created_by(mut self, claim: &Claim) -> Self {
+    /// Names the step that asks, whose correlation id and span the task takes over unless it has its own.
+    pub(crate) fn created_by(mut self, claim: &Claim, span: TraceContext) -> Self {
+        self.origin.trace_context.get_or_insert(span);
         if self.origin.correlation_id.is_none() {
             self.origin.correlation_id.clone_from(&claim.task.correlation_id);
         }

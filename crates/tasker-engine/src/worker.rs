@@ -27,7 +27,7 @@ use crate::attempt::{Requests, Said};
 use crate::claim::{Claim, End, Lease, Outcome, Receipt};
 use crate::clock::{Clock, Entropy};
 use crate::enqueuing::{CheckIn, Enqueuing};
-use crate::events::{Emitter, SystemEvent};
+use crate::events::{Emitter, SystemEvent, Telling};
 use crate::finalizer::{Decision, decide};
 use crate::handler::Handlers;
 use crate::record::Actor;
@@ -89,6 +89,8 @@ pub struct WorkerSetup {
     pub enqueuing: Arc<dyn Enqueuing>,
     /// Who is told of what happens here and is in no history.
     pub events: Emitter,
+    /// What is told of it in the log.
+    pub telling: Arc<Telling>,
     /// Which tasks to work on.
     pub scope: Scope,
 }
@@ -112,6 +114,7 @@ impl WorkerSetup {
             identity: Arc::new(UniqueIdentity),
             enqueuing: Arc::new(CheckIn),
             events: Emitter::default(),
+            telling: Arc::default(),
             scope: Scope::All,
         }
     }
@@ -223,6 +226,7 @@ impl Worker {
                 }),
                 entropy: Arc::clone(&setup.entropy),
                 events: setup.events.clone(),
+                telling: setup.telling,
             }),
             events: setup.events,
             execution: setup.execution,

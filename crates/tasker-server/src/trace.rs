@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::Response;
 use tasker::SecretNames;
+use tasker::TraceContext;
 use tasker_types::TelemetryValues;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -15,6 +16,8 @@ use crate::problem::{Code, Problem};
 
 /// Read where a request has no header of the configured name.
 const FALLBACK: &str = "x-request-id";
+/// The header of [Trace Context](https://www.w3.org/TR/trace-context/).
+const TRACEPARENT: &str = "traceparent";
 /// How many characters a correlation id may have.
 const LONGEST: usize = 200;
 
@@ -48,6 +51,30 @@ pub(crate) fn correlation_id<'h>(
         Some(id) => Ok(Some(id)),
         None => wrong("has characters that are no visible ASCII".to_owned()),
     }
+}
+
+/// What a request brings along for the tasks that it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brought<'h> {
+    pub(crate) correlation_id: Option<&'h str>,
+    /// The span that they are part of: that of the header `traceparent`, which is ignored if it is none.
+    pub(crate) trace_context: Option<TraceContext>,
+}
+
+/// Returns what a request brings along.
+///
+/// # Errors
+///
+/// As [`correlation_id`].
+pub(crate) fn brought<'h>(
+    headers: &'h HeaderMap,
+    telemetry: &TelemetryValues,
+) -> Result<Brought<'h>, Problem> {
+    let text = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    Ok(Brought {
+        correlation_id: correlation_id(headers, telemetry)?,
+        trace_context: text.and_then(|text| text.parse().ok()),
+    })
 }
 
 /// What lines of requests are made by.

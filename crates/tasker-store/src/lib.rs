@@ -36,7 +36,7 @@ pub use pool::{Pool, Pools};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use probe::{Fault, Moment, Probe};
+pub use probe::{Fault, Moment, Probe, SlowStatements};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use prune::{Prune, PruneCursor, PruneMode, PrunedBatch};
 #[cfg(feature = "sqlite")]

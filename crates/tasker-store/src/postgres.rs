@@ -49,7 +49,7 @@ use tasker_types::{Database, Execution, Position, StepNo, TaskContext, TaskId, T
 use tokio::sync::watch;
 
 use crate::pool::{Busy, Pools};
-use crate::probe::Probe;
+use crate::probe::{Onlookers, Probe, SlowStatements};
 use crate::status::{Connections, Schema};
 use budget::Budget;
 use connect::Target;
@@ -65,7 +65,7 @@ pub struct PostgresOptions {
     clock: Option<Arc<dyn Clock>>,
     database: Database,
     execution: Execution,
-    probe: Option<Arc<dyn Probe>>,
+    onlookers: Onlookers,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -84,7 +84,7 @@ impl PostgresOptions {
             clock: None,
             database: Database::default(),
             execution: Execution::default(),
-            probe: None,
+            onlookers: Onlookers::default(),
         }
     }
 
@@ -119,14 +119,26 @@ impl PostgresOptions {
     /// Has every statement pass by this, to see what becomes of the store when some fail.
     #[must_use]
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
-        self.probe = Some(probe);
+        self.onlookers.probe = Some(probe);
+        self
+    }
+
+    /// Has statements that take long logged and counted.
+    #[must_use]
+    pub fn slow_statements(mut self, slow: Arc<SlowStatements>) -> Self {
+        self.onlookers.slow = Some(slow);
         self
     }
 }
 
 impl PostgresOptions {
     fn target(&self) -> Result<Target, StoreError> {
-        Target::new(&self.url, self.schema.clone(), &self.database, self.probe.clone())
+        Target::new(
+            &self.url,
+            self.schema.clone(),
+            &self.database,
+            self.onlookers.clone(),
+        )
     }
 }
 

@@ -53,7 +53,7 @@ use tasker_types::{Database, Position, StepNo, TaskContext, TaskId};
 use tokio::sync::{Semaphore, watch};
 
 use crate::pool::{Pool, Pools, Tally};
-use crate::probe::Probe;
+use crate::probe::{Probe, SlowStatements};
 use crate::status::{Connections, Schema};
 use cache::Cache;
 use connection::Connection;
@@ -93,6 +93,13 @@ impl SqliteOptions {
     #[must_use]
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
         self.file = self.file.probe(probe);
+        self
+    }
+
+    /// Has statements that take long logged and counted.
+    #[must_use]
+    pub fn slow_statements(mut self, slow: Arc<SlowStatements>) -> Self {
+        self.file = self.file.slow_statements(slow);
         self
     }
 

@@ -26,7 +26,9 @@ pub(crate) use claims::{Accepted, Candidate, accepted};
 pub(crate) use create::{Taken, identity, key};
 pub(crate) use entry::{Entry, change};
 pub(crate) use finalize::Counts;
-pub(crate) use rows::{Graph, Kind, Lease, Place, Queue, QueuePlace, StepKey, StepRow, TaskRow, in_queue};
+pub(crate) use rows::{
+    Brought, Graph, Kind, Lease, Place, Queue, QueuePlace, StepKey, StepRow, TaskRow, in_queue,
+};
 
 /// How long after a task was named by a sweep another sweep may name it.
 pub(crate) const CHECK_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);

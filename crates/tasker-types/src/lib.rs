@@ -27,10 +27,10 @@ pub use names::{
 pub use nearest::nearest;
 pub use semver::{Version, VersionReq};
 pub use settings::{
-    Auth, AuthValues, Backoff, BackoffValues, Bounds, Cache, CacheValues, ConnectionPressureFactors,
-    Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine, EngineValues,
-    EnqueuingStrategy, Execution, ExecutionValues, GraphWeights, Health, HealthValues, IdentityStrategy,
-    ImpactScoring, JwtKeyValues, JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel,
+    Auth, AuthValues, Backoff, BackoffValues, Batching, Bounds, Cache, CacheValues,
+    ConnectionPressureFactors, Database, DatabaseValues, DependencyGraphValues, DurationEstimates, Engine,
+    EngineValues, EnqueuingStrategy, Execution, ExecutionValues, GraphWeights, Health, HealthValues,
+    IdentityStrategy, ImpactScoring, JwtKeyValues, JwtValues, Key, Limits, LimitsValues, LogFormat, LogLevel,
     PenaltyCalculation, ReenqueueDelays, RequestRate, RoleValues, Section, Server, ServerValues,
     SettingFault, SettingFaults, SeverityThresholds, StateSeverity, Synchronous, Telemetry, TelemetryValues,
 };

@@ -37,7 +37,7 @@ pub use graph::{
 pub use health::{Health, HealthValues};
 pub use limits::{Limits, LimitsValues};
 pub use server::{RequestRate, Server, ServerValues};
-pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryValues};
+pub use telemetry::{Batching, LogFormat, LogLevel, Telemetry, TelemetryValues};
 
 /// A key of a section, for the reference page and for messages.
 #[derive(Clone, Copy, Debug)]

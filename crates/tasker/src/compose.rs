@@ -11,14 +11,16 @@ use std::time::Duration;
 use tasker_config::{Config, Environment};
 use tasker_engine::{
     CheckIn, Clock, Enqueuing, Handlers, HashIdentity, Identity, Immediate, MemoryStore, Store, StoreError,
-    TokenStore, UniqueIdentity,
+    Telling, TokenStore, UniqueIdentity,
 };
 use tasker_registry::{BatchError, EventDefinition};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use tasker_store::SlowStatements;
 #[cfg(feature = "postgres")]
 use tasker_store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 use tasker_store::{SqliteOptions, SqliteStore};
-use tasker_types::{Database, EnqueuingStrategy, Execution, ExecutionValues, IdentityStrategy};
+use tasker_types::{EnqueuingStrategy, Execution, ExecutionValues, IdentityStrategy};
 
 use crate::builder::{Keep, Registration, TaskerBuilder};
 use crate::builtin;
@@ -29,7 +31,10 @@ use crate::events::{Hub, Watched};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::flight::Flight;
 use crate::location::Location;
-use crate::metrics::{Measured, Metrics};
+use crate::metrics::Metrics;
+#[cfg(feature = "otlp")]
+use crate::observe::Spans;
+use crate::observe::{Known, Narrator, Observed, Observers};
 use crate::resolve::{BuiltIns, Resolver};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::tasker::{Kept, Parts, Tasker};
@@ -98,15 +103,14 @@ fn assemble(
     )));
     let resolver = Resolver::new(Arc::clone(&registry), Arc::clone(&built_ins));
     let hub = Arc::new(Hub::new(Arc::clone(&clock), Arc::clone(config.telemetry())));
-    let metrics = config.telemetry().metrics_enabled.then(|| {
-        let metrics = Metrics::new(Arc::clone(&clock), Arc::clone(config.backoff()));
-        Arc::new(metrics)
-    });
-    let counted: Arc<dyn Store> = match &metrics {
-        Some(metrics) => Arc::new(Measured::new(Arc::clone(kept.port()), Arc::clone(metrics))),
-        None => Arc::clone(kept.port()),
+    let observers = observers(&config, &clock, kept.port())?;
+    let (metrics, narrator) = (observers.metrics.clone(), Arc::clone(&observers.narrator));
+    let observed: Arc<dyn Store> = if config.telemetry().enabled {
+        Arc::new(Observed::new(Arc::clone(kept.port()), observers))
+    } else {
+        Arc::clone(kept.port())
     };
-    let store = Arc::new(Watched::new(counted, Arc::clone(&hub)));
+    let store = Arc::new(Watched::new(observed, Arc::clone(&hub)));
     let configured: Arc<dyn Identity> = match config.engine().identity_strategy {
         IdentityStrategy::Unique => Arc::new(UniqueIdentity),
         IdentityStrategy::Hash => Arc::new(HashIdentity),
@@ -133,6 +137,7 @@ fn assemble(
         tokens,
         store,
         metrics,
+        narrator,
         hub,
         clock,
         entropy: entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
@@ -143,6 +148,39 @@ fn assemble(
         registry,
         built_ins,
     }))
+}
+
+/// Makes who looks at the work, as far as the configuration wants it looked at.
+fn observers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: &Arc<dyn Store>,
+) -> Result<Observers, BuildError> {
+    let telemetry = config.telemetry();
+    let telling = Telling::new(telemetry).map_err(BuildError::FilteredEvents)?;
+    let (known, telling) = (Arc::<Known>::default(), Arc::new(telling));
+    #[cfg(feature = "otlp")]
+    let spans = Spans::configured(telemetry, &telling, &known, store).map_err(BuildError::Traces)?;
+    #[cfg(not(feature = "otlp"))]
+    if let (Some(endpoint), _) = (&telemetry.otlp_endpoint, store) {
+        return Err(BuildError::Traces(format!(
+            "this program was built without the feature `otlp` of the crate `tasker`, and cannot reach `{endpoint}`"
+        )));
+    }
+    let counting = telemetry.enabled && telemetry.metrics_enabled;
+    Ok(Observers {
+        clock: Arc::clone(clock),
+        backoff: Arc::clone(config.backoff()),
+        metrics: counting.then(|| Arc::new(Metrics::new(Arc::clone(clock), Arc::clone(&known)))),
+        narrator: Arc::new(Narrator {
+            telling,
+            clock: Arc::clone(clock),
+            known: Arc::clone(&known),
+            #[cfg(feature = "otlp")]
+            spans,
+        }),
+        known,
+    })
 }
 
 fn register(
@@ -190,7 +228,6 @@ fn execution(config: &Config) -> Arc<Execution> {
 }
 
 fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, BuildError> {
-    let database = config.database();
     match keep {
         Keep::Memory => {
             let store = Arc::new(MemoryStore::new(Arc::clone(clock)));
@@ -198,28 +235,37 @@ fn open(keep: &Keep, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, 
             Ok((Kept::Elsewhere(store), Some(tokens)))
         }
         Keep::Store(store) => Ok((Kept::Elsewhere(Arc::clone(store)), None)),
-        Keep::Sqlite(path) => Ok(sqlite(path, database, clock)?),
+        Keep::Sqlite(path) => Ok(sqlite(path, config, clock)?),
         Keep::Postgres(_) => Err(BuildError::NeedsConnection),
         Keep::Configured => {
-            let (_, url) = Location::configured(database).ok_or(BuildError::NoStore)?;
+            let (_, url) = Location::configured(config.database()).ok_or(BuildError::NoStore)?;
             match Location::of(url)? {
-                Location::Sqlite(path) => Ok(sqlite(&path, database, clock)?),
+                Location::Sqlite(path) => Ok(sqlite(&path, config, clock)?),
                 Location::Postgres(_) => Err(BuildError::NeedsConnection),
             }
         }
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn slow_statements(config: &Config) -> Arc<SlowStatements> {
+    let threshold = Duration::from_secs_f64(config.telemetry().slow_query_threshold_seconds);
+    Arc::new(SlowStatements::new(threshold))
+}
+
 #[cfg(feature = "postgres")]
 async fn postgres(url: &str, config: &Config) -> Result<Opened, StoreError> {
+    let slow = slow_statements(config);
     let options = PostgresOptions::new(url)
         .settings(config.database())
-        .execution(config.execution());
+        .execution(config.execution())
+        .slow_statements(Arc::clone(&slow));
     let store = PostgresStore::open(options).await?;
     let tokens: Arc<dyn TokenStore> = Arc::new(store.clone());
     let kept = Kept::Postgres {
         port: Arc::new(store.clone()),
         store,
+        slow,
     };
     Ok((kept, Some(tokens)))
 }
@@ -234,7 +280,7 @@ async fn postgres(url: &str, _: &Config) -> Result<Opened, StoreError> {
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
+fn sqlite(path: &Path, config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
     if let Some(directory) = path
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
@@ -245,18 +291,22 @@ fn sqlite(path: &Path, database: &Database, clock: &Arc<dyn Clock>) -> Result<Op
             advice: "name a directory that can be written, with `--data-dir` or `database.url`",
         })?;
     }
-    let options = SqliteOptions::new(path, Arc::clone(clock)).settings(database);
+    let slow = slow_statements(config);
+    let options = SqliteOptions::new(path, Arc::clone(clock))
+        .settings(config.database())
+        .slow_statements(Arc::clone(&slow));
     let store = Arc::new(SqliteStore::open(options)?);
     let tokens: Arc<dyn TokenStore> = Arc::<SqliteStore>::clone(&store);
     let kept = Kept::Sqlite {
         port: Arc::<SqliteStore>::clone(&store),
         store,
+        slow,
     };
     Ok((kept, Some(tokens)))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(path: &Path, _: &Database, _: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
+fn sqlite(path: &Path, _: &Config, _: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
     Err(StoreError::Unusable {
         store: path.display().to_string(),
         problem: "this program was built without SQLite".to_owned(),

@@ -1,6 +1,6 @@
 //! What keeps a Tasker from being put together, and a task from being run.
 
-use tasker_engine::{Refusal, RequestError, StoreError};
+use tasker_engine::{InvalidPattern, Refusal, RequestError, StoreError};
 use tasker_graph::AnalysisError;
 use tasker_registry::{BatchError, EventError};
 use tasker_types::StepName;
@@ -33,6 +33,12 @@ pub enum BuildError {
     /// Files of custom events cannot be read.
     #[error(transparent)]
     EventFiles(#[from] EventFileFaults),
+    /// `telemetry.filtered_events` has what is no pattern of events.
+    #[error("`telemetry.filtered_events` cannot be used: {0}")]
+    FilteredEvents(#[source] InvalidPattern),
+    /// Traces cannot be sent to `telemetry.otlp_endpoint`.
+    #[error("traces cannot be sent (`telemetry.otlp_endpoint`): {0}")]
+    Traces(String),
     /// Handlers cannot be registered.
     #[error(transparent)]
     Handlers(#[from] BatchError),

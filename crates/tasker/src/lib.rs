@@ -15,6 +15,7 @@ mod insight;
 mod location;
 mod mask;
 mod metrics;
+mod observe;
 mod report;
 mod resolve;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -59,16 +60,16 @@ pub use tasker_engine::{
     FailureReason, Fault, Feed, Flow, FlowFn, FlowParents, FlowStep, Forward, FromStep, HandlerPayload,
     HandlerProblem, Handlers, HandlingPayload, HashIdentity, HeldLease, Identity, IllegalStepTransition,
     IllegalTaskTransition, Immediate, Intervened, Intervention, InvalidContextMatch, InvalidPattern,
-    InvalidToken, Json, LeaseStatus, LoadOptions, Loaded, LookPayload, MemoryStore, Mend, NewTask, NewToken,
-    Origin, OriginFault, Parents, Pattern, PayloadType, Period, Progress, Proposal, QueueCounts, Refusal,
-    Renewal, Report, RequestError, Resolved, RetryCounts, Scope, SeededEntropy, Severity, Snapshot,
-    SortOrder, StateCounts, StepBuilder, StepContext, StepError, StepEvent, StepHandler, StepPayload,
-    StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, Sweep, Swept, SystemEvent, TaskEvent,
-    TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope, TaskSort,
-    TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokenDigest, TokenId, TokenRecord,
-    TokenStanding, TokenStore, TokioClock, Totals, Transition, Turn, TurnReply, UniqueIdentity,
-    UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking, handler, look_at,
-    parse_retry_after, verify_all, verify_store,
+    InvalidToken, InvalidTraceContext, Json, LeaseStatus, LoadOptions, Loaded, LookPayload, MemoryStore,
+    Mend, NewTask, NewToken, Origin, OriginFault, Parents, Pattern, PayloadType, Period, Progress, Proposal,
+    QueueCounts, Refusal, Renewal, Report, RequestError, Resolved, RetryCounts, Scope, SeededEntropy,
+    Severity, Snapshot, SortOrder, StateCounts, StepBuilder, StepContext, StepError, StepEvent, StepHandler,
+    StepPayload, StepRecord, StepTemplate, StopPolicy, Store, StoreError, Subject, Sweep, Swept, SystemEvent,
+    TaskEvent, TaskFilter, TaskMark, TaskPage, TaskPayload, TaskQuery, TaskRecord, TaskRequest, TaskScope,
+    TaskSort, TaskSummary, Template, TemplateBuilder, TemplateFault, TemplateFaults, TokenDigest, TokenId,
+    TokenRecord, TokenStanding, TokenStore, TokioClock, Totals, TraceContext, Transition, Turn, TurnReply,
+    UniqueIdentity, UnknownHandlers, Unresolved, Violation, Worker, WorkerHandle, WorkerSetup, blocking,
+    handler, look_at, parse_retry_after, verify_all, verify_store,
 };
 pub use tasker_registry::{
     Activity, Batch, BatchError, CustomEvent, EventConflict, EventDefinition, EventEntry, EventError,

@@ -5,7 +5,6 @@
 //!
 //! How many series there can be is bounded: only so many tasks and steps, [`Named`], have a name of their own.
 
-mod measured;
 mod named;
 mod reading;
 #[cfg(test)]
@@ -13,12 +12,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
-use tasker_engine::{Claim, Clock, Created, End, Lease, NewTask, Outcome, Receipt, Template};
-use tasker_types::{Backoff, StepNo, StepState, TaskId, TaskState, Timestamp};
+use tasker_engine::{Claim, Clock, Lease, Receipt, Template};
+use tasker_types::{StepNo, StepState, TaskId, TaskState};
 
-pub(crate) use measured::Measured;
+use crate::observe::{Ended, Kind, Known, KnownTask, created_at};
 use named::Named;
 pub use reading::Measurements;
 
@@ -34,20 +32,13 @@ const STEP: &[f64] = &[
 const TASK: &[f64] = &[
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0,
 ];
-/// How many steps the tasks may have, in hundreds, whose templates are kept to know the names of their steps.
-const KEPT: u64 = 100_000;
-
 /// What is counted while the work goes on.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     clock: Arc<dyn Clock>,
-    backoff: Arc<Backoff>,
     named: Named,
-    /// The templates of tasks that this process had to do with.
-    templates: Cache<TaskId, Arc<Template>>,
-    /// Claims after which no attempt is left, until their outcome is recorded.
-    last_attempts: Cache<Lease, ()>,
+    known: Arc<Known>,
     tasks_created: IntCounterVec,
     tasks_finished: IntCounterVec,
     task_duration: HistogramVec,
@@ -61,41 +52,9 @@ pub(crate) struct Metrics {
     store_failures: IntCounterVec,
 }
 
-/// What became of a claim, as far as it is counted.
-#[derive(Debug)]
-struct Ended {
-    lease: Lease,
-    kind: Kind,
-    seconds: Option<f64>,
-}
-
-/// How a claim ended.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Succeeded,
-    Failed,
-    GivenBack,
-    Interrupted,
-}
-
-impl Ended {
-    fn of(outcome: &Outcome) -> Self {
-        Self {
-            lease: outcome.lease,
-            kind: match outcome.end {
-                End::Succeed { .. } => Kind::Succeeded,
-                End::Fail { .. } => Kind::Failed,
-                End::Release | End::Suspend { .. } => Kind::GivenBack,
-                End::Interrupt => Kind::Interrupted,
-            },
-            seconds: outcome.ran_for.map(|ran| ran.as_secs_f64()),
-        }
-    }
-}
-
 impl Metrics {
     /// Has counted nothing yet.
-    pub(crate) fn new(clock: Arc<dyn Clock>, backoff: Arc<Backoff>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, known: Arc<Known>) -> Self {
         const TASK_LABELS: &[&str] = &["namespace", "task"];
         const TASK_STATE: &[&str] = &["namespace", "task", "state"];
         const STEP_LABELS: &[&str] = &["namespace", "task", "step"];
@@ -163,50 +122,32 @@ impl Metrics {
                 "Requests that the store did not carry out.",
                 &["request"],
             ),
-            templates: Cache::builder()
-                .max_capacity(KEPT)
-                .weigher(|_, template: &Arc<Template>| {
-                    1 + u32::try_from(template.steps().len() / 100).unwrap_or(u32::MAX - 1)
-                })
-                .build(),
-            last_attempts: Cache::new(KEPT),
             named: Named::default(),
             registry,
             clock,
-            backoff,
+            known,
         }
     }
 
-    /// Takes notice of the template of a task.
-    fn met(&self, task: TaskId, template: &Arc<Template>) {
-        if !self.templates.contains_key(&task) {
-            self.templates.insert(task, Arc::clone(template));
+    /// Counts a request to the store; `None` if it failed.
+    pub(crate) fn asked(&self, request: &str, seconds: Option<f64>) {
+        match seconds {
+            Some(seconds) => self.store_duration.with_label_values(&[request]).observe(seconds),
+            None => self.store_failures.with_label_values(&[request]).inc(),
         }
     }
 
-    fn met_all<'t>(&self, tasks: impl IntoIterator<Item = &'t NewTask>) {
-        for task in tasks {
-            self.met(task.id, &task.template);
-        }
+    pub(crate) fn created(&self, task: TaskId) {
+        let known = self.known.task(task);
+        self.tasks_created
+            .with_label_values(&self.named.task(template(known.as_ref())))
+            .inc();
     }
 
-    fn created(&self, created: impl IntoIterator<Item = Created>) {
-        for created in created {
-            if let Created::New(task) = created {
-                self.tasks_created
-                    .with_label_values(&self.named.task(self.templates.get(&task).as_deref()))
-                    .inc();
-            }
-        }
-    }
-
-    fn claimed(&self, claims: &[Claim]) {
+    pub(crate) fn claimed(&self, request: &str, claims: &[Claim], seconds: f64) {
+        self.claim_duration.with_label_values(&[request]).observe(seconds);
         for claim in claims {
-            let Lease { task, step, .. } = claim.lease;
-            self.met(task, &claim.task.template);
-            if claim.is_last_attempt() {
-                self.last_attempts.insert(claim.lease, ());
-            }
+            let step = claim.lease.step;
             let [namespace, name, step] = self.named.step(Some(&claim.task.template), step);
             let state = StepState::InProgress.as_str();
             self.step_transitions
@@ -220,11 +161,10 @@ impl Metrics {
         }
     }
 
-    fn ended(&self, ended: &Ended, receipt: Receipt) {
+    pub(crate) fn ended(&self, ended: &Ended, was_last: bool, receipt: Receipt) {
         let Lease { task, step, .. } = ended.lease;
-        let was_last = self.last_attempts.remove(&ended.lease).is_some();
-        let template = self.templates.get(&task);
-        let [namespace, name, step] = self.named.step(template.as_deref(), step);
+        let known = self.known.task(task);
+        let [namespace, name, step] = self.named.step(template(known.as_ref()), step);
         let refused = match receipt {
             Receipt::Recorded => None,
             Receipt::Late => Some("late"),
@@ -244,14 +184,16 @@ impl Metrics {
         };
         let labels = [namespace, name, step, state.as_str()];
         self.step_transitions.with_label_values(&labels).inc();
-        if let Some(seconds) = ended.seconds {
-            self.step_duration.with_label_values(&labels).observe(seconds);
+        if let Some(ran_for) = ended.ran_for {
+            self.step_duration
+                .with_label_values(&labels)
+                .observe(ran_for.as_secs_f64());
         }
     }
 
-    fn finished(&self, task: TaskId, state: TaskState) {
-        let template = self.templates.get(&task);
-        let [namespace, name] = self.named.task(template.as_deref());
+    pub(crate) fn finished(&self, task: TaskId, state: TaskState) {
+        let known = self.known.task(task);
+        let [namespace, name] = self.named.task(template(known.as_ref()));
         let labels = [namespace, name, state.as_str()];
         self.tasks_finished.with_label_values(&labels).inc();
         let lasted = self.clock.now().since(created_at(task));
@@ -260,19 +202,16 @@ impl Metrics {
             .observe(lasted.as_secs_f64());
     }
 
-    fn expired(&self, task: TaskId, step: StepNo) {
-        let template = self.templates.get(&task);
+    pub(crate) fn expired(&self, task: TaskId, step: StepNo) {
+        let known = self.known.task(task);
         self.leases_expired
-            .with_label_values(&self.named.step(template.as_deref(), step))
+            .with_label_values(&self.named.step(template(known.as_ref()), step))
             .inc();
     }
 }
 
-/// Returns when a task was created: its id, a UUID of version 7, begins with the milliseconds.
-fn created_at(task: TaskId) -> Timestamp {
-    let [a, b, c, d, e, f, ..] = *task.as_bytes();
-    let millis = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    Timestamp::from_micros(millis.saturating_mul(1_000))
+fn template(known: Option<&Arc<KnownTask>>) -> Option<&Template> {
+    known.map(|known| &*known.template)
 }
 
 /// # Panics

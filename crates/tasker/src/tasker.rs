@@ -17,6 +17,8 @@ use tasker_graph::Analysis;
 use tasker_registry::{EventError, Registry};
 #[cfg(feature = "postgres")]
 use tasker_store::PostgresStore;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use tasker_store::SlowStatements;
 #[cfg(feature = "sqlite")]
 use tasker_store::SqliteStore;
 use tasker_types::{Execution, TaskId, TaskState, Version, WorkerId};
@@ -33,6 +35,9 @@ use crate::flight::Flight;
 use crate::health::Status;
 use crate::insight::{Lasted, Standing};
 use crate::metrics::Metrics;
+use crate::observe::Narrator;
+#[cfg(feature = "otlp")]
+use crate::observe::{SpanCounts, Spans};
 use crate::report::TaskReport;
 use crate::resolve::{BuiltIns, event_source};
 
@@ -66,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) built_ins: Arc<BuiltIns>,
     /// What is counted, if anything is.
     pub(crate) metrics: Option<Arc<Metrics>>,
+    /// What tells of the work in the log and in traces.
+    pub(crate) narrator: Arc<Narrator>,
     /// What holds tasks up, by how they stand.
     pub(crate) analyses: Answers<(TaskId, Standing), Arc<Analysis>>,
     /// How long the steps of tasks lasted that have ended.
@@ -85,6 +92,8 @@ pub(crate) enum Kept {
         port: Arc<dyn Store>,
         /// The same store with what it has beside the port.
         store: Arc<SqliteStore>,
+        /// Its statements that took long.
+        slow: Arc<SlowStatements>,
     },
     /// In PostgreSQL.
     #[cfg(feature = "postgres")]
@@ -93,6 +102,8 @@ pub(crate) enum Kept {
         port: Arc<dyn Store>,
         /// The same store with what it has beside the port.
         store: PostgresStore,
+        /// Its statements that took long.
+        slow: Arc<SlowStatements>,
     },
     /// In a store that has nothing beside the port.
     Elsewhere(Arc<dyn Store>),
@@ -155,6 +166,11 @@ impl Tasker {
 
     pub(crate) fn counting(&self) -> Option<&Arc<Metrics>> {
         self.0.metrics.as_ref()
+    }
+
+    #[cfg(feature = "otlp")]
+    pub(crate) fn span_counts(&self) -> Option<SpanCounts> {
+        self.0.narrator.spans.as_ref().map(Spans::counts)
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
@@ -306,6 +322,7 @@ impl Tasker {
             identity: Arc::clone(&parts.identity),
             enqueuing: Arc::clone(&parts.enqueuing),
             events: Emitter::new(Arc::<Hub>::clone(&parts.hub)),
+            telling: Arc::clone(&parts.narrator.telling),
             scope,
             ..setup
         })
@@ -426,7 +443,7 @@ impl Tasker {
         }
     }
 
-    /// Closes the store: what it has in memory is written, and whoever uses it later is told that it is closed.
+    /// Sends the last spans, and closes the store: what it has in memory is written, and whoever uses it later is told that it is closed.
     ///
     /// A store that is not closed does so when its last user is gone.
     ///
@@ -434,6 +451,7 @@ impl Tasker {
     ///
     /// What the store says.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.0.narrator.flush().await;
         match &self.0.kept {
             #[cfg(feature = "sqlite")]
             Kept::Sqlite { store, .. } => store.close().await,

@@ -111,7 +111,6 @@ CREATE TABLE tasks (
     parent_task     uuid,
     parent_step     integer,
     root_task       uuid,
-    trace_context   text,
     created_at      bigint   NOT NULL,
     updated_at      bigint   NOT NULL,
     started_at      bigint,
@@ -150,7 +149,6 @@ COMMENT ON COLUMN tasks.origin IS 'Who asked, from where and why, as JSON; null 
 COMMENT ON COLUMN tasks.parent_task IS 'The id of the task that created this one.';
 COMMENT ON COLUMN tasks.parent_step IS 'The step that did.';
 COMMENT ON COLUMN tasks.root_task IS 'The id of the first task of that line.';
-COMMENT ON COLUMN tasks.trace_context IS 'The trace that the request belongs to.';
 COMMENT ON COLUMN tasks.created_at IS 'When it was created.';
 COMMENT ON COLUMN tasks.updated_at IS 'When its state, or what is said about it, last changed.';
 COMMENT ON COLUMN tasks.started_at IS 'When its first step was claimed.';

@@ -78,7 +78,6 @@ CREATE TABLE tasks (
     parent_task     BLOB, -- The id of the task that created this one.
     parent_step     INTEGER, -- The step that did.
     root_task       BLOB, -- The id of the first task of that line.
-    trace_context   TEXT, -- The trace that the request belongs to.
     created_at      INTEGER NOT NULL, -- When it was created.
     updated_at      INTEGER NOT NULL, -- When its state, or what is said about it, last changed.
     started_at      INTEGER, -- When its first step was claimed.

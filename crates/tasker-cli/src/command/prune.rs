@@ -28,7 +28,6 @@ pub(super) fn run(session: &Session, arguments: &Prune) -> Result<Exit, Problem>
             false => PruneMode::Remove,
         };
         let pruned = tasker.prune(arguments.older_than.0, mode).await?;
-        tasker.close().await?;
         let shown = Shown {
             database: session.location()?.to_string(),
             older_than_seconds: arguments.older_than.0.as_secs(),

@@ -55,7 +55,6 @@ pub(super) fn run(session: &Session, arguments: &Serve) -> Result<Exit, Problem>
             worked?;
         }
         retaining.abort();
-        tasker.close().await?;
         Ok(Exit::Done)
     })
 }

@@ -41,7 +41,6 @@ pub(super) fn run(session: &Session, arguments: Token) -> Result<Exit, Problem> 
             Token::List(_) => list(session, &**tokens, now).await?,
             Token::Revoke(arguments) => revoke(session, &**tokens, &arguments.token, now).await?,
         }
-        tasker.close().await?;
         Ok(Exit::Done)
     })
 }

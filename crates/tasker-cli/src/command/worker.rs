@@ -56,7 +56,6 @@ pub(super) fn run(session: &Session, _: &WorkerArguments) -> Result<Exit, Proble
         retaining.abort();
         view.close();
         watched?;
-        tasker.close().await?;
         session.output().result(&worked, || match session.output() {
             Output::Quiet => String::new(),
             _ => format!("{} tasks completed, {} failed\n", worked.completed, worked.failed),

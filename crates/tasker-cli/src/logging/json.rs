@@ -14,7 +14,9 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes a message as an object: time, level, its fields, where it is from, and the spans around it from the outermost.
+use super::version;
+
+/// Writes a message as an object: time, level, where it is from, the service, its fields, and the spans around it from the outermost.
 #[derive(Clone, Debug)]
 pub(super) struct JsonLines {
     pub(super) telemetry: Arc<Telemetry>,
@@ -38,6 +40,8 @@ where
         line.insert("timestamp".to_owned(), time.into());
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("target".to_owned(), metadata.target().into());
+        line.insert("service".to_owned(), self.telemetry.service_name.clone().into());
+        line.insert("version".to_owned(), version(&self.telemetry).into());
         event.record(&mut Fields {
             telemetry: &self.telemetry,
             fields: &mut line,

@@ -153,7 +153,7 @@ fn origins_stand_under_one_another() {
          yaml_aliases = 100       # default"
     );
     assert!(
-        telemetry.starts_with("log_level = \"info\"                          # default\n"),
+        telemetry.starts_with("enabled = true                              # default\n"),
         "{telemetry}"
     );
 }

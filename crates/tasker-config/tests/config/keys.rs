@@ -408,6 +408,32 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("telemetry.correlation_id_header", "5", "a string"),
     ("telemetry.metrics_enabled", "\"yes\"", "true or false"),
     ("telemetry.metrics_auth_required", "\"yes\"", "true or false"),
+    ("telemetry.enabled", "\"yes\"", "true or false"),
+    ("telemetry.service_name", "5", "a string that is not empty"),
+    ("telemetry.service_version", "5", "a string that is not empty"),
+    (
+        "telemetry.slow_query_threshold_seconds",
+        "\"1s\"",
+        "a number that is more than 0 and at most 86400",
+    ),
+    (
+        "telemetry.event_sampling_rate",
+        "\"all\"",
+        "a number between 0 and 1",
+    ),
+    ("telemetry.filtered_events", "\"step.*\"", "a list of strings"),
+    ("telemetry.otlp_endpoint", "4318", "a string"),
+    ("telemetry.batching.enabled", "\"yes\"", "true or false"),
+    (
+        "telemetry.batching.buffer_size",
+        "0.5",
+        "a whole number between 1 and 10000",
+    ),
+    (
+        "telemetry.batching.flush_interval_seconds",
+        "\"5s\"",
+        "a number that is more than 0 and at most 3600",
+    ),
 ];
 
 /// A key, a value as a file spells it that is out of bounds, and what it must be.
@@ -495,6 +521,32 @@ const BOUNDS: &[(&str, &str, &str)] = &[
         "cache.max_adaptive_ttl",
         "86401.0",
         "more than 0 and at most 86400",
+    ),
+    ("telemetry.service_name", "\"\"", "not empty"),
+    ("telemetry.service_version", "\"\"", "not empty"),
+    (
+        "telemetry.slow_query_threshold_seconds",
+        "0.0",
+        "more than 0 and at most 86400",
+    ),
+    (
+        "telemetry.slow_query_threshold_seconds",
+        "86401.0",
+        "more than 0 and at most 86400",
+    ),
+    ("telemetry.event_sampling_rate", "-0.1", "between 0 and 1"),
+    ("telemetry.event_sampling_rate", "1.1", "between 0 and 1"),
+    ("telemetry.batching.buffer_size", "0", "between 1 and 10000"),
+    ("telemetry.batching.buffer_size", "10001", "between 1 and 10000"),
+    (
+        "telemetry.batching.flush_interval_seconds",
+        "0.0",
+        "more than 0 and at most 3600",
+    ),
+    (
+        "telemetry.batching.flush_interval_seconds",
+        "3601.0",
+        "more than 0 and at most 3600",
     ),
     ("cache.hit_rate_smoothing_factor", "-0.1", "between 0 and 1"),
     ("cache.hit_rate_smoothing_factor", "1.1", "between 0 and 1"),
@@ -828,6 +880,36 @@ fn a_header_has_the_name_of_one() {
             "telemetry.correlation_id_header",
             &format!("\"{name}\""),
             "the name of a header, of letters, digits, `-` and `_`",
+        );
+    }
+}
+
+#[test]
+fn a_filtered_event_has_the_form_of_a_pattern() {
+    for list in ["[\"\"]", "[\"step.*\", \"task completed\"]"] {
+        refuses(
+            "telemetry.filtered_events",
+            list,
+            "a list of patterns of events, of letters, digits, `.`, `_`, `-` and `*`, such as `step.*`",
+        );
+    }
+}
+
+#[test]
+fn a_collector_has_a_url_without_credentials() {
+    for url in [
+        "",
+        "localhost:4318",
+        "ftp://localhost/v1/traces",
+        "http://",
+        "http:///v1/traces",
+        "http://ann:pw@localhost/v1/traces",
+        "http://local host/",
+    ] {
+        refuses(
+            "telemetry.otlp_endpoint",
+            &format!("\"{url}\""),
+            "a URL such as `http://localhost:4318/v1/traces`, without a user and a password",
         );
     }
 }

@@ -83,8 +83,10 @@ fn without_a_near_one_all_names_are_told() {
     refuses_argument(
         "telemetry.zebra",
         "{stripes = [1, 2]}",
-        "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `log_level`, `log_format`, \
-         `filter_parameters`, `filter_mask`, `correlation_id_header`, `metrics_enabled`, `metrics_auth_required`",
+        "command line: unknown key `telemetry.zebra` = { stripes = [1, 2] }; known are `enabled`, `service_name`, \
+         `service_version`, `log_level`, `log_format`, `filter_parameters`, `filter_mask`, `correlation_id_header`, \
+         `metrics_enabled`, `metrics_auth_required`, `slow_query_threshold_seconds`, `event_sampling_rate`, \
+         `filtered_events`, `otlp_endpoint`, `batching`",
     );
 }
 

@@ -156,6 +156,7 @@ impl State {
                 template: Arc::clone(&task.record.template),
                 context: task.record.context.clone(),
                 correlation_id: task.record.origin.correlation_id.clone(),
+                trace_context: task.record.origin.trace_context,
             }),
             attempt: row.record.attempts,
             retry_limit: row.record.retry_limit,

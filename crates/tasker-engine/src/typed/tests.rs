@@ -12,6 +12,7 @@ use crate::claim::{Claim, ClaimedTask, Lease};
 use crate::handler::{Handlers, Resolved, Unresolved};
 use crate::request::UniqueIdentity;
 use crate::template::{LoadOptions, StepBuilder, Template, UnknownHandlers};
+use crate::trace::TraceContext;
 
 #[derive(Deserialize)]
 struct Order {
@@ -69,6 +70,7 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
             template,
             context: Json::from(context),
             correlation_id: None,
+            trace_context: None,
         }),
         attempt: 1,
         retry_limit: 3,
@@ -83,7 +85,8 @@ fn step(context: &Value, rate: Option<Value>) -> StepContext {
         limits: Arc::default(),
         identity: Arc::new(UniqueIdentity),
     };
-    let attempt = Attempt::new(claim, Vec::new(), Arc::new(requests), Said::default());
+    let trace = TraceContext::of_task(claim.lease.task, None, true);
+    let attempt = Attempt::new(claim, trace, Vec::new(), Arc::new(requests), Said::default());
     StepContext::new(Arc::new(attempt))
 }
 

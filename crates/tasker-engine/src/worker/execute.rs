@@ -14,10 +14,11 @@ use crate::attempt::{Attempt, Requests, Said};
 use crate::backoff::retry_delay;
 use crate::claim::{Claim, End, Lease, Outcome};
 use crate::clock::Entropy;
-use crate::events::Emitter;
+use crate::events::{Emitter, SystemEvent, Telling};
 use crate::failure::{Failure, Severity};
 use crate::handler::{Done, Handlers, StepContext, StepError, StepHandler, StopPolicy};
 use crate::json::{DEEPEST, Json};
+use crate::worker::telling;
 
 /// Why a handler is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,7 @@ pub(super) struct Environment {
     pub(super) requests: Arc<Requests>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) events: Emitter,
+    pub(super) telling: Arc<Telling>,
 }
 
 /// What a claim came to: an outcome to record, or nothing because the lease is over.
@@ -83,7 +85,10 @@ impl Environment {
             .as_ref()
             .map(|resolved| resolved.handler.events())
             .unwrap_or_default();
-        let attempt = Arc::new(Attempt::new(claim, declared, Arc::clone(&self.requests), said));
+        let trace = self.telling.task(lease.task, claim.task.trace_context);
+        let trace = trace.of_run(lease.step, lease.run);
+        let requests = Arc::clone(&self.requests);
+        let attempt = Arc::new(Attempt::new(claim, trace, declared, requests, said));
         let claim = &attempt.claim;
         let handler = match resolved {
             Ok(resolved) => resolved.handler,
@@ -96,6 +101,9 @@ impl Environment {
         let started = Instant::now();
         let end = self.handle(&attempt, &*handler, stop).await;
         let ran_for = started.elapsed();
+        if self.telling.tells(SystemEvent::StepHandle, &attempt.trace) {
+            telling::ended(claim, end.as_ref(), ran_for);
+        }
         self.events.handled(claim, end.as_ref(), ran_for);
         match end {
             Some(end) => self.ended(&attempt, end, Some(ran_for)),

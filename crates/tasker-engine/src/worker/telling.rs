@@ -17,7 +17,6 @@ impl Emitter {
 
     /// A handler has ended; `None` when nobody wants to know how.
     pub(super) fn handled(&self, claim: &Claim, end: Option<&End>, ran_for: Duration) {
-        ended(claim, end, ran_for);
         let told = || HandlingPayload {
             ran_seconds: Some(ran_for.as_secs_f64()),
             end: Some(end.map_or("lost", word).to_owned()),
@@ -79,7 +78,7 @@ pub(super) fn span(claim: &Claim) -> Span {
 }
 
 /// Tells how an attempt ended.
-fn ended(claim: &Claim, end: Option<&End>, ran_for: Duration) {
+pub(super) fn ended(claim: &Claim, end: Option<&End>, ran_for: Duration) {
     let code = match end {
         Some(End::Fail { failure, .. }) => Some(failure.code.as_str()),
         _ => None,

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::extract::Body;
 use crate::guard::Granted;
 use crate::problem::{Code, Problem};
-use crate::trace::correlation_id;
+use crate::trace::{Brought, brought};
 
 /// How many tasks a request may be about.
 const MOST: usize = 1_000;
@@ -206,10 +206,10 @@ pub(crate) async fn bulk(
     let (results, more) = match (bulk.action, &bulk.tasks, &bulk.ids, &bulk.filter) {
         (Action::Create, Some(tasks), None, None) => {
             few_enough(tasks.len())?;
-            let correlation = correlation_id(&headers, app.tasker().config().telemetry())?;
+            let brought = brought(&headers, app.tasker().config().telemetry())?;
             let mut results = Vec::with_capacity(tasks.len());
             for task in tasks {
-                results.push(created(&app, &granted, task.clone(), correlation, bulk.dry_run).await);
+                results.push(created(&app, &granted, task.clone(), brought, bulk.dry_run).await);
             }
             (results, false)
         }
@@ -257,11 +257,11 @@ async fn created(
     app: &App,
     granted: &Granted,
     request: NewTaskRequest,
-    correlation: Option<&str>,
+    brought: Brought<'_>,
     dry_run: bool,
 ) -> BulkResult {
     let created = async {
-        let prepared = prepare(app, granted, request, correlation)?;
+        let prepared = prepare(app, granted, request, brought)?;
         if dry_run {
             // It says what is wrong with the request; the id that it has is forgotten.
             app.tasker().prepare(prepared)?;

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::extract::Body;
 use crate::guard::Granted;
 use crate::problem::{Code, Problem};
-use crate::trace::correlation_id;
+use crate::trace::{Brought, brought};
 
 /// The header under which a request may be repeated.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -116,8 +116,8 @@ pub(crate) async fn create(
         }
         request.idempotency_key = Some(key);
     }
-    let correlation = correlation_id(&headers, app.tasker().config().telemetry())?;
-    let prepared = prepare(&app, &granted, request, correlation)?;
+    let brought = brought(&headers, app.tasker().config().telemetry())?;
+    let prepared = prepare(&app, &granted, request, brought)?;
     let (status, id) = match commit(&app, &granted, prepared).await? {
         Created::New(id) => (StatusCode::CREATED, id),
         other => (StatusCode::OK, other.accepted()?),
@@ -152,7 +152,7 @@ pub(crate) fn prepare(
     app: &App,
     granted: &Granted,
     request: NewTaskRequest,
-    correlation_id: Option<&str>,
+    brought: Brought<'_>,
 ) -> Result<TaskRequest, Problem> {
     let namespace = request
         .namespace
@@ -172,7 +172,8 @@ pub(crate) fn prepare(
         reason: request.reason,
         tags: request.tags,
         annotations: request.annotations,
-        correlation_id: correlation_id.map(str::to_owned),
+        correlation_id: brought.correlation_id.map(str::to_owned),
+        trace_context: brought.trace_context,
         requested_at: request.requested_at,
     };
     let mut task = TaskRequest::new(template)

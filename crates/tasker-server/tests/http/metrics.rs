@@ -199,7 +199,15 @@ async fn read(router: &Router) -> Read {
         answer.headers[header::CONTENT_TYPE],
         "text/plain; version=0.0.4; charset=utf-8"
     );
-    Read::strictly(&answer.text)
+    let read = Read::strictly(&answer.text);
+    let page = include_str!("../../../../docs/observability.md");
+    for name in read.0.keys() {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "the page does not explain `{name}`"
+        );
+    }
+    read
 }
 
 /// A payment fails the first time and asks for seven seconds, shipping takes three; a parcel fails for good.
@@ -342,6 +350,25 @@ async fn a_file_has_its_connections() {
     }
     read.has("tasker_store_up", &[], 1.0);
     read.has("tasker_tasks", &[("state", "pending")], 1.0);
+    read.has("tasker_slow_statements_total", &[], 0.0);
+}
+
+#[tokio::test]
+async fn statements_that_take_long_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    // Less than a statement can take.
+    let config = Loader::new()
+        .set("telemetry.slow_query_threshold_seconds", 1e-9)
+        .load()
+        .unwrap();
+    let tasker = with_handlers(Tasker::builder().config(config).data_directory(directory.path()));
+    let router = tasker_server::router(app(&tasker, &[ORDER]));
+    create(&router, "default_system", "order").await;
+    let slow = read(&router)
+        .await
+        .find("tasker_slow_statements_total", &[])
+        .unwrap();
+    assert!(slow > 10.0, "{slow}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::cache::queues_after;
 use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, read_tasks, small, time};
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
-use crate::work::{Accepted, Candidate, Choice, Note, Place, StepKey, TaskRow};
+use crate::work::{Accepted, Brought, Candidate, Choice, Note, Place, StepKey, TaskRow};
 
 /// What a worker could be handed at all.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ impl Unit<'_> {
                 failure: None,
                 priority,
                 live_steps: i64::from(live),
-                correlation_id: rows::correlation_id(origin),
+                brought: Brought::read(origin),
                 started_at: time(times.0),
                 finished_at: None,
                 deadline_at: time(times.1),

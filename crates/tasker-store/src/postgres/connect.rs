@@ -13,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connection::Connection;
 use super::error::classify;
-use crate::probe::Probe;
+use crate::probe::Onlookers;
 
 /// A database, and how to come by connections to it.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Target {
     shown: String,
     schema: Option<String>,
     settings: String,
-    probe: Option<Arc<dyn Probe>>,
+    onlookers: Onlookers,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -67,7 +67,7 @@ impl Target {
         url: &str,
         schema: Option<String>,
         database: &Database,
-        probe: Option<Arc<dyn Probe>>,
+        onlookers: Onlookers,
     ) -> Result<Self, StoreError> {
         let shown = without_secrets(url);
         let mut config: Config =
@@ -102,7 +102,7 @@ impl Target {
             shown,
             schema,
             settings,
-            probe,
+            onlookers,
             tls,
         })
     }
@@ -112,8 +112,8 @@ impl Target {
         &self.shown
     }
 
-    pub(super) fn probe(&self) -> Option<Arc<dyn Probe>> {
-        self.probe.clone()
+    pub(super) fn onlookers(&self) -> Onlookers {
+        self.onlookers.clone()
     }
 
     /// Returns the schema that the tables are in, if it is not the first of the user's search path.
@@ -150,7 +150,7 @@ impl Target {
             }
         };
         let connected = connected.map_err(|error| unreachable(Box::new(error)))?;
-        let connection = Connection::own(connected, self.probe.clone());
+        let connection = Connection::own(connected, self.onlookers.clone());
         connection
             .batch_execute(&self.settings)
             .await

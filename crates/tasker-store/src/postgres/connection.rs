@@ -1,19 +1,18 @@
 //! Connections to a server, which every statement goes through.
 
 use std::fmt;
-use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::Stream;
 use futures_util::future::join;
 
-use crate::probe::{Fault, Moment, Probe};
+use crate::probe::{Fault, Moment, Onlookers, end};
 
-/// A connection, and the probe that its statements pass by.
+/// A connection, and who looks at its statements.
 pub(super) struct Connection<'c> {
     inner: Inner<'c>,
-    probe: Option<Arc<dyn Probe>>,
+    onlookers: Onlookers,
 }
 
 enum Inner<'c> {
@@ -24,7 +23,7 @@ enum Inner<'c> {
 impl fmt::Debug for Connection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("probe", &self.probe)
+            .field("onlookers", &self.onlookers)
             .finish_non_exhaustive()
     }
 }
@@ -39,18 +38,18 @@ pub(super) enum Company {
 }
 
 impl<'c> Connection<'c> {
-    pub(super) fn own(connection: AsyncPgConnection, probe: Option<Arc<dyn Probe>>) -> Self {
+    pub(super) fn own(connection: AsyncPgConnection, onlookers: Onlookers) -> Self {
         Self {
             inner: Inner::Own(Box::new(connection)),
-            probe,
+            onlookers,
         }
     }
 
     /// Returns one that belongs to somebody else.
-    pub(super) fn lent(connection: &'c AsyncPgConnection, probe: Option<Arc<dyn Probe>>) -> Self {
+    pub(super) fn lent(connection: &'c AsyncPgConnection, onlookers: Onlookers) -> Self {
         Self {
             inner: Inner::Lent(connection),
-            probe,
+            onlookers,
         }
     }
 
@@ -85,9 +84,11 @@ impl<'c> Connection<'c> {
         company: Company,
         work: impl Future<Output = QueryResult<T>> + Send,
     ) -> QueryResult<T> {
-        let fault = self.probe.as_ref().and_then(|probe| probe.pass(statement));
-        let Some((moment, fault)) = fault else {
-            return work.await;
+        let Some((moment, fault)) = self.onlookers.pass(statement) else {
+            let begun = self.onlookers.begin();
+            let answer = work.await;
+            end(begun, statement);
+            return answer;
         };
         if moment == Moment::Before {
             return Err(self.suffer(fault).await);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use tasker_engine::{Json, Origin};
+use tasker_engine::Json;
 use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 use uuid::Uuid;
 
 use super::cache::Cache;
 use super::connection::Connection;
 use super::statement::{Bind, Statement};
-use crate::work::{Kind, Lease, Place, StepKey, TaskRow};
+use crate::work::{Brought, Kind, Lease, Place, StepKey, TaskRow};
 
 /// Returns a value that the database was checked to hold; the default stands for one that no program wrote.
 pub(super) fn parsed<T: std::str::FromStr>(text: &str, otherwise: T) -> T {
@@ -90,12 +90,6 @@ pub(super) type Age = i32;
 /// that the numbers of transactions have gone around.
 pub(super) fn overtakes(age: Age) -> bool {
     (-1_000_000_000..0).contains(&age)
-}
-
-/// Returns the correlation id that a request brought along.
-pub(super) fn correlation_id(origin: Option<String>) -> Option<String> {
-    let origin = serde_json::from_str::<Origin>(&origin?).ok()?;
-    origin.correlation_id
 }
 
 type StepSql = (
@@ -291,7 +285,7 @@ pub(super) async fn task_row(
         failure: row.4.and_then(|reason| reason.parse().ok()),
         priority: row.5,
         live_steps: i64::from(row.6),
-        correlation_id: correlation_id(row.7),
+        brought: Brought::read(row.7),
         started_at: time(row.8),
         finished_at: time(row.9),
         deadline_at: time(row.10),

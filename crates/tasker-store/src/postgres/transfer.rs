@@ -55,7 +55,7 @@ fn select(table: Table) -> &'static str {
         Table::Tasks => {
             "SELECT json_build_array(key, replace(id::text, '-', ''), graph, state, failure, priority, live_steps, identity, \
              namespace, idempotency_key, request_digest, origin, replace(parent_task::text, '-', ''), parent_step, \
-             replace(root_task::text, '-', ''), trace_context, created_at, started_at, finished_at, start_at, deadline_at, \
+             replace(root_task::text, '-', ''), created_at, started_at, finished_at, start_at, deadline_at, \
              next_check_at, updated_at)::text FROM tasks ORDER BY key"
         }
         Table::TaskLabels => {
@@ -117,11 +117,11 @@ fn insert(table: Table) -> &'static str {
         }
         Table::Tasks => {
             "INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
-             request_digest, origin, parent_task, parent_step, root_task, trace_context, created_at, started_at, finished_at, \
+             request_digest, origin, parent_task, parent_step, root_task, created_at, started_at, finished_at, \
              start_at, deadline_at, next_check_at, updated_at) \
              SELECT (v->>0)::bigint, (v->>1)::uuid, (v->>2)::bigint, v->>3, v->>4, (v->>5)::smallint, (v->>6)::int, v->>7, \
-             v->>8, v->>9, v->>10, v->>11, (v->>12)::uuid, (v->>13)::int, (v->>14)::uuid, v->>15, (v->>16)::bigint, \
-             (v->>17)::bigint, (v->>18)::bigint, (v->>19)::bigint, (v->>20)::bigint, (v->>21)::bigint, (v->>22)::bigint \
+             v->>8, v->>9, v->>10, v->>11, (v->>12)::uuid, (v->>13)::int, (v->>14)::uuid, (v->>15)::bigint, \
+             (v->>16)::bigint, (v->>17)::bigint, (v->>18)::bigint, (v->>19)::bigint, (v->>20)::bigint, (v->>21)::bigint \
              FROM json_array_elements($1::json) AS v"
         }
         Table::TaskLabels => {

@@ -148,7 +148,7 @@ impl PostgresStore {
             .writer
             .ask(|reply| Job::Prepare(actors, templates, reply))
             .await?;
-        let connection = Connection::lent(connection, self.shared.desk.target.probe());
+        let connection = Connection::lent(connection, self.shared.desk.target.onlookers());
         let created = self.create_with(&connection, &request, &prepared).await;
         created.map_err(|trouble| self.named(trouble))
     }

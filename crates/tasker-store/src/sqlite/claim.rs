@@ -325,7 +325,8 @@ impl Unit<'_> {
             let claimed = ClaimedTask {
                 template: Arc::clone(&row.graph.template),
                 context: context.unwrap_or_else(Json::null),
-                correlation_id: row.correlation_id.clone(),
+                correlation_id: row.brought.correlation_id.clone(),
+                trace_context: row.brought.trace_context,
             };
             let carried = Arc::new(Carried {
                 task: Arc::new(claimed),

@@ -1,34 +1,33 @@
 //! A connection to a file, which every statement goes through.
 
 use std::fmt;
-use std::sync::Arc;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sqlite::SqliteConnection;
 
-use crate::probe::{Fault, Moment, Probe};
+use crate::probe::{Fault, Moment, Onlookers, end};
 
-/// A connection, and the probe that its statements pass by.
+/// A connection, and who looks at its statements.
 pub(crate) struct Connection {
     /// `None` when it was dropped.
     inner: Option<SqliteConnection>,
-    probe: Option<Arc<dyn Probe>>,
+    onlookers: Onlookers,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("probe", &self.probe)
+            .field("onlookers", &self.onlookers)
             .finish_non_exhaustive()
     }
 }
 
 impl Connection {
-    pub(super) fn new(inner: SqliteConnection, probe: Option<Arc<dyn Probe>>) -> Self {
+    pub(super) fn new(inner: SqliteConnection, onlookers: Onlookers) -> Self {
         Self {
             inner: Some(inner),
-            probe,
+            onlookers,
         }
     }
 
@@ -44,9 +43,11 @@ impl Connection {
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let inner = self.inner.as_mut().ok_or_else(dropped)?;
-        let fault = self.probe.as_ref().and_then(|probe| probe.pass(statement));
-        let Some((moment, fault)) = fault else {
-            return work(inner);
+        let Some((moment, fault)) = self.onlookers.pass(statement) else {
+            let begun = self.onlookers.begin();
+            let answer = work(inner);
+            end(begun, statement);
+            return answer;
         };
         if moment == Moment::Before {
             return Err(self.suffer(fault).into());

@@ -10,14 +10,14 @@ use tasker_types::{Database, Synchronous};
 
 use super::connection::Connection;
 use super::error::{classify, classify_opening};
-use crate::probe::Probe;
+use crate::probe::{Onlookers, Probe, SlowStatements};
 
 /// A file that holds a database, and how it is opened.
 #[derive(Clone, Debug)]
 pub struct SqliteFile {
     pub(super) path: PathBuf,
     pub(super) settings: Database,
-    probe: Option<Arc<dyn Probe>>,
+    onlookers: Onlookers,
 }
 
 /// What a connection is for.
@@ -53,7 +53,7 @@ impl SqliteFile {
         Self {
             path: path.into(),
             settings: Database::default(),
-            probe: None,
+            onlookers: Onlookers::default(),
         }
     }
 
@@ -67,7 +67,14 @@ impl SqliteFile {
     /// Has every statement pass by this, to see what becomes of a store when some fail.
     #[must_use]
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
-        self.probe = Some(probe);
+        self.onlookers.probe = Some(probe);
+        self
+    }
+
+    /// Has statements that take long logged and counted.
+    #[must_use]
+    pub fn slow_statements(mut self, slow: Arc<SlowStatements>) -> Self {
+        self.onlookers.slow = Some(slow);
         self
     }
 
@@ -81,7 +88,7 @@ impl SqliteFile {
         let Self {
             path,
             settings,
-            probe,
+            onlookers,
         } = self;
         if mode == Mode::Write
             && let Some(directory) = path
@@ -96,7 +103,7 @@ impl SqliteFile {
         }
         let inner =
             SqliteConnection::establish(&address(path)?).map_err(|error| classify_opening(path, error))?;
-        let mut connection = Connection::new(inner, probe.clone());
+        let mut connection = Connection::new(inner, onlookers.clone());
         let synchronous = match settings.synchronous {
             Synchronous::Full => "FULL",
             Synchronous::Normal => "NORMAL",

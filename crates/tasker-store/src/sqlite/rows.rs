@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use tasker_engine::{Json, Origin};
+use tasker_engine::Json;
 use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 
 use super::connection::Connection;
 use super::statement::{Bind, Statement};
-use crate::work::{Graph, Kind, Lease, Place, StepKey, TaskRow};
+use crate::work::{Brought, Graph, Kind, Lease, Place, StepKey, TaskRow};
 
 /// How many bits of a step's key in the database are its number.
 const STEP_BITS: u32 = 24;
@@ -255,10 +255,7 @@ pub(crate) fn load_tasks(
                 failure: row.4.and_then(|reason| reason.parse().ok()),
                 priority: i16::try_from(row.5).unwrap_or_default(),
                 live_steps: row.6,
-                correlation_id: row
-                    .7
-                    .and_then(|text| serde_json::from_str::<Origin>(&text).ok())
-                    .and_then(|origin| origin.correlation_id),
+                brought: Brought::read(row.7),
                 started_at: time(row.8),
                 finished_at: time(row.9),
                 deadline_at: time(row.10),

@@ -39,7 +39,7 @@ fn select(table: Table) -> &'static str {
         Table::Tasks => {
             "SELECT json_array(key, lower(hex(id)), graph, state, failure, priority, live_steps, identity, namespace, \
              idempotency_key, request_digest, origin, lower(nullif(hex(parent_task), '')), parent_step, \
-             lower(nullif(hex(root_task), '')), trace_context, created_at, started_at, finished_at, start_at, deadline_at, \
+             lower(nullif(hex(root_task), '')), created_at, started_at, finished_at, start_at, deadline_at, \
              next_check_at, updated_at) FROM tasks ORDER BY key"
         }
         Table::TaskLabels => {
@@ -98,11 +98,11 @@ fn insert(table: Table) -> &'static str {
         Table::Actors => "INSERT INTO actors (id, name) SELECT value->>0, value->>1 FROM json_each(?1)",
         Table::Tasks => {
             "INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
-             request_digest, origin, parent_task, parent_step, root_task, trace_context, created_at, started_at, finished_at, \
+             request_digest, origin, parent_task, parent_step, root_task, created_at, started_at, finished_at, \
              start_at, deadline_at, next_check_at, updated_at) \
              SELECT value->>0, unhex(value->>1), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
-             value->>9, value->>10, value->>11, unhex(value->>12), value->>13, unhex(value->>14), value->>15, value->>16, \
-             value->>17, value->>18, value->>19, value->>20, value->>21, value->>22 FROM json_each(?1)"
+             value->>9, value->>10, value->>11, unhex(value->>12), value->>13, unhex(value->>14), value->>15, \
+             value->>16, value->>17, value->>18, value->>19, value->>20, value->>21 FROM json_each(?1)"
         }
         Table::TaskLabels => {
             "INSERT INTO task_labels (kind, value, created_at, task) \

@@ -163,7 +163,8 @@ impl<L: super::Lease> Work<L> {
                 Arc::new(ClaimedTask {
                     template: Arc::clone(template),
                     context: payload((*key, 0), Kind::Context).unwrap_or_else(Json::null),
-                    correlation_id: task.correlation_id.clone(),
+                    correlation_id: task.brought.correlation_id.clone(),
+                    trace_context: task.brought.trace_context,
                 })
             });
             let own = |kind| payload((*key, *step), kind);

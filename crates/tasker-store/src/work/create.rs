@@ -9,7 +9,7 @@ use tasker_types::{Namespace, TaskId, TaskState};
 
 use crate::list::labels;
 
-use super::{Entry, Graph, Kind, Lease, NewRow, TaskRow, Tracked, Work};
+use super::{Brought, Entry, Graph, Kind, Lease, NewRow, TaskRow, Tracked, Work};
 
 /// What is taken already, in the database or by an earlier task of the same request.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl<L: Lease> Work<L> {
             failure: None,
             priority: task.priority,
             live_steps: 0,
-            correlation_id: task.origin.correlation_id.clone(),
+            brought: Brought::of(&task.origin),
             updated_at: self.now,
             started_at: None,
             finished_at: None,

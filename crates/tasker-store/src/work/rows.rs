@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use tasker_engine::{FailureReason, HeldLease, Json, StepRecord, StepTemplate, Template};
+use tasker_engine::{
+    FailureReason, HeldLease, Json, Origin, StepRecord, StepTemplate, Template, TraceContext,
+};
 use tasker_types::{
     HandlerRef, LeaseToken, Namespace, RunNo, StepFacts, StepNo, StepState, TaskId, TaskState, Timestamp,
     WorkerId,
@@ -22,6 +24,28 @@ pub(crate) enum Kind {
     Config = 3,
     Failure = 4,
     Progress = 5,
+}
+
+/// What a request brought along for whoever works on its task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Brought {
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) trace_context: Option<TraceContext>,
+}
+
+impl Brought {
+    /// Reads what is said about a task.
+    pub(crate) fn read(origin: Option<String>) -> Self {
+        let origin = origin.and_then(|text| serde_json::from_str::<Origin>(&text).ok());
+        origin.map(|origin| Self::of(&origin)).unwrap_or_default()
+    }
+
+    pub(crate) fn of(origin: &Origin) -> Self {
+        Self {
+            correlation_id: origin.correlation_id.clone(),
+            trace_context: origin.trace_context,
+        }
+    }
 }
 
 /// Where a payload lies.
@@ -60,7 +84,7 @@ pub(crate) struct TaskRow {
     pub(crate) failure: Option<FailureReason>,
     pub(crate) priority: i16,
     pub(crate) live_steps: i64,
-    pub(crate) correlation_id: Option<String>,
+    pub(crate) brought: Brought,
     pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,

@@ -48,6 +48,9 @@ pub(super) async fn a_task_keeps_what_the_request_says(h: &Harness) {
         tags: vec!["one".to_owned(), "two".to_owned()],
         annotations: [("ticket".to_owned(), json!({ "id": 7 }))].into(),
         correlation_id: Some("c-1".to_owned()),
+        trace_context: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+            .parse()
+            .ok(),
         requested_at: Some(now),
     };
     task.priority = -3;

@@ -123,6 +123,7 @@ impl Command {
                 .map_err(|error| StepError::permanent("config_rejected", error.to_string()))?;
             command.arg(as_text(&template.fill(ctx, &self.environment)?));
         }
+        command.env("TRACEPARENT", ctx.trace_context().to_string());
         command.envs(&settings.env);
         let cwd = match (&settings.cwd, directory) {
             (Some(cwd), Some(directory)) => Some(directory.join(cwd)),

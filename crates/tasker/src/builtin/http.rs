@@ -36,6 +36,9 @@ use status::Class;
 /// Under this name the server gets the key that is the same for all attempts.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// Under this name the server gets the span that its own are part of.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// What a request could not be made of.
 const REQUEST_REFUSED: &str = "http_request_refused";
 
@@ -100,6 +103,11 @@ impl Http {
         if !headers.contains_key(IDEMPOTENCY_KEY) {
             let value = header_value(IDEMPOTENCY_KEY.as_str(), &ctx.idempotency_key()).map_err(refused)?;
             headers.insert(IDEMPOTENCY_KEY, value);
+        }
+        if !headers.contains_key(TRACEPARENT) {
+            let value =
+                header_value(TRACEPARENT.as_str(), &ctx.trace_context().to_string()).map_err(refused)?;
+            headers.insert(TRACEPARENT, value);
         }
         let shown = format!("`{} {}`", settings.method, address.shown);
         let mut request = self.client()?.request(settings.method.clone(), address.url);

@@ -6,6 +6,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::cache::CacheStats;
+#[cfg(feature = "otlp")]
+use crate::observe::SpanCounts;
 use crate::tasker::Tasker;
 
 /// The numbers at one moment; they are written in the text format of Prometheus, version 0.0.4.
@@ -56,17 +58,16 @@ impl Measurements {
             .expect("each metric has a name of its own");
     }
 
-    fn counter<'v>(
+    fn counters<'v, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (&'v str, u64)>,
+        labels: &[&str; N],
+        values: impl IntoIterator<Item = ([&'v str; N], u64)>,
     ) {
-        let counter =
-            IntCounterVec::new(Opts::new(name, help), &[label]).expect("names of metrics are names");
-        for (value, number) in values {
-            counter.with_label_values(&[value]).inc_by(number);
+        let counter = IntCounterVec::new(Opts::new(name, help), labels).expect("names of metrics are names");
+        for (values, number) in values {
+            counter.with_label_values(&values).inc_by(number);
         }
         self.looked_up
             .register(Box::new(counter))
@@ -105,6 +106,10 @@ impl Tasker {
             self.look_up(&mut read).await;
             caches.push(("status", self.status_stats()));
         }
+        #[cfg(feature = "otlp")]
+        if let Some(counts) = self.span_counts() {
+            read.spans(counts);
+        }
         read.caches(&caches);
         Some(read)
     }
@@ -113,24 +118,39 @@ impl Tasker {
 impl Measurements {
     fn caches(&mut self, caches: &[(&'static str, CacheStats)]) {
         let each =
-            |number: fn(&CacheStats) -> u64| caches.iter().map(move |(name, stats)| (*name, number(stats)));
-        self.counter(
+            |number: fn(&CacheStats) -> u64| caches.iter().map(move |(name, stats)| ([*name], number(stats)));
+        self.counters(
             "tasker_cache_hits_total",
             "Questions whose answer was kept.",
-            "cache",
+            &["cache"],
             each(|stats| stats.hits),
         );
-        self.counter(
+        self.counters(
             "tasker_cache_misses_total",
             "Questions whose answer was worked out.",
-            "cache",
+            &["cache"],
             each(|stats| stats.misses),
         );
-        self.gauge(
+        self.gauges(
             "tasker_cache_entries",
             "Answers that are kept.",
-            "cache",
+            &["cache"],
             each(|stats| stats.entries),
+        );
+    }
+
+    #[cfg(feature = "otlp")]
+    fn spans(&mut self, counts: SpanCounts) {
+        let SpanCounts {
+            sent,
+            failed,
+            dropped,
+        } = counts;
+        self.counters(
+            "tasker_spans_total",
+            "Spans for the collector of traces: sent, not taken by it (failed), or too many to wait (dropped).",
+            &["fate"],
+            [(["sent"], sent), (["failed"], failed), (["dropped"], dropped)],
         );
     }
 }
@@ -150,13 +170,19 @@ mod stores {
         pub(super) async fn look_up(&self, read: &mut Measurements) {
             let pools = match self.kept() {
                 #[cfg(feature = "sqlite")]
-                Kept::Sqlite { store, .. } => Some(store.pools()),
+                Kept::Sqlite { store, slow, .. } => Some((store.pools(), slow.count())),
                 #[cfg(feature = "postgres")]
-                Kept::Postgres { store, .. } => Some(store.pools()),
+                Kept::Postgres { store, slow, .. } => Some((store.pools(), slow.count())),
                 Kept::Elsewhere(_) => None,
             };
-            if let Some(pools) = pools {
+            if let Some((pools, slow)) = pools {
                 read.pools(&pools);
+                read.counters(
+                    "tasker_slow_statements_total",
+                    "Statements in the database that took as long as `telemetry.slow_query_threshold_seconds`.",
+                    &[],
+                    [([], slow)],
+                );
             }
             let limit = Duration::from_secs_f64(self.config().health().readiness_timeout_seconds);
             let status = tokio::time::timeout(limit, self.status()).await;

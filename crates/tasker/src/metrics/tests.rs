@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use prometheus::TextEncoder;
 use tasker_engine::{
-    Accepts, Actor, Create, Demand, Intervention, Json, LeaseStatus, MemoryStore, Renewal, Scope,
-    StepBuilder, Store, Sweep, Turn, Version, Want,
+    Accepts, Actor, Create, Demand, End, Intervention, Json, LeaseStatus, MemoryStore, NewTask, Outcome,
+    Renewal, Scope, StepBuilder, Store, Sweep, Turn, Version, Want,
 };
-use tasker_types::{HandlerRef, LeaseToken, Namespace, WorkerId};
+use tasker_types::{HandlerRef, LeaseToken, Namespace, Timestamp, WorkerId};
 
 use super::*;
+use crate::observe::{Narrator, Observed, Observers};
 
 /// A clock that stands still until it is turned.
 #[derive(Debug, Default)]
@@ -25,15 +26,29 @@ impl Clock for Still {
 struct Scene {
     clock: Arc<Still>,
     metrics: Arc<Metrics>,
-    store: Measured,
+    store: Observed,
     worker: WorkerId,
 }
 
 fn scene() -> Scene {
     let clock = Arc::new(Still::default());
     let shared: Arc<dyn Clock> = Arc::<Still>::clone(&clock);
-    let metrics = Arc::new(Metrics::new(Arc::clone(&shared), Arc::default()));
-    let store = Measured::new(Arc::new(MemoryStore::new(shared)), Arc::clone(&metrics));
+    let known = Arc::<Known>::default();
+    let metrics = Arc::new(Metrics::new(Arc::clone(&shared), Arc::clone(&known)));
+    let observers = Observers {
+        clock: Arc::clone(&shared),
+        backoff: Arc::default(),
+        metrics: Some(Arc::clone(&metrics)),
+        narrator: Arc::new(Narrator {
+            telling: Arc::default(),
+            clock: Arc::clone(&shared),
+            known: Arc::clone(&known),
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }),
+        known,
+    };
+    let store = Observed::new(Arc::new(MemoryStore::new(shared)), observers);
     Scene {
         clock,
         metrics,

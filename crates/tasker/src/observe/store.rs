@@ -1,4 +1,4 @@
-//! A store whose requests are counted.
+//! A store that is looked at.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use tasker_types::{Position, StepNo, TaskContext, TaskId, TaskState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Ended, Metrics};
+use super::{Ended, Observers};
 
-/// Another store, of whose answers the metrics are made.
+/// Another store, whose answers observers are told of.
 #[derive(Debug)]
-pub(crate) struct Measured {
+pub(crate) struct Observed {
     inner: Arc<dyn Store>,
-    metrics: Arc<Metrics>,
+    observers: Observers,
 }
 
-impl Measured {
-    pub(crate) fn new(inner: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        Self { inner, metrics }
+impl Observed {
+    pub(crate) fn new(inner: Arc<dyn Store>, observers: Observers) -> Self {
+        Self { inner, observers }
     }
 
     /// Carries a request out, and notes how long it took.
@@ -35,57 +35,39 @@ impl Measured {
         let start = Instant::now();
         let done = work.await;
         let seconds = start.elapsed().as_secs_f64();
-        match &done {
-            Ok(_) => self
-                .metrics
-                .store_duration
-                .with_label_values(&[request])
-                .observe(seconds),
-            Err(_) => self.metrics.store_failures.with_label_values(&[request]).inc(),
-        }
+        self.observers.asked(request, done.is_ok().then_some(seconds));
         done.map(|answer| (answer, seconds))
-    }
-
-    fn handed_out(&self, request: &'static str, claims: &[tasker_engine::Claim], seconds: f64) {
-        if !claims.is_empty() {
-            self.metrics
-                .claim_duration
-                .with_label_values(&[request])
-                .observe(seconds);
-            self.metrics.claimed(claims);
-        }
-    }
-
-    fn finished(&self, finished: &[(TaskId, TaskState)]) {
-        for (task, state) in finished {
-            self.metrics.finished(*task, *state);
-        }
     }
 }
 
 #[async_trait]
-impl Store for Measured {
+impl Store for Observed {
     async fn create(&self, request: Create) -> Result<CreateReply, StoreError> {
-        self.metrics.met_all(&request.tasks);
+        self.observers.met_all(&request.tasks);
         let (reply, seconds) = self.timed("create", self.inner.create(request)).await?;
-        self.metrics.created(reply.tasks.iter().copied());
-        self.handed_out("create", &reply.claims, seconds);
-        self.finished(&reply.finished);
+        self.observers.created(reply.tasks.iter().copied());
+        self.observers.claimed("create", &reply.claims, seconds);
+        self.observers.finished(&reply.finished);
         Ok(reply)
     }
 
     async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
-        let ended: Vec<_> = turn.outcomes.iter().map(Ended::of).collect();
-        self.metrics
+        let now = self.observers.now();
+        let ended: Vec<_> = turn
+            .outcomes
+            .iter()
+            .map(|outcome| Ended::of(outcome, now))
+            .collect();
+        self.observers
             .met_all(turn.outcomes.iter().flat_map(|outcome| &outcome.tasks));
         let (reply, seconds) = self.timed("turn", self.inner.turn(turn)).await?;
         for (ended, receipt) in ended.iter().zip(&reply.receipts) {
-            self.metrics.ended(ended, *receipt);
+            self.observers.ended(ended, *receipt);
         }
-        self.metrics
+        self.observers
             .created(reply.created.iter().map(|(_, created)| *created));
-        self.handed_out("turn", &reply.claims, seconds);
-        self.finished(&reply.finished);
+        self.observers.claimed("turn", &reply.claims, seconds);
+        self.observers.finished(&reply.finished);
         Ok(reply)
     }
 
@@ -96,10 +78,8 @@ impl Store for Measured {
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         let (swept, _) = self.timed("sweep", self.inner.sweep(sweep)).await?;
-        for (task, step) in &swept.expired {
-            self.metrics.expired(*task, *step);
-        }
-        self.finished(&swept.finished);
+        self.observers.expired(&swept.expired);
+        self.observers.finished(&swept.finished);
         Ok(swept)
     }
 
@@ -108,10 +88,10 @@ impl Store for Measured {
         // There is a context of active tasks only, and by it the store has decided.
         match context
             .as_ref()
-            .map(|context| decide(Some(context), &self.metrics.backoff))
+            .map(|context| decide(Some(context), &self.observers.backoff))
         {
-            Some(Decision::Complete) => self.metrics.finished(task, TaskState::Complete),
-            Some(Decision::Fail { .. }) => self.metrics.finished(task, TaskState::Error),
+            Some(Decision::Complete) => self.observers.finished(&[(task, TaskState::Complete)]),
+            Some(Decision::Fail { .. }) => self.observers.finished(&[(task, TaskState::Error)]),
             Some(Decision::LookAgain { .. }) | None => {}
         }
         Ok(context)
@@ -128,7 +108,7 @@ impl Store for Measured {
             .timed("intervene", self.inner.intervene(intervention))
             .await?;
         if done.ended {
-            self.metrics.finished(task, done.task_state);
+            self.observers.finished(&[(task, done.task_state)]);
         }
         Ok(done)
     }
@@ -141,7 +121,7 @@ impl Store for Measured {
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
         let (snapshot, _) = self.timed("snapshot", self.inner.snapshot(task)).await?;
         if let Some(snapshot) = &snapshot {
-            self.metrics.met(task, &snapshot.task.template);
+            self.observers.met_task(&snapshot.task);
         }
         Ok(snapshot)
     }
