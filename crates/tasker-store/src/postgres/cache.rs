@@ -8,9 +8,10 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Json, StoreError, Template, canonical_json};
+use tasker_types::Namespace;
 
 use super::connection::Connection;
-use super::rows::number;
+use super::rows::{Work, number};
 use super::statement::{Bind, Statement, execute};
 use super::unit::Trouble;
 use crate::work::{Graph, Kind, Place, Queue};
@@ -33,6 +34,8 @@ pub(super) struct Cache {
     actors: BTreeMap<Actor, i64>,
     /// Statements that the connection has prepared, of those that a transaction ends with.
     pub(super) written: BTreeSet<&'static str>,
+    /// Namespaces that are known to have been served.
+    pub(super) noted: BTreeSet<Namespace>,
 }
 
 impl Cache {
@@ -340,8 +343,20 @@ impl Contexts {
 
     /// Keeps the contexts among what was read.
     pub(super) fn learn(&self, read: &BTreeMap<Place, Json>) {
+        self.keep(read.iter());
+    }
+
+    /// Keeps the contexts of tasks that were created.
+    pub(super) fn learn_created(&self, work: &Work) {
+        if !work.created.is_empty() {
+            let written = work.payloads.iter();
+            self.keep(written.filter_map(|(place, body)| Some((place, body.as_ref()?))));
+        }
+    }
+
+    fn keep<'p>(&self, payloads: impl Iterator<Item = (&'p Place, &'p Json)>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((key, kind), context) in read {
+        for ((key, kind), context) in payloads {
             if *kind != Kind::Context {
                 continue;
             }

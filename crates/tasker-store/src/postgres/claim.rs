@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use futures_util::future::try_join;
+use futures_util::future::try_join4;
 use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
 use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
 use uuid::Uuid;
 
 use super::cache::queues_after;
+use super::connection::Connection;
 use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, read_tasks, small, time};
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
@@ -42,6 +43,23 @@ SELECT r.rank, r.task, r.step, r.queue, t.id, t.graph, t.state, t.priority, t.li
     t.state <> 'pending' OR begun.key IS NOT NULL, q.last_served, q.namespace \
 FROM r JOIN tasks AS t ON t.key = r.task JOIN steps AS s ON s.task = r.task AND s.step = r.step \
     JOIN queues AS q ON q.id = r.queue LEFT JOIN begun ON begun.key = r.task";
+
+const UNPARK: &str = "\
+UPDATE ready_steps AS r SET parked = false FROM ( \
+    SELECT r.queue, r.rank, r.task, r.step FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
+    ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED) AS d \
+WHERE r.queue = d.queue AND r.parked AND r.rank = d.rank AND r.task = d.task AND r.step = d.step";
+
+const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
+     AND r.queue = ANY($2) AND ($3::bigint IS NULL OR r.task = $3) ORDER BY r.due_at LIMIT 1";
+
+/// The statements that look at the queue, each with the types of its values.
+#[cfg(test)]
+pub(super) const LOOKS: [(&str, &str); 3] = [
+    (TAKE, "bigint[], bigint, bigint, bigint"),
+    (UNPARK, "bigint"),
+    (NEXT, "bigint, bigint[], bigint"),
+];
 
 type TakenSql = (
     (
@@ -75,6 +93,90 @@ type TakenTuple = (
     (i32, bool, i64, String),
 );
 
+/// The first places of queues, taken for this turn and those that follow.
+#[derive(Debug)]
+pub(super) struct Look {
+    queues: Vec<i64>,
+    task: Option<i64>,
+    /// How many places of each queue were asked for.
+    wanted: u32,
+    taken: Vec<Candidate>,
+    /// When the namespaces were last served, those that could be in the choice.
+    served: BTreeMap<Namespace, i64>,
+    /// When the earliest step is due that waits for its time.
+    next_due: Option<Timestamp>,
+}
+
+impl Look {
+    /// Tells whether this is where a worker looks.
+    fn is_at(&self, reach: &Reach) -> bool {
+        self.task == reach.task && self.queues.iter().eq(reach.accepted.keys())
+    }
+}
+
+/// Prepares the statements that share a trip.
+pub(super) async fn warm(connection: &Connection<'_>) -> QueryResult<()> {
+    unpark(connection, i64::MIN).await?;
+    take(connection, Vec::new(), i64::MIN, None, 0).await?;
+    next_due(connection, Vec::new(), i64::MAX, None).await?;
+    Ok(())
+}
+
+/// Makes steps whose time has come claimable.
+async fn unpark(connection: &Connection<'_>, now: i64) -> QueryResult<()> {
+    execute(connection, UNPARK, vec![Bind::Int(now)]).await?;
+    Ok(())
+}
+
+/// Takes the first places of the queues.
+async fn take(
+    connection: &Connection<'_>,
+    queues: Vec<i64>,
+    now: i64,
+    task: Option<i64>,
+    limit: u32,
+) -> QueryResult<Vec<TakenTuple>> {
+    let binds = vec![
+        Bind::Ints(queues),
+        Bind::Int(now),
+        Bind::MaybeInt(task),
+        Bind::Int(i64::from(limit)),
+    ];
+    Statement::<TakenSql>::new(TAKE, binds)
+        .load::<TakenTuple>(connection)
+        .await
+}
+
+/// Returns when the earliest step in the queues is due that waits for its time.
+async fn next_due(
+    connection: &Connection<'_>,
+    queues: Vec<i64>,
+    now: i64,
+    task: Option<i64>,
+) -> QueryResult<Option<Timestamp>> {
+    let binds = vec![Bind::Int(now), Bind::Ints(queues), Bind::MaybeInt(task)];
+    let rows = Statement::<(BigInt,)>::new(NEXT, binds)
+        .load::<(i64,)>(connection)
+        .await?;
+    Ok(rows.into_iter().next().map(|row| Timestamp::from_micros(row.0)))
+}
+
+/// Returns when the namespaces were last served if there are several to choose from.
+async fn served(connection: &Connection<'_>, reach: &Reach) -> QueryResult<BTreeMap<Namespace, i64>> {
+    const SERVED: &str = "SELECT namespace, max(last_served) FROM queues GROUP BY namespace";
+    let namespaces: BTreeSet<&Namespace> = reach.accepted.values().map(|(name, _)| name).collect();
+    if namespaces.len() < 2 {
+        return Ok(BTreeMap::new());
+    }
+    let rows = Statement::<(Text, BigInt)>::new(SERVED, Vec::new())
+        .load::<(String, i64)>(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(namespace, served)| Some((namespace.parse().ok()?, served)))
+        .collect())
+}
+
 impl Unit<'_> {
     /// Returns what a worker could be handed; `None` when its scope is a task that is not there.
     pub(super) async fn reach(&mut self, want: &Want) -> Result<Option<Reach>, Trouble> {
@@ -92,28 +194,13 @@ impl Unit<'_> {
                 key
             }
         };
-        let (more, ()) = try_join(
-            queues_after(self.connection, self.cache.last_queue()),
-            self.unpark(want),
-        )
-        .await?;
-        self.cache.learn(more);
+        if !self.knows_queues {
+            let more = queues_after(self.connection, self.cache.last_queue()).await?;
+            self.cache.learn(more);
+            self.knows_queues = true;
+        }
         let accepted = crate::work::accepted(want, self.cache.queues());
         Ok(Some(Reach { accepted, task }))
-    }
-
-    /// Makes steps whose time has come claimable.
-    async fn unpark(&self, want: &Want) -> QueryResult<()> {
-        const UNPARK: &str = "\
-            UPDATE ready_steps AS r SET parked = false FROM ( \
-                SELECT r.queue, r.rank, r.task, r.step FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
-                ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED) AS d \
-            WHERE r.queue = d.queue AND r.parked AND r.rank = d.rank AND r.task = d.task AND r.step = d.step";
-        if want.limit > 0 {
-            let now = Bind::Int(self.work.now.as_micros());
-            execute(self.connection, UNPARK, vec![now]).await?;
-        }
-        Ok(())
     }
 
     /// Hands out what is due: the first step of the namespace that was served longest ago, then by rank, age and step.
@@ -128,19 +215,29 @@ impl Unit<'_> {
             return Ok(Vec::new());
         }
         let fresh = self.work.fresh(&reach.accepted, reach.task);
-        let mut served = self.served(reach).await?;
-        let ready = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
-        let mut wanted = want.limit.saturating_sub(ready).max(1);
+        if !self.look.as_ref().is_some_and(|look| look.is_at(reach)) {
+            let ready = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+            let own = want.limit.saturating_sub(ready).max(1);
+            let all = std::mem::take(&mut self.outlook);
+            self.look = Some(self.look(reach, own.max(all)).await?);
+        }
         let choice = loop {
-            let taken = self.take(reach, wanted, &mut served).await?;
-            let due = taken.iter().chain(&fresh).copied().collect();
-            let choice = Choice::of(due, want.limit, &reach.accepted, &served);
-            if wanted >= want.limit || !choice.misses(&taken, wanted as usize) {
+            let Some(look) = &self.look else {
+                break Choice::default();
+            };
+            // What this transaction handed out before is no longer there.
+            let is_left = |place: &&Candidate| self.work.step((place.1, place.2)).queued(true);
+            let left: Vec<Candidate> = look.taken.iter().filter(is_left).copied().collect();
+            let gone = u32::try_from(look.taken.len() - left.len()).unwrap_or(u32::MAX);
+            let due = left.into_iter().chain(fresh.iter().copied()).collect();
+            let choice = Choice::of(due, want.limit, &reach.accepted, &look.served);
+            let most = want.limit.saturating_add(gone);
+            if look.wanted >= most || !choice.misses(&look.taken, look.wanted, want.limit) {
                 break choice;
             }
-            wanted = want.limit;
+            self.look = Some(self.look(reach, most).await?);
         };
-        self.note_served(&choice.namespaces, &served).await?;
+        self.note_served(&choice.namespaces).await?;
         let actor = self.cache.known(&Actor::Worker(worker))?;
         let mut keys = Vec::with_capacity(choice.chosen.len());
         for (_, task, step, queue) in choice.chosen {
@@ -168,22 +265,34 @@ impl Unit<'_> {
         self.claims_of(&keys).await
     }
 
-    /// Takes the first places of the queues, and returns them in the order of claims.
-    async fn take(
+    /// Takes the first places of the queues, and learns what a choice among them needs, in one trip.
+    async fn look(&mut self, reach: &Reach, wanted: u32) -> Result<Look, Trouble> {
+        let queues: Vec<i64> = reach.accepted.keys().copied().collect();
+        let now = self.work.now.as_micros();
+        let ((), rows, next_due, mut served) = try_join4(
+            unpark(self.connection, now),
+            take(self.connection, queues.clone(), now, reach.task, wanted),
+            next_due(self.connection, queues.clone(), now, reach.task),
+            served(self.connection, reach),
+        )
+        .await?;
+        let taken = self.take_up(rows, &mut served).await?;
+        Ok(Look {
+            queues,
+            task: reach.task,
+            wanted,
+            taken,
+            served,
+            next_due,
+        })
+    }
+
+    /// Takes up places of the queue, with their steps and tasks, and returns them in the order of claims.
+    async fn take_up(
         &mut self,
-        reach: &Reach,
-        limit: u32,
+        rows: Vec<TakenTuple>,
         served: &mut BTreeMap<Namespace, i64>,
     ) -> Result<Vec<Candidate>, Trouble> {
-        let binds = vec![
-            Bind::Ints(reach.accepted.keys().copied().collect()),
-            Bind::Int(self.work.now.as_micros()),
-            Bind::MaybeInt(reach.task),
-            Bind::Int(i64::from(limit)),
-        ];
-        let rows = Statement::<TakenSql>::new(TAKE, binds)
-            .load::<TakenTuple>(self.connection)
-            .await?;
         let mut due = Vec::with_capacity(rows.len());
         for (
             (rank, key, step, queue, id, graph, state, priority, live, origin),
@@ -237,39 +346,16 @@ impl Unit<'_> {
             if step_row.6 {
                 self.configured.insert((key, step));
             }
-            // A step that this unit changed counts as it is now.
-            if self.work.step((key, step)).queued(true) {
-                due.push((i64::from(rank), key, step, queue));
-            }
+            due.push((i64::from(rank), key, step, queue));
         }
         due.sort_unstable();
         due.dedup();
         Ok(due)
     }
 
-    /// Returns when the namespaces were last served if there are several to choose from.
-    async fn served(&mut self, reach: &Reach) -> QueryResult<BTreeMap<Namespace, i64>> {
-        const SERVED: &str = "SELECT namespace, max(last_served) FROM queues GROUP BY namespace";
-        let namespaces: BTreeSet<&Namespace> = reach.accepted.values().map(|(name, _)| name).collect();
-        if namespaces.len() < 2 {
-            return Ok(BTreeMap::new());
-        }
-        let rows = Statement::<(Text, BigInt)>::new(SERVED, Vec::new())
-            .load::<(String, i64)>(self.connection)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(namespace, served)| Some((namespace.parse().ok()?, served)))
-            .collect())
-    }
-
     /// Notes which namespaces had a part in this hand-out. With one namespace alone there is nothing to choose; what
     /// another transaction is noting at this moment is nearly the same.
-    async fn note_served(
-        &mut self,
-        namespaces: &BTreeSet<Namespace>,
-        served: &BTreeMap<Namespace, i64>,
-    ) -> QueryResult<()> {
+    async fn note_served(&mut self, namespaces: &BTreeSet<Namespace>) -> QueryResult<()> {
         const NOTE: &str = "\
             UPDATE queues SET last_served = n.next FROM \
                 (SELECT q.id, (SELECT max(last_served) + 1 FROM queues) AS next FROM queues AS q \
@@ -281,14 +367,22 @@ impl Unit<'_> {
             .values()
             .map(|queue| &queue.namespace)
             .collect();
-        let noted = namespaces
-            .iter()
-            .all(|namespace| served.get(namespace).is_some_and(|served| *served > 0));
+        let noted = namespaces.iter().all(|name| {
+            let look = self.look.as_ref();
+            self.cache.noted.contains(name)
+                || look.is_some_and(|look| look.served.get(name).is_some_and(|served| *served > 0))
+        });
         if namespaces.is_empty() || (all.len() < 2 && noted) {
             return Ok(());
         }
         let names = namespaces.iter().map(Namespace::as_str).collect();
         execute(self.connection, NOTE, vec![Bind::Texts(names)]).await?;
+        self.noted.extend(namespaces.iter().cloned());
+        if let Some(look) = &mut self.look {
+            let next = look.served.values().max().map_or(1, |last| last + 1);
+            let now = namespaces.iter().map(|name| (name.clone(), next));
+            look.served.extend(now);
+        }
         Ok(())
     }
 
@@ -362,16 +456,14 @@ impl Unit<'_> {
 
     /// Returns how long until the earliest step in scope is due that waits for its time.
     pub(super) async fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
-        const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
-             AND r.queue = ANY($2) AND ($3::bigint IS NULL OR r.task = $3) ORDER BY r.due_at LIMIT 1";
-        let binds = vec![
-            Bind::Int(self.work.now.as_micros()),
-            Bind::Ints(reach.accepted.keys().copied().collect()),
-            Bind::MaybeInt(reach.task),
-        ];
-        let rows = Statement::<(BigInt,)>::new(NEXT, binds)
-            .load::<(i64,)>(self.connection)
-            .await?;
+        let looked = self.look.as_ref().filter(|look| look.is_at(reach));
+        let read = match looked {
+            Some(look) => look.next_due,
+            None => {
+                let queues = reach.accepted.keys().copied().collect();
+                next_due(self.connection, queues, self.work.now.as_micros(), reach.task).await?
+            }
+        };
         // What this unit adds, removes or moves is not written yet.
         let own = self.work.steps.iter().filter_map(|(key, row)| {
             let task = &self.work.tasks[&key.0].now;
@@ -383,7 +475,6 @@ impl Unit<'_> {
             .flatten()
             .filter(|due| *due > self.work.now)
         });
-        let read = rows.into_iter().next().map(|row| Timestamp::from_micros(row.0));
         Ok(own.chain(read).min().map(|due| due.since(self.work.now)))
     }
 }

@@ -52,10 +52,10 @@ FROM unnest($1, $2) AS u (task, step) \
 WHERE steps.task = u.task AND steps.step = u.step";
 
 const CLAIM_STEPS: &str = "\
-UPDATE steps SET state = 'in_progress', started_at = $4, finished_at = NULL, next_retry_at = NULL, \
-    attempts = attempts + 1, run = run + 1, unmet_parents = u.unmet_parents, token = $5, lease_actor = $6, \
-    lease_until = $7 \
-FROM unnest($1, $2, $3) AS u (task, step, unmet_parents) \
+UPDATE steps SET state = 'in_progress', started_at = $7, finished_at = NULL, next_retry_at = NULL, \
+    attempts = attempts + 1, run = run + 1, unmet_parents = u.unmet_parents, token = u.token, lease_actor = u.actor, \
+    lease_until = u.until \
+FROM unnest($1, $2, $3, $4, $5, $6) AS u (task, step, unmet_parents, token, actor, until) \
 WHERE steps.task = u.task AND steps.step = u.step";
 
 const DELETE_READY: &str = "\
@@ -68,7 +68,9 @@ INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6)";
 
 const INSERT_LEASES: &str = "\
-INSERT INTO leases AS l (token, actor, until, tasks, steps) VALUES ($1, $2, $3, $4, $5) \
+INSERT INTO leases AS l (token, actor, until, tasks, steps) \
+SELECT u.token, u.actor, min(u.until), array_agg(u.task), array_agg(u.step) \
+FROM unnest($1, $2, $3, $4, $5) AS u (token, actor, until, task, step) GROUP BY u.token, u.actor \
 ON CONFLICT (token, actor) DO UPDATE SET until = least(l.until, excluded.until), \
     tasks = l.tasks || excluded.tasks, steps = l.steps || excluded.steps";
 
@@ -93,6 +95,34 @@ SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.ord, u.tas
     u.from_state, u.to_state, $2, u.actor, u.run, u.attempt, u.handler_version, u.ran_us, u.metadata \
 FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY \
     AS u (task, step, event, from_state, to_state, actor, run, attempt, handler_version, ran_us, metadata, ord)";
+
+/// The statements that a turn ends with, each with the types of its values.
+#[cfg(test)]
+pub(super) const ENDINGS: [(&str, &str); 10] = [
+    (
+        UPDATE_TASKS,
+        "bigint[], text[], text[], integer[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]",
+    ),
+    (
+        UPDATE_STEPS,
+        "bigint[], integer[], text[], integer[], integer[], bigint[], boolean[], integer[], bigint[], bigint[], \
+         bigint[], bigint[], bigint[], bigint[], bigint[]",
+    ),
+    (COMPLETE_STEPS, "bigint[], integer[], bigint"),
+    (
+        CLAIM_STEPS,
+        "bigint[], integer[], integer[], bigint[], bigint[], bigint[], bigint",
+    ),
+    (DELETE_READY, "bigint[], integer[], bigint[], integer[]"),
+    (
+        INSERT_READY,
+        "bigint[], boolean[], integer[], bigint[], integer[], bigint[]",
+    ),
+    (INSERT_LEASES, "bigint[], bigint[], bigint[], bigint[], integer[]"),
+    (DELETE_LEASES, "bigint[], bigint[], bigint[]"),
+    (DELETE_PAYLOADS, "bigint[], integer[], text[]"),
+    (UPSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
+];
 
 /// A statement and its values.
 pub(super) type Change<'a> = (&'static str, Vec<Bind<'a>>);
@@ -223,8 +253,7 @@ fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
 /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.
 fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
     let now = Some(work.now);
-    let (mut completed, mut others) = (Vec::new(), Vec::new());
-    let mut claimed: Vec<(LeaseRow, Vec<(StepKey, u32)>)> = Vec::new();
+    let (mut completed, mut claimed, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (key, Tracked { before, now: row }) in &work.steps {
         let Some(before) = before.as_ref().filter(|before| *before != row) else {
             continue;
@@ -247,10 +276,7 @@ fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             ..before.clone()
         };
         match row.lease.filter(|_| began == *row) {
-            Some(lease) => match claimed.iter_mut().find(|(own, _)| *own == lease) {
-                Some((_, rows)) => rows.push((*key, row.unmet_parents)),
-                None => claimed.push((lease, vec![(*key, row.unmet_parents)])),
-            },
+            Some(lease) => claimed.push((*key, row.unmet_parents, lease)),
             None if ended == *row => completed.push(*key),
             None => others.push((*key, row)),
         }
@@ -265,17 +291,17 @@ fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             ],
         ));
     }
-    for (lease, rows) in claimed {
+    if !claimed.is_empty() {
         changes.push((
             CLAIM_STEPS,
             vec![
-                column!(Ints, rows, (key, _) => key.0),
-                column!(Smalls, rows, (key, _) => number(key.1)),
-                column!(Smalls, rows, (_, unmet) => number(*unmet)),
+                column!(Ints, claimed, (key, ..) => key.0),
+                column!(Smalls, claimed, (key, ..) => number(key.1)),
+                column!(Smalls, claimed, (_, unmet, _) => number(*unmet)),
+                column!(Ints, claimed, (.., lease) => lease.token.0),
+                column!(Ints, claimed, (.., lease) => lease.actor),
+                column!(Ints, claimed, (.., lease) => lease.until.as_micros()),
                 Bind::Int(work.now.as_micros()),
-                Bind::Int(lease.token.0),
-                Bind::Int(lease.actor),
-                Bind::Int(lease.until.as_micros()),
             ],
         ));
     }
@@ -357,7 +383,7 @@ fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Option<Timestamp>>) {
 
 fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
     let mut ended: Vec<(LeaseRow, i64)> = Vec::new();
-    let mut begun: Vec<(LeaseRow, Vec<StepKey>)> = Vec::new();
+    let mut begun: Vec<(LeaseRow, StepKey)> = Vec::new();
     for (key, row) in &work.steps {
         let before = row.before.as_ref().and_then(|row| row.lease);
         let after = row.now.lease;
@@ -374,10 +400,7 @@ fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             }
         }
         if let Some(lease) = after {
-            match begun.iter_mut().find(|(own, _)| *own == lease) {
-                Some((_, keys)) => keys.push(*key),
-                None => begun.push((lease, vec![*key])),
-            }
+            begun.push((lease, *key));
         }
     }
     if !ended.is_empty() {
@@ -390,15 +413,15 @@ fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             ],
         ));
     }
-    for (lease, keys) in begun {
+    if !begun.is_empty() {
         changes.push((
             INSERT_LEASES,
             vec![
-                Bind::Int(lease.token.0),
-                Bind::Int(lease.actor),
-                Bind::Int(lease.until.as_micros()),
-                column!(Ints, keys, key => key.0),
-                column!(Smalls, keys, key => number(key.1)),
+                column!(Ints, begun, (lease, _) => lease.token.0),
+                column!(Ints, begun, (lease, _) => lease.actor),
+                column!(Ints, begun, (lease, _) => lease.until.as_micros()),
+                column!(Ints, begun, (_, key) => key.0),
+                column!(Smalls, begun, (_, key) => number(key.1)),
             ],
         ));
     }

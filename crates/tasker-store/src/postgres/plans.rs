@@ -1,4 +1,4 @@
-//! What the statements of lists cost: each finds its rows by an index, from its place on.
+//! What statements cost: those of a turn find their rows by a key or an index, those of lists from their place on.
 
 use std::sync::Arc;
 
@@ -6,8 +6,10 @@ use diesel::sql_types::Text;
 use tasker_engine::{Create, Store as _};
 use tasker_testkit::{Cluster, Harness, ManualClock, shapes};
 
+use super::rows::{LOCKED_TASKS, STEPS, STEPS_AND_CHILDREN};
 use super::statement::Statement;
-use super::{PostgresOptions, PostgresStore, list};
+use super::unit::{COUNTS, COUNTS_AHEAD};
+use super::{PostgresOptions, PostgresStore, claim, flush, list};
 use crate::list::{Gathering, examples};
 
 /// Returns the lines of a statement's plan.
@@ -56,6 +58,76 @@ async fn no_list_reads_the_tasks_from_end_to_end() {
         };
         assert!(lines.iter().any(begins), "{text}");
         assert!(!text.contains("Rows Removed"), "{text}");
+    }
+    store.close().await.unwrap();
+}
+
+/// The tables that grow with the number of tasks and are read here; the test fills them.
+const TABLES: [&str; 6] = [
+    "tasks",
+    "steps",
+    "ready_steps",
+    "leases",
+    "payloads",
+    "transitions",
+];
+
+#[tokio::test]
+async fn no_statement_of_a_turn_reads_a_table_from_end_to_end() {
+    let cluster = Cluster::shared();
+    let options = PostgresOptions::new(cluster.url()).schema(cluster.schema());
+    let store = PostgresStore::open(options).await.unwrap();
+    let h = Harness::new(Arc::new(store.clone()), ManualClock::new());
+    let tasks = (0..2_000).map(|_| h.new_task(shapes::diamond())).collect();
+    let create = Create::new(h.worker(), tasker_engine::Actor::System, tasks);
+    store.create(create).await.unwrap();
+    let begins = [
+        (LOCKED_TASKS, "bigint[]"),
+        (STEPS, "bigint[], integer[]"),
+        (STEPS_AND_CHILDREN, "bigint[], integer[]"),
+        (COUNTS, "bigint[]"),
+        (COUNTS_AHEAD, "bigint[], integer[]"),
+    ];
+    let statements: Vec<(&'static str, &'static str)> = begins
+        .into_iter()
+        .chain(claim::LOOKS)
+        .chain(flush::ENDINGS)
+        .collect();
+    store
+        .shared
+        .readers
+        .read(|connection| {
+            Box::pin(async move {
+                connection
+                    .batch_execute("ANALYZE tasks, steps, ready_steps, payloads")
+                    .await
+            })
+        })
+        .await
+        .unwrap();
+    for (sql, types) in statements {
+        let lines = store.shared.readers.read(move |connection| {
+            Box::pin(async move {
+                // Plans that are kept do not know the values.
+                let prepare = format!(
+                    "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = on; \
+                     PREPARE turn ({types}) AS {sql}"
+                );
+                connection.batch_execute(&prepare).await?;
+                let values = vec!["NULL"; types.split(',').count()].join(", ");
+                let explain = format!("EXPLAIN EXECUTE turn ({values})");
+                let lines = Statement::<(Text,)>::new(&explain, Vec::new())
+                    .load::<(String,)>(connection)
+                    .await?;
+                connection.batch_execute("DEALLOCATE turn").await?;
+                Ok(lines)
+            })
+        });
+        let lines: Vec<String> = lines.await.unwrap().into_iter().map(|row| row.0).collect();
+        let text = lines.join("\n");
+        for table in TABLES {
+            assert!(!text.contains(&format!("Seq Scan on {table} ")), "{sql}\n{text}");
+        }
     }
     store.close().await.unwrap();
 }

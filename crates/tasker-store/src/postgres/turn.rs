@@ -1,16 +1,15 @@
 //! The hot path: what became of claims, and what is handed out next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use futures_util::future::try_join;
 use tasker_engine::{Actor, End, Lease, LeaseStatus, NewTask, Receipt, Renewal, Turn, TurnReply};
 use tasker_types::{TaskId, Timestamp};
 
 use super::connection::Connection;
-use super::rows::{self, LOCKED_TASKS, STEPS_AND_CHILDREN, keys, load_steps, number, read_tasks, uuid};
+use super::rows::{self, number, uuid};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
 use crate::work::StepKey;
@@ -19,14 +18,26 @@ use crate::work::StepKey;
 const SOON: Duration = Duration::from_millis(2);
 
 impl Unit<'_> {
-    /// Locks and loads what several turns report, in one trip.
-    pub(super) async fn foresee(&mut self, turns: &[Turn]) -> Result<(), Trouble> {
-        let leases: Vec<Lease> = turns
-            .iter()
-            .flat_map(|turn| turn.outcomes.iter().map(|outcome| outcome.lease))
+    /// Reckons how many places of the queue several turns will take: those that they want beyond the children that their
+    /// outcomes make ready.
+    pub(super) fn look_out(&mut self, turns: &[Turn]) {
+        let wanted: u32 = turns.iter().map(|turn| turn.want.limit).sum();
+        let outcomes = turns.iter().flat_map(|turn| &turn.outcomes);
+        let done: Vec<StepKey> = outcomes
+            .filter(|outcome| matches!(outcome.end, End::Succeed { .. }))
+            .map(|outcome| (outcome.lease.task_key, outcome.lease.step.0))
+            .filter(|key| self.work.steps.contains_key(key))
             .collect();
-        self.places(&leases).await?;
-        Ok(())
+        let mut told: BTreeMap<StepKey, u32> = BTreeMap::new();
+        for child in self.work.children(&done) {
+            *told.entry(child).or_default() += 1;
+        }
+        let ready = told.into_iter().filter(|(child, parents)| {
+            let step = self.work.steps.get(child);
+            step.is_some_and(|step| step.now.unmet_parents <= *parents)
+        });
+        let ready = u32::try_from(ready.count()).unwrap_or(u32::MAX);
+        self.outlook = wanted.saturating_sub(ready);
     }
 
     /// Records outcomes, tells children, ends tasks, and hands out what is ready.
@@ -86,34 +97,9 @@ impl Unit<'_> {
         Ok(reply)
     }
 
-    /// Locks the tasks that leases name and loads the steps with their children, in one trip; `None` for a step that is not
-    /// there.
+    /// Finds the steps that leases name; `None` for one that is not there. Most are loaded, and their tasks locked, since the
+    /// transaction began.
     async fn places(&mut self, leases: &[Lease]) -> Result<Vec<Option<StepKey>>, Trouble> {
-        let tasks: BTreeSet<i64> = leases.iter().map(|lease| lease.task_key).collect();
-        let tasks: Vec<i64> = tasks
-            .into_iter()
-            .filter(|key| !self.work.tasks.contains_key(key))
-            .collect();
-        let steps: BTreeSet<StepKey> = leases
-            .iter()
-            .map(|lease| (lease.task_key, lease.step.0))
-            .filter(|key| !self.work.steps.contains_key(key))
-            .collect();
-        if !steps.is_empty() {
-            // The steps are read by a statement that begins when the locks are held.
-            let (tasks, steps) = try_join(
-                read_tasks(self.connection, LOCKED_TASKS, tasks),
-                load_steps(self.connection, STEPS_AND_CHILDREN, keys(&steps)),
-            )
-            .await?;
-            self.add_tasks(tasks).await?;
-            // The key of another database may be that of a step here, which is not the one that is meant.
-            let steps = steps
-                .into_iter()
-                .filter(|((task, _), ..)| self.work.tasks.contains_key(task))
-                .collect();
-            self.add_steps(steps)?;
-        }
         let strangers: Vec<TaskId> = leases
             .iter()
             .filter(|lease| !self.is_here(lease.task_key, lease.task))

@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use futures_util::future::try_join;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join_all, try_join3, try_join4};
 use tasker_engine::{Actor, Clock, StoreError, Template};
-use tasker_types::{TaskId, TaskState, Timestamp};
+use tasker_types::{Namespace, TaskId, TaskState, Timestamp};
 
-use super::cache::{Cache, Contexts};
+use super::cache::{Cache, Contexts, queues_after};
+use super::claim::{self, Look};
 use super::connection::{Company, Connection};
 use super::rows::{
-    self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
-    task_row,
+    self, Age, LOCKED_TASKS, STEPS, STEPS_AND_CHILDREN, STEPS_OF_TASKS, TaskTuple, keys, load_steps,
+    overtakes, read_tasks, task_row,
 };
 use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute, execute_in};
@@ -51,6 +51,15 @@ pub(super) struct Session {
     pub(super) _open: Counted,
 }
 
+/// What a request is known to look at before it begins.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Steps that are reported, whose tasks are locked.
+    pub(super) reported: BTreeSet<StepKey>,
+    /// Steps may be handed out.
+    pub(super) hands_out: bool,
+}
+
 /// A transaction under way.
 pub(super) struct Unit<'s> {
     pub(super) connection: &'s Connection<'s>,
@@ -64,17 +73,28 @@ pub(super) struct Unit<'s> {
     pub(super) configured: BTreeSet<StepKey>,
     /// Work was there that others held.
     pub(super) passed_over: bool,
+    /// How many of the steps of tasks are done, of tasks that were counted when the transaction began.
+    pub(super) counted: BTreeMap<i64, Counts>,
+    /// All queues are known that there were when the transaction began.
+    pub(super) knows_queues: bool,
+    /// How many places of the queue the turns to come would take, if that is known.
+    pub(super) outlook: u32,
+    /// The places of the queue that were taken, for this turn and those that follow.
+    pub(super) look: Option<Look>,
+    /// Namespaces whose part in a hand-out this transaction notes.
+    pub(super) noted: BTreeSet<Namespace>,
     /// What is read is known to have been written before.
     pub(super) is_ordered: bool,
 }
 
 impl Session {
-    /// Begins a transaction, with the time at which it does, and the key of the actor that is the store itself.
+    /// Begins a transaction, with the time at which it does, and reads what it is known to look at, in one trip.
     pub(super) async fn begin(
         &mut self,
         actors: &[Actor],
         templates: &[&Arc<Template>],
-    ) -> QueryResult<Unit<'_>> {
+        ahead: &Ahead,
+    ) -> Result<Unit<'_>, Trouble> {
         // They are looked up, and added, in transactions of their own: what is undone must not be remembered.
         self.cache.make_room();
         let system = self.cache.actor(&self.connection, &Actor::System).await?;
@@ -82,8 +102,31 @@ impl Session {
             self.cache.actor(&self.connection, actor).await?;
         }
         self.cache.prepare(&self.connection, templates).await?;
-        let ((), now) = try_join(self.connection.batch_execute("BEGIN"), self.now()).await?;
-        Ok(Unit {
+        let last = self.cache.last_queue();
+        let reported = async {
+            if ahead.reported.is_empty() {
+                return Ok((Vec::new(), Vec::new(), BTreeMap::new()));
+            }
+            let tasks: BTreeSet<i64> = ahead.reported.iter().map(|key| key.0).collect();
+            // The others are carried out when the locks are held.
+            try_join3(
+                read_tasks(&self.connection, LOCKED_TASKS, tasks.into_iter().collect()),
+                load_steps(&self.connection, STEPS_AND_CHILDREN, keys(&ahead.reported)),
+                count(&self.connection, COUNTS_AHEAD, keys(&ahead.reported)),
+            )
+            .await
+        };
+        let queues = async {
+            match ahead.hands_out {
+                true => queues_after(&self.connection, last).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let begun = self.connection.batch_execute("BEGIN");
+        let ((), now, (tasks, steps, counted), queues) =
+            try_join4(begun, self.now(), reported, queues).await?;
+        self.cache.learn(queues);
+        let mut unit = Unit {
             connection: &self.connection,
             cache: &mut self.cache,
             contexts: &self.contexts,
@@ -92,8 +135,22 @@ impl Session {
             work: Work::new(now),
             configured: BTreeSet::new(),
             passed_over: false,
+            counted,
+            knows_queues: ahead.hands_out,
+            outlook: 0,
+            look: None,
+            noted: BTreeSet::new(),
             is_ordered: false,
-        })
+        };
+        unit.add_tasks(tasks).await?;
+        // The key of another database may be that of a step here, which is not the one that is meant.
+        let known = &unit.work.tasks;
+        let steps = steps
+            .into_iter()
+            .filter(|((task, _), ..)| known.contains_key(task));
+        let steps = steps.collect();
+        unit.add_steps(steps)?;
+        Ok(unit)
     }
 
     /// Returns the time: the server's, unless there is a clock of a test.
@@ -111,10 +168,14 @@ impl Session {
     /// Prepares the statements that a turn begins with, which share a trip later on: while one is prepared the other would
     /// come first.
     pub(super) async fn warm(&self) -> QueryResult<()> {
+        let connection = &self.connection;
+        let none = BTreeSet::new();
         self.now().await?;
-        read_tasks(&self.connection, LOCKED_TASKS, Vec::new()).await?;
-        load_steps(&self.connection, rows::STEPS_AND_CHILDREN, keys(&BTreeSet::new())).await?;
-        Ok(())
+        read_tasks(connection, LOCKED_TASKS, Vec::new()).await?;
+        load_steps(connection, STEPS_AND_CHILDREN, keys(&none)).await?;
+        count(connection, COUNTS_AHEAD, keys(&none)).await?;
+        queues_after(connection, i64::MAX).await?;
+        claim::warm(connection).await
     }
 
     /// Ends the server's process of a connection that was lost, and waits until it is gone: what it was about to commit is
@@ -254,22 +315,22 @@ impl Unit<'_> {
         if idle.is_empty() {
             return Ok(Vec::new());
         }
-        let mut counts = self.counts(&idle).await?;
+        let mut counts = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for key in &idle {
+            match self.counted.get(key) {
+                Some(known) => {
+                    counts.insert(*key, *known);
+                }
+                None => unknown.push(*key),
+            }
+        }
+        if !unknown.is_empty() {
+            counts.extend(count(self.connection, COUNTS, vec![Bind::Ints(unknown)]).await?);
+        }
         let unfinished = self.work.unfinished(&mut counts);
         self.load_all_steps(unfinished).await?;
         Ok(self.work.finalize(&idle, &counts, self.system)?)
-    }
-
-    async fn counts(&mut self, tasks: &[i64]) -> QueryResult<BTreeMap<i64, Counts>> {
-        const COUNTS: &str = "SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
-             FROM steps AS s WHERE s.task = ANY($1) GROUP BY s.task";
-        let rows = Statement::<(BigInt, BigInt, BigInt)>::new(COUNTS, vec![Bind::Ints(tasks.to_vec())])
-            .load::<(i64, i64, i64)>(self.connection)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(task, steps, done)| (task, Counts { steps, done }))
-            .collect())
     }
 
     /// Writes everything that changed, and commits, in one trip once the connection has prepared the statements. Tells whether this leaves work in the queue that is due, or
@@ -298,10 +359,47 @@ impl Unit<'_> {
             connection.batch_execute("COMMIT").await?;
         }
         self.cache.written.extend(texts);
+        self.cache.noted.append(&mut self.noted);
+        self.contexts.learn_created(&self.work);
         let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);
         Ok(self.work.woken || added.iter().any(due))
     }
 }
+
+/// Counts the steps of tasks by one of these texts.
+async fn count(
+    connection: &Connection<'_>,
+    sql: &'static str,
+    binds: Vec<Bind<'_>>,
+) -> QueryResult<BTreeMap<i64, Counts>> {
+    let rows = Statement::<(BigInt, BigInt, BigInt)>::new(sql, binds)
+        .load::<(i64, i64, i64)>(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(task, steps, done)| (task, Counts { steps, done }))
+        .collect())
+}
+
+macro_rules! counts {
+    ($tasks:literal) => {
+        concat!(
+            "SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
+             FROM steps AS s WHERE s.task = ANY(",
+            $tasks,
+            ") GROUP BY s.task"
+        )
+    };
+}
+
+pub(super) const COUNTS: &str = counts!("$1");
+
+/// Counts the steps of those tasks that may end with what is reported: a step without children is, and nothing else goes on.
+pub(super) const COUNTS_AHEAD: &str = counts!(
+    "ARRAY(SELECT t.key FROM unnest($1, $2) AS k (task, step) JOIN tasks AS t ON t.key = k.task \
+     LEFT JOIN graph_edges AS e ON e.graph = t.graph AND e.from_step = k.step \
+     GROUP BY t.key HAVING count(DISTINCT k.step) >= t.live_steps AND bool_or(e.to_step IS NULL))"
+);
 
 /// Why a request was given up: the database failed, the request was refused, or it has to be done again.
 #[derive(Debug)]

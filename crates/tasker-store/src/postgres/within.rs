@@ -4,7 +4,7 @@
 //! who know of it. Everything else is written by the caller's connection, in a savepoint: what fails leaves the caller's
 //! transaction as it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
@@ -238,6 +238,11 @@ impl PostgresStore {
             work: Work::new(now),
             configured: BTreeSet::new(),
             passed_over: false,
+            counted: BTreeMap::new(),
+            knows_queues: false,
+            outlook: 0,
+            look: None,
+            noted: BTreeSet::new(),
             // Nothing is read but what this transaction has written.
             is_ordered: true,
         };

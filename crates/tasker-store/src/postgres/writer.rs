@@ -24,8 +24,7 @@ use super::error::{Remedy, classify, remedy};
 use super::statement::Statement;
 use super::tokens::TokenChange;
 use super::turn;
-use super::unit::Trouble;
-use super::unit::{Session, Unit};
+use super::unit::{Ahead, Session, Trouble, Unit};
 use super::within::Prepared;
 use crate::pool::{Busy, Counted, Tally};
 use crate::tokens::Noted;
@@ -206,6 +205,11 @@ trait Request: Sync {
         Vec::new()
     }
 
+    /// Returns what it is known to look at.
+    fn ahead(&self) -> Ahead {
+        Ahead::default()
+    }
+
     /// Does it; `again` when an earlier try may have been committed.
     async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Self::Answer, Trouble>;
 }
@@ -226,10 +230,20 @@ impl Request for Turns<'_> {
         tasks.map(|task| &task.template).collect()
     }
 
+    fn ahead(&self) -> Ahead {
+        let outcomes = self.0.iter().flat_map(|turn| &turn.outcomes);
+        Ahead {
+            reported: outcomes
+                .map(|outcome| (outcome.lease.task_key, outcome.lease.step.0))
+                .collect(),
+            hands_out: true,
+        }
+    }
+
     async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Vec<TurnReply>, Trouble> {
         let mut answers = Vec::with_capacity(self.0.len());
         if self.0.len() > 1 {
-            unit.foresee(self.0).await?;
+            unit.look_out(self.0);
         }
         for turn in self.0 {
             let mut turn = turn.clone();
@@ -250,6 +264,13 @@ impl Request for Create {
 
     fn templates(&self) -> Vec<&Arc<Template>> {
         self.tasks.iter().map(|task| &task.template).collect()
+    }
+
+    fn ahead(&self) -> Ahead {
+        Ahead {
+            hands_out: self.want.is_some(),
+            ..Ahead::default()
+        }
     }
 
     async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<CreateReply, Trouble> {
@@ -611,9 +632,10 @@ impl Flusher {
 }
 
 async fn transaction<T>(session: &mut Session, again: bool, work: &impl Request<Answer = T>) -> Ended<T> {
-    let mut unit = match session.begin(&work.actors(), &work.templates()).await {
+    let (actors, templates, ahead) = (work.actors(), work.templates(), work.ahead());
+    let mut unit = match session.begin(&actors, &templates, &ahead).await {
         Ok(unit) => unit,
-        Err(error) => return Ended::Failed(error.into()),
+        Err(trouble) => return Ended::Failed(trouble),
     };
     let value = match work.carry_out(&mut unit, again).await {
         Ok(value) => value,

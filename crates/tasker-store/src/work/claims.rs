@@ -68,7 +68,7 @@ impl Choice {
         };
         due.retain(|candidate| *candidate != first);
         due.truncate(limit as usize - 1);
-        let last = due.last().copied();
+        let last = due.last().copied().or(Some(first));
         due.push(first);
         due.sort_unstable_by_key(|(_, task, step, _)| (*task, *step));
         let namespaces = due
@@ -82,9 +82,10 @@ impl Choice {
         }
     }
 
-    /// Tells whether the choice could be another if more places of each queue than `wanted` had been `taken`: those that
-    /// were left come after the last of their queue.
-    pub(crate) fn misses(&self, taken: &[Candidate], wanted: usize) -> bool {
+    /// Tells whether the choice could be another, or have more than fewer than `limit`, if more places of each queue than
+    /// `wanted` had been `taken`: those that were left come after the last of their queue.
+    pub(crate) fn misses(&self, taken: &[Candidate], wanted: u32, limit: u32) -> bool {
+        let short = self.chosen.len() < limit as usize;
         let mut queues: BTreeMap<i64, (usize, &Candidate)> = BTreeMap::new();
         for candidate in taken {
             let queue = queues.entry(candidate.3).or_insert((0, candidate));
@@ -92,7 +93,7 @@ impl Choice {
         }
         queues
             .into_values()
-            .any(|(count, last)| count >= wanted && Some(last) < self.last.as_ref())
+            .any(|(count, last)| count >= wanted as usize && (short || Some(last) < self.last.as_ref()))
     }
 }
 
