@@ -26,7 +26,8 @@ pub(super) struct Reach {
 }
 
 /// Takes the first places of each queue that nobody else is taking, with their steps and tasks. A place whose task has not
-/// begun is taken only with the task, and what a later transaction wrote is left for the next time.
+/// begun is taken only with the task, and what a later transaction wrote is left for the next time. Tasks that have not begun
+/// are found by their keys, not by their state, which many have.
 const TAKE: &str = "\
 WITH r AS MATERIALIZED ( \
     SELECT c.* FROM unnest($1) AS q (id) CROSS JOIN LATERAL ( \
@@ -35,20 +36,20 @@ WITH r AS MATERIALIZED ( \
             AND ($3::bigint IS NULL OR r.task = $3) \
         ORDER BY r.rank, r.task, r.step LIMIT $4 FOR UPDATE SKIP LOCKED) AS c), \
 begun AS MATERIALIZED ( \
-    SELECT t.key FROM tasks AS t WHERE t.key = ANY (ARRAY(SELECT DISTINCT r.task FROM r)) AND t.state = 'pending' \
-    ORDER BY t.key FOR NO KEY UPDATE SKIP LOCKED) \
+    SELECT t.key FROM (SELECT DISTINCT r.task FROM r ORDER BY r.task) AS k CROSS JOIN LATERAL ( \
+        SELECT t.key FROM tasks AS t WHERE t.key = k.task AND (t.state = 'pending') IS TRUE \
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS t) \
 SELECT r.rank, r.task, r.step, r.queue, t.id, t.graph, t.state, t.priority, t.live_steps, t.origin, \
     t.started_at, t.deadline_at, t.next_check_at, t.updated_at, s.state, s.attempts, s.run, s.retry_limit, s.retryable, \
     s.unmet_parents, s.configured, s.next_retry_at, s.started_at, s.finished_at, s.timeout_us, least(r.age, age(t.xmin), age(s.xmin)), \
-    t.state <> 'pending' OR begun.key IS NOT NULL, q.last_served, q.namespace \
+    t.state <> 'pending' OR r.task IN (SELECT begun.key FROM begun), q.last_served, q.namespace \
 FROM r JOIN tasks AS t ON t.key = r.task JOIN steps AS s ON s.task = r.task AND s.step = r.step \
-    JOIN queues AS q ON q.id = r.queue LEFT JOIN begun ON begun.key = r.task";
+    JOIN queues AS q ON q.id = r.queue";
 
 const UNPARK: &str = "\
-UPDATE ready_steps AS r SET parked = false FROM ( \
-    SELECT r.queue, r.rank, r.task, r.step FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
-    ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED) AS d \
-WHERE r.queue = d.queue AND r.parked AND r.rank = d.rank AND r.task = d.task AND r.step = d.step";
+UPDATE ready_steps AS r SET parked = false WHERE r.ctid = ANY (ARRAY( \
+    SELECT r.ctid FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
+    ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
 
 const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
      AND r.queue = ANY($2) AND ($3::bigint IS NULL OR r.task = $3) ORDER BY r.due_at LIMIT 1";

@@ -36,8 +36,10 @@ impl std::fmt::Debug for Target {
 }
 
 /// Plans that fit every size: the tables may grow between two looks of the planner, and a plan that reads a whole table
-/// then lasts for as long as the connection.
-const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+/// then lasts for as long as the connection. Bitmaps lose the order of an index, so that all of a queue would be sorted
+/// for its first places.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+     SET enable_mergejoin = off; SET jit = off; \
      SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '60s'; \
      SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'";
 

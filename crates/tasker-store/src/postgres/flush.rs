@@ -58,10 +58,14 @@ UPDATE steps SET state = 'in_progress', started_at = $7, finished_at = NULL, nex
 FROM unnest($1, $2, $3, $4, $5, $6) AS u (task, step, unmet_parents, token, actor, until) \
 WHERE steps.task = u.task AND steps.step = u.step";
 
-const DELETE_READY: &str = "\
-DELETE FROM ready_steps AS r USING unnest($1, $2, $3, $4) AS u (queue, rank, task, step), \
-    (VALUES (false), (true)) AS p (parked) \
-WHERE r.queue = u.queue AND r.parked = p.parked AND r.rank = u.rank AND r.task = u.task AND r.step = u.step";
+/// Each place is looked up by its whole key, also by a plan from the time when the table was empty. They are locked, so they
+/// stay where they are.
+pub(super) const DELETE_READY: &str = "\
+DELETE FROM ready_steps AS r WHERE r.ctid = ANY (ARRAY( \
+    SELECT o.ctid FROM unnest($1, $2, $3, $4) AS u (queue, rank, task, step) \
+    CROSS JOIN (VALUES (false), (true)) AS p (parked) CROSS JOIN LATERAL ( \
+        SELECT r.ctid FROM ready_steps AS r WHERE r.queue = u.queue AND r.parked = p.parked AND r.rank = u.rank \
+            AND r.task = u.task AND r.step = u.step LIMIT 1) AS o))";
 
 const INSERT_READY: &str = "\
 INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \

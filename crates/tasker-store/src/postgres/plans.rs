@@ -62,7 +62,7 @@ async fn no_list_reads_the_tasks_from_end_to_end() {
     store.close().await.unwrap();
 }
 
-/// The tables that grow with the number of tasks and are read here; the test fills them.
+/// The tables that grow with the number of tasks.
 const TABLES: [&str; 6] = [
     "tasks",
     "steps",
@@ -93,41 +93,56 @@ async fn no_statement_of_a_turn_reads_a_table_from_end_to_end() {
         .chain(claim::LOOKS)
         .chain(flush::ENDINGS)
         .collect();
-    store
-        .shared
-        .readers
-        .read(|connection| {
-            Box::pin(async move {
-                connection
-                    .batch_execute("ANALYZE tasks, steps, ready_steps, payloads")
-                    .await
-            })
-        })
-        .await
-        .unwrap();
+    analyze(&store).await;
     for (sql, types) in statements {
-        let lines = store.shared.readers.read(move |connection| {
-            Box::pin(async move {
-                // Plans that are kept do not know the values.
-                let prepare = format!(
-                    "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = on; \
-                     PREPARE turn ({types}) AS {sql}"
-                );
-                connection.batch_execute(&prepare).await?;
-                let values = vec!["NULL"; types.split(',').count()].join(", ");
-                let explain = format!("EXPLAIN EXECUTE turn ({values})");
-                let lines = Statement::<(Text,)>::new(&explain, Vec::new())
-                    .load::<(String,)>(connection)
-                    .await?;
-                connection.batch_execute("DEALLOCATE turn").await?;
-                Ok(lines)
-            })
-        });
-        let lines: Vec<String> = lines.await.unwrap().into_iter().map(|row| row.0).collect();
-        let text = lines.join("\n");
+        let text = explain(&store, sql, types).await;
         for table in TABLES {
             assert!(!text.contains(&format!("Seq Scan on {table} ")), "{sql}\n{text}");
         }
     }
     store.close().await.unwrap();
+}
+
+/// The queue is empty time and again, and a plan from such a time is kept until the planner looks again.
+#[tokio::test]
+async fn places_are_found_by_their_keys_though_the_queue_was_empty() {
+    let cluster = Cluster::shared();
+    let options = PostgresOptions::new(cluster.url()).schema(cluster.schema());
+    let store = PostgresStore::open(options).await.unwrap();
+    analyze(&store).await;
+    let (sql, types) = (flush::DELETE_READY, "bigint[], integer[], bigint[], integer[]");
+    let text = explain(&store, sql, types).await;
+    assert!(text.contains("AND (task = u.task) AND (step = u.step)"), "{text}");
+    assert!(!text.contains("Join Filter"), "{text}");
+    let (take, types) = claim::LOOKS[0];
+    let text = explain(&store, take, types).await;
+    assert!(!text.contains("Sort Key: r_1.rank"), "{text}");
+    store.close().await.unwrap();
+}
+
+async fn analyze(store: &PostgresStore) {
+    let analyzed = store.shared.readers.read(|connection| {
+        let sql = "ANALYZE tasks, steps, ready_steps, payloads";
+        Box::pin(async move { connection.batch_execute(sql).await })
+    });
+    analyzed.await.unwrap();
+}
+
+/// Returns the plan that a connection keeps for a statement, which does not know the values, only their types.
+async fn explain(store: &PostgresStore, sql: &'static str, types: &'static str) -> String {
+    let lines = store.shared.readers.read(move |connection| {
+        Box::pin(async move {
+            let prepare = format!("PREPARE turn ({types}) AS {sql}");
+            connection.batch_execute(&prepare).await?;
+            let values = vec!["NULL"; types.split(',').count()].join(", ");
+            let explain = format!("EXPLAIN EXECUTE turn ({values})");
+            let lines = Statement::<(Text,)>::new(&explain, Vec::new())
+                .load::<(String,)>(connection)
+                .await?;
+            connection.batch_execute("DEALLOCATE turn").await?;
+            Ok(lines)
+        })
+    });
+    let lines: Vec<String> = lines.await.unwrap().into_iter().map(|row| row.0).collect();
+    lines.join("\n")
 }
