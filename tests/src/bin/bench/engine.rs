@@ -77,7 +77,7 @@ fn wide(steps: usize) -> anyhow::Result<Arc<Template>> {
         .build()?)
 }
 
-fn open(directory: &std::path::Path) -> anyhow::Result<Arc<SqliteStore>> {
+pub(crate) fn open(directory: &std::path::Path) -> anyhow::Result<Arc<SqliteStore>> {
     Ok(Arc::new(SqliteStore::open(SqliteOptions::new(
         directory.join("tasker.db"),
         Arc::new(SystemClock),
@@ -192,12 +192,17 @@ pub(crate) fn run_shape(shape: Shape, steps: usize) -> anyhow::Result<Ran> {
 
 /// Returns the most memory that this process had resident, in megabytes.
 pub(crate) fn peak_mb() -> anyhow::Result<f64> {
-    let status =
-        std::fs::read_to_string("/proc/self/status").context("the peak of memory is read from /proc")?;
+    memory_mb("self", "VmHWM:")
+}
+
+/// Returns a kind of memory of a process, in megabytes.
+pub(crate) fn memory_mb(process: &str, kind: &str) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))
+        .context("the memory of a process is read from /proc")?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("there is no VmHWM")?;
+        .find_map(|line| line.strip_prefix(kind))
+        .with_context(|| format!("there is no {kind}"))?;
     let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes / 1_024.0)
 }

@@ -10,6 +10,7 @@ mod configuration;
 mod engine;
 mod figure;
 mod graph;
+mod http;
 mod postgres;
 mod registry;
 mod verify;
@@ -18,31 +19,35 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use figure::{Figure, Figures, median};
 
 /// Measures throughput, latency, memory, start-up, the analysis of graphs, the registry and the configuration.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench http\n  cargo xtask bench http --store sqlite --listed 100000\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory, start-up, graph, registry, config or verify.
+    /// Measure only this: throughput, latency, memory, start-up, graph, registry, config, verify, or http, which nothing else brings
+    /// along.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
-    /// Measure this store: sqlite, or postgres beside `pgbench`.
-    #[arg(long, default_value = "sqlite", value_parser = ["sqlite", "postgres"])]
-    store: String,
+    /// Measure this store: sqlite, or postgres beside `pgbench`; by default both for http, and sqlite for all else.
+    #[arg(long)]
+    store: Option<Engine>,
     /// How many tasks of four steps the throughput is measured with.
     #[arg(long, default_value_t = 20_000)]
     tasks: usize,
     /// How many steps `tasker verify` has to check.
     #[arg(long, default_value_t = 1_000_000)]
     verified: usize,
+    /// Among how many tasks the service finds some.
+    #[arg(long, default_value_t = 1_000_000)]
+    listed: usize,
     /// How many finished steps and claims one turn carries.
     #[arg(long, default_value_t = 200)]
     batch: u32,
@@ -55,6 +60,24 @@ struct Args {
     /// How many steps that shape or graph has.
     #[arg(long, hide = true, default_value_t = 0)]
     steps: usize,
+}
+
+/// Where tasks are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// In a file.
+    Sqlite,
+    /// On a server.
+    Postgres,
+}
+
+impl Engine {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -88,6 +111,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         "registry",
         "config",
         "verify",
+        "http",
     ];
     if let Some(only) = &args.only {
         anyhow::ensure!(
@@ -96,18 +120,29 @@ fn run(args: &Args) -> anyhow::Result<()> {
             known.join(", ")
         );
     }
-    if args.only.as_deref() == Some("verify") {
-        let mut figures = Figures::default();
-        verify::bench(&args.store, args.verified, &mut figures)?;
+    let mut figures = Figures::default();
+    if args.only.as_deref() == Some("http") {
+        if args.store != Some(Engine::Postgres) {
+            http::sqlite(args.listed, &mut figures)?;
+        }
+        if args.store != Some(Engine::Sqlite) {
+            http::postgres(args.listed, &mut figures)?;
+        }
         return figures.write(args.json.as_deref());
     }
-    if args.store == "postgres" {
-        let mut figures = Figures::default();
+    if args.only.as_deref() == Some("verify") {
+        verify::bench(
+            args.store.unwrap_or(Engine::Sqlite).as_str(),
+            args.verified,
+            &mut figures,
+        )?;
+        return figures.write(args.json.as_deref());
+    }
+    if args.store == Some(Engine::Postgres) {
         postgres::measure(args.tasks, args.batch, &mut figures)?;
         return figures.write(args.json.as_deref());
     }
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
-    let mut figures = Figures::default();
     if wanted("throughput") {
         throughput(args, &mut figures)?;
     }

@@ -1,6 +1,6 @@
 //! The engine on PostgreSQL, beside what `pgbench` does on the same server in the same run.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,12 +23,7 @@ const SECONDS: &str = "5";
 
 /// Measures throughput and latency beside `pgbench`.
 pub(crate) fn measure(tasks: usize, batch: u32, figures: &mut Figures) -> anyhow::Result<()> {
-    let cluster = Cluster::start(Durability::Full).map_err(anyhow::Error::msg)?;
-    let bench = Bench {
-        cluster: &cluster,
-        directory: cluster.directory().context("the server is this program's own")?,
-    };
-    bench.pgbench(&["-i", "-q", "-s", "10"])?;
+    let bench = Bench::start()?;
     for (shape, template) in [("linear", chain(4)?), ("diamond", diamond()?)] {
         bench.throughput(shape, &template, tasks, batch, figures)?;
     }
@@ -37,9 +32,18 @@ pub(crate) fn measure(tasks: usize, batch: u32, figures: &mut Figures) -> anyhow
     Ok(())
 }
 
-struct Bench<'c> {
-    cluster: &'c Cluster,
-    directory: &'c Path,
+/// A server of its own with the tables of `pgbench`.
+pub(crate) struct Bench {
+    cluster: Cluster,
+    directory: PathBuf,
+}
+
+/// What `pgbench` does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transactions {
+    pub(crate) per_second: f64,
+    /// The mean, in milliseconds.
+    pub(crate) latency: f64,
 }
 
 /// What the server counts.
@@ -49,12 +53,27 @@ struct Counts {
     cpu: f64,
 }
 
-impl Bench<'_> {
+impl Bench {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let cluster = Cluster::start(Durability::Full).map_err(anyhow::Error::msg)?;
+        let directory = cluster.directory().context("the server is this program's own")?;
+        let bench = Self {
+            directory: directory.to_owned(),
+            cluster,
+        };
+        bench.pgbench(&["-i", "-q", "-s", "10"])?;
+        Ok(bench)
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     fn pgbench(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let told = Command::new(self.cluster.programs().join("pgbench"))
             .args(arguments)
             .args(["-U", "tasker", "-h"])
-            .arg(self.directory)
+            .arg(&self.directory)
             .arg("postgres")
             .stdin(Stdio::null())
             .output()
@@ -67,10 +86,18 @@ impl Bench<'_> {
         Ok(String::from_utf8_lossy(&told.stdout).into_owned())
     }
 
+    /// Returns what eight clients do.
+    pub(crate) fn transactions(&self) -> anyhow::Result<Transactions> {
+        let told = self.pgbench(&["-N", "-n", "-c", "8", "-j", "2", "-M", "prepared", "-T", SECONDS])?;
+        Ok(Transactions {
+            per_second: number_after(&told, "tps = ")?,
+            latency: number_after(&told, "latency average = ")?,
+        })
+    }
+
     /// Returns the transactions a second of eight clients.
     fn baseline(&self) -> anyhow::Result<f64> {
-        let told = self.pgbench(&["-N", "-n", "-c", "8", "-j", "2", "-M", "prepared", "-T", SECONDS])?;
-        number_after(&told, "tps = ")
+        Ok(self.transactions()?.per_second)
     }
 
     /// Returns the mean latency of a single client's transaction, in milliseconds.
