@@ -11,6 +11,8 @@
 //! | `yaml wrong`, `toml wrong` | it is refused |
 //! | `yaml syntax`, `toml syntax`, `json` | it is read, as the file of another program |
 //! | `console` | its commands run, and write what stands there |
+//! | `console postgres` | they run on a PostgreSQL database of the page's own |
+//! | `console terminal` | its command goes on beside those that follow |
 //! | `sh` | it runs, and ends well |
 //!
 //! A word with a dot is a file: the block is written there before the commands of the page are run.
@@ -97,7 +99,8 @@ fn check(block: &Block) -> Result<(), String> {
             .map(drop)
             .map_err(|error| error.to_string()),
         // These run with their page.
-        ["console" | "sh"] => Ok(()),
+        ["console", rest @ ..] if rest.iter().all(|word| matches!(*word, "postgres" | "terminal")) => Ok(()),
+        ["sh"] => Ok(()),
         // `cargo xtask codegen --check` compares the page with what it is written from.
         _ if block.is_generated => Ok(()),
         _ if words.contains(&"untested") => Ok(()),

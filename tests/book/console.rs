@@ -2,11 +2,14 @@
 //!
 //! Ids, times and durations differ from run to run, so any will do; so will any spaces. A line with three dots stands
 //! for any lines, three dots within a line for the rest of it.
+//!
+//! A block that says `postgres` has its page run on a PostgreSQL database of its own. The command of a block that says
+//! `terminal` goes on beside those that follow, as in a terminal of its own; what it writes is not compared.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use tempfile::TempDir;
+use tasker_testkit::Cluster;
 
 use super::blocks::Block;
 use crate::program::program;
@@ -17,6 +20,35 @@ struct Step {
     expected: Vec<String>,
 }
 
+/// A command that goes on until the end of its page.
+struct Terminal(Child);
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Returns the URL of a database with nothing in it.
+fn database() -> String {
+    let cluster = Cluster::shared();
+    let schema = cluster.schema();
+    let sql = format!("CREATE SCHEMA {schema}");
+    assert!(
+        cluster
+            .psql()
+            .args(["--command", &sql])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let url = cluster.url();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options=-csearch_path%3D{schema}")
+}
+
 /// Runs the commands of a page, from its first block to its last; returns what is wrong.
 pub(super) fn run(blocks: &[Block]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
@@ -25,7 +57,9 @@ pub(super) fn run(blocks: &[Block]) -> Vec<String> {
             std::fs::write(directory.path().join(file), &block.text).unwrap();
         }
     }
-    let mut faults = Vec::new();
+    let says = |block: &Block, word| block.words().any(|each| each == word);
+    let database = blocks.iter().any(|block| says(block, "postgres")).then(database);
+    let (mut faults, mut terminals) = (Vec::new(), Vec::new());
     for block in blocks {
         let steps = match block.words().next() {
             Some("console") => steps(&block.text),
@@ -39,7 +73,12 @@ pub(super) fn run(blocks: &[Block]) -> Vec<String> {
             faults.push(format!("{block}: there is no command; write `$` before it"));
         }
         for step in steps {
-            if let Err(fault) = step.run(&directory) {
+            let mut shell = shell(directory.path(), &step.command);
+            shell.envs(database.iter().map(|url| ("TASKER_DATABASE__URL", url)));
+            if says(block, "terminal") {
+                let quiet = shell.stdout(Stdio::null()).stderr(Stdio::null());
+                terminals.push(Terminal(quiet.spawn().unwrap()));
+            } else if let Err(fault) = step.run(&mut shell) {
                 faults.push(format!("{block}: $ {}\n{fault}", step.command));
             }
         }
@@ -63,8 +102,8 @@ fn steps(text: &str) -> Vec<Step> {
 }
 
 impl Step {
-    fn run(&self, directory: &TempDir) -> Result<(), String> {
-        let output = shell(directory.path(), &self.command).output().unwrap();
+    fn run(&self, shell: &mut Command) -> Result<(), String> {
+        let output = shell.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         // Beside the result only what is wrong is read.
         let written = if output.stdout.is_empty() {

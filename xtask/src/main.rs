@@ -69,6 +69,9 @@ enum Command {
     /// Have a disk do to SQLite what disks do, by `strace`, in a release build; installs strace on Debian as root
     #[command(disable_help_flag = true)]
     BadDisk(Rest),
+    /// Kill, stop and cut off workers and their server, in a release build
+    #[command(disable_help_flag = true)]
+    Chaos(Rest),
     /// Try everything that can happen to small tasks, in a release build
     #[command(disable_help_flag = true)]
     Exhaustive(Rest),
@@ -151,6 +154,10 @@ fn main() -> anyhow::Result<ExitCode> {
             run::exit(program("tests", "crash_points", Build::Release, rest.arguments))
         }
         Command::BadDisk(rest) => bad_disk::main(rest.arguments),
+        Command::Chaos(rest) => {
+            postgres::ensure()?;
+            run::exit(program("tests", "chaos", Build::Release, rest.arguments))
+        }
         Command::Bugs(rest) => bugs::main(rest.arguments),
         Command::Fuzz { target, seconds } => fuzz::main(target.as_deref(), seconds),
         Command::Loom => loom::main(),
