@@ -33,16 +33,13 @@ pub(crate) fn bench(store: &str, steps: usize, figures: &mut Figures) -> anyhow:
     let mut verify = Command::new(program);
     let took = if store == "postgres" {
         let cluster = Cluster::start(Durability::Full).map_err(anyhow::Error::msg)?;
-        let schema = "tasker";
         runtime()?.block_on(async {
-            let options = PostgresOptions::new(cluster.url()).schema(schema);
-            let opened = PostgresStore::open(options).await?;
+            let opened = PostgresStore::open(PostgresOptions::new(cluster.url())).await?;
             fill(Arc::new(opened.clone()), tasks).await?;
             opened.close().await?;
             anyhow::Ok(())
         })?;
         verify.args(["--set", &format!("database.url={}", cluster.url())]);
-        verify.args(["--set", &format!("database.schema={schema}")]);
         measure(verify, tasks)?
     } else {
         let directory = tempfile::tempdir()?;
