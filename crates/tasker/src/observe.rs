@@ -130,7 +130,7 @@ impl Observers {
     fn ended(&self, ended: &Ended, receipt: Receipt) {
         let held = self.known.ended(&ended.lease);
         if let Some(metrics) = &self.metrics {
-            metrics.ended(ended, held.is_some_and(|held| held.is_last), receipt);
+            metrics.ended(ended, held.is_last, receipt);
         }
         if receipt == Receipt::Recorded {
             self.narrator.ended(ended, held);

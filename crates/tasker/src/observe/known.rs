@@ -29,7 +29,7 @@ impl KnownTask {
 }
 
 /// A claim whose outcome is not recorded yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     /// Which attempt it is.
     pub(crate) attempt: u32,
@@ -37,10 +37,19 @@ pub(crate) struct Held {
     pub(crate) is_last: bool,
 }
 
+impl Held {
+    /// The first of several attempts.
+    const FIRST: Self = Self {
+        attempt: 1,
+        is_last: false,
+    };
+}
+
 /// What is known of tasks and claims that this process had to do with, as far as there is room.
 #[derive(Debug)]
 pub(crate) struct Known {
     tasks: Cache<TaskId, Arc<KnownTask>>,
+    /// Claims that are not the first of several attempts, as most are.
     held: Cache<Lease, Held>,
 }
 
@@ -79,11 +88,13 @@ impl Known {
             attempt: claim.attempt,
             is_last: claim.is_last_attempt(),
         };
-        self.held.insert(claim.lease, held);
+        if held != Held::FIRST {
+            self.held.insert(claim.lease, held);
+        }
     }
 
     /// Returns what was known of a claim, which is over.
-    pub(super) fn ended(&self, lease: &Lease) -> Option<Held> {
-        self.held.remove(lease)
+    pub(super) fn ended(&self, lease: &Lease) -> Held {
+        self.held.remove(lease).unwrap_or(Held::FIRST)
     }
 }

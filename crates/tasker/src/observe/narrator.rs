@@ -54,12 +54,12 @@ impl Narrator {
     }
 
     /// How an attempt ended is recorded.
-    pub(super) fn ended(&self, ended: &Ended, held: Option<Held>) {
+    pub(super) fn ended(&self, ended: &Ended, held: Held) {
         tracing::debug!(
             task = %ended.lease.task,
             step = %ended.lease.step,
             run = %ended.lease.run,
-            attempt = held.map(|held| held.attempt),
+            attempt = held.attempt,
             end = ended.kind.as_str(),
             code = ended.code,
             ended_at = %ended.at,
@@ -69,22 +69,21 @@ impl Narrator {
         if let Some(spans) = &self.spans
             && let Some(ran_for) = ended.ran_for
         {
-            let was_last = held.is_some_and(|held| held.is_last);
             let event = match ended.kind {
                 Kind::Succeeded => SystemEvent::StepCompleted,
                 Kind::Failed => SystemEvent::StepFailed,
-                Kind::Interrupted if was_last => SystemEvent::StepFailed,
+                Kind::Interrupted if held.is_last => SystemEvent::StepFailed,
                 Kind::Interrupted | Kind::GivenBack => SystemEvent::StepHandle,
             };
             spans.ended(Attempt {
                 task: ended.lease.task,
                 step: ended.lease.step,
                 run: ended.lease.run,
-                number: held.map(|held| held.attempt),
+                number: held.attempt,
                 event,
                 problem: match ended.kind {
                     Kind::Failed => Some(ended.code.clone().unwrap_or_default()),
-                    Kind::Interrupted if was_last => Some("interrupted".to_owned()),
+                    Kind::Interrupted if held.is_last => Some("interrupted".to_owned()),
                     Kind::Succeeded | Kind::Interrupted | Kind::GivenBack => None,
                 },
                 end: ended.kind.as_str(),

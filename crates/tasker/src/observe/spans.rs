@@ -52,8 +52,8 @@ pub(super) struct Attempt {
     pub(super) task: TaskId,
     pub(super) step: StepNo,
     pub(super) run: RunNo,
-    /// Which attempt it was, if that is known.
-    pub(super) number: Option<u32>,
+    /// Which attempt it was.
+    pub(super) number: u32,
     pub(super) event: SystemEvent,
     /// What went wrong.
     pub(super) problem: Option<String>,
@@ -275,7 +275,7 @@ impl Teller {
                     task,
                     step: step.step,
                     run: step.run,
-                    number: Some(step.attempts),
+                    number: step.attempts,
                     event: SystemEvent::StepFailed,
                     problem: Some(Failure::LEASE_EXPIRED.to_owned()),
                     end: "lost",
@@ -350,13 +350,9 @@ impl Teller {
             KeyValue::new("tasker.step", template.name().to_string()),
             KeyValue::new("tasker.handler", template.handler().to_string()),
             KeyValue::new("tasker.run", number(attempt.run.0)),
+            KeyValue::new("tasker.attempt", number(attempt.number)),
             KeyValue::new("tasker.end", attempt.end),
         ]);
-        attributes.extend(
-            attempt
-                .number
-                .map(|which| KeyValue::new("tasker.attempt", number(which))),
-        );
         let status = match &attempt.problem {
             Some(code) => {
                 attributes.push(KeyValue::new("error.type", code.clone()));
