@@ -54,7 +54,7 @@ use crate::status::{Connections, Schema};
 use budget::Budget;
 use connect::Target;
 use error::classify;
-use readers::Readers;
+use readers::{Crowd, Readers};
 use writer::{Desk, Job, Writer};
 
 /// How a PostgreSQL database is used.
@@ -147,6 +147,8 @@ struct Shared {
     desk: Arc<Desk>,
     writer: Writer,
     readers: Readers,
+    /// Those who ask for snapshots.
+    looks: Arc<Crowd<TaskId, Snapshot>>,
     budget: Budget,
     offset: i64,
     _listener: wake::Listener,
@@ -176,9 +178,9 @@ impl PostgresStore {
             ..
         } = options;
         migrate::ensure(&target).await?;
-        let contexts = Arc::default();
+        let (contexts, graphs) = (Arc::default(), Arc::default());
         let busy = Busy::default();
-        let session = writer::open(&target, clock.as_ref(), &contexts, &busy.open).await?;
+        let session = writer::open(&target, clock.as_ref(), &contexts, &graphs, &busy.open).await?;
         let offset = session.offset;
         let budget = Budget::new(database, execution);
         let server = budget::server(&session.connection)
@@ -191,6 +193,7 @@ impl PostgresStore {
             target: target.clone(),
             clock,
             contexts,
+            graphs,
             wake: sender,
             nonce: session.nonce.clone(),
             hint: Arc::default(),
@@ -200,6 +203,7 @@ impl PostgresStore {
         let writer = Writer::start(&desk, budget.most(), sizes.writers, session);
         let shared = Arc::new(Shared {
             readers: Readers::new(target, sizes.readers),
+            looks: Arc::default(),
             desk,
             writer,
             budget,
@@ -344,11 +348,19 @@ impl Store for PostgresStore {
     }
 
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
-        let now = self.now();
-        self.shared
+        let (clock, graphs) = (
+            self.shared.desk.clock.clone(),
+            Arc::clone(&self.shared.desk.graphs),
+        );
+        let looks = &self.shared.looks;
+        let found = self
+            .shared
             .readers
-            .read(move |connection| Box::pin(read::snapshot(connection, task, now)))
-            .await
+            .read_together(looks, task, move |connection, tasks| {
+                let (now, graphs) = (clock.as_ref().map(|clock| clock.now()), Arc::clone(&graphs));
+                Box::pin(async move { read::snapshots_of(connection, &graphs, &tasks, now).await })
+            });
+        found.await
     }
 
     async fn results(&self, task: TaskId) -> Result<Vec<(StepNo, Json)>, StoreError> {
@@ -359,10 +371,13 @@ impl Store for PostgresStore {
     }
 
     async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
-        let (now, tasks) = (self.now(), Arc::<[TaskId]>::from(tasks));
+        let (now, tasks) = (self.now(), tasks.to_vec());
+        let graphs = Arc::clone(&self.shared.desk.graphs);
         self.shared
             .readers
-            .read(move |connection| Box::pin(read::readings(connection, Arc::clone(&tasks), now)))
+            .read(move |connection| {
+                Box::pin(async move { read::readings(connection, &graphs, &tasks, now).await })
+            })
             .await
     }
 

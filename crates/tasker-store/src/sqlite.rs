@@ -55,6 +55,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::pool::{Pool, Pools, Tally};
 use crate::probe::{Probe, SlowStatements};
 use crate::status::{Connections, Schema};
+use crate::work::Graphs;
 use cache::Cache;
 use connection::Connection;
 use error::{classify, is_over};
@@ -134,6 +135,8 @@ struct Shared {
     inline: bool,
     writer: Writer,
     readers: Readers,
+    /// Templates that were read by those who look.
+    graphs: Arc<Graphs>,
     /// Held until the last copy is dropped: others know by it that this process lives.
     _process: ProcessLock,
 }
@@ -206,6 +209,7 @@ impl SqliteStore {
                 inline,
                 writer,
                 readers,
+                graphs: Arc::default(),
                 _process: process,
             }),
             wake,
@@ -421,7 +425,8 @@ impl Store for SqliteStore {
 
     async fn snapshot(&self, task: TaskId) -> Result<Option<Snapshot>, StoreError> {
         let clock = Arc::clone(&self.shared.clock);
-        self.read(move |connection| read::snapshot(connection, task, clock.now()))
+        let graphs = Arc::clone(&self.shared.graphs);
+        self.read(move |connection| read::snapshot(connection, &graphs, task, clock.now()))
             .await
     }
 
@@ -431,7 +436,8 @@ impl Store for SqliteStore {
 
     async fn readings(&self, tasks: &[TaskId]) -> Result<Vec<Reading>, StoreError> {
         let (clock, tasks) = (Arc::clone(&self.shared.clock), tasks.to_vec());
-        self.read(move |connection| read::readings(connection, &tasks, clock.now()))
+        let graphs = Arc::clone(&self.shared.graphs);
+        self.read(move |connection| read::readings(connection, &graphs, &tasks, clock.now()))
             .await
     }
 

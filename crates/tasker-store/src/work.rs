@@ -8,6 +8,7 @@ mod create;
 mod entry;
 mod finalize;
 mod intervene;
+mod look;
 mod record;
 mod rows;
 
@@ -26,6 +27,7 @@ pub(crate) use claims::{Accepted, Candidate, accepted};
 pub(crate) use create::{Taken, identity, key};
 pub(crate) use entry::{Entry, change};
 pub(crate) use finalize::Counts;
+pub(crate) use look::{Graphs, Looked, Payloads, Places, by_step, of_kind, workers};
 pub(crate) use rows::{
     Brought, Graph, Kind, Lease, Place, Queue, QueuePlace, StepKey, StepRow, TaskRow, in_queue,
 };

@@ -138,6 +138,7 @@ cases! { $
         a_repeated_key_with_another_request_is_told_apart
         a_key_belongs_to_its_namespace
         many_tasks_are_created_in_one_request
+        requests_that_come_in_together_are_answered_apart
         an_unknown_task_is_nothing
     }
     claiming {

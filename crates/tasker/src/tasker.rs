@@ -384,12 +384,24 @@ impl Tasker {
     ///
     /// What the store says.
     pub async fn report(&self, task: TaskId) -> Result<Option<TaskReport>, StoreError> {
-        // Results are read after the snapshot, so that a step which it has as complete has its result.
-        let Some(snapshot) = self.store().snapshot(task).await? else {
-            return Ok(None);
+        match self.store().snapshot(task).await? {
+            Some(snapshot) => self.report_of(&snapshot).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns a report of a task as a snapshot has it, with the results of its steps, which are read if any step is done.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub async fn report_of(&self, snapshot: &Snapshot) -> Result<TaskReport, StoreError> {
+        // Read after the snapshot, so that a step which it has as complete has its result.
+        let results = match snapshot.steps.iter().any(|step| step.state.is_done()) {
+            true => self.store().results(snapshot.task.id).await?,
+            false => Vec::new(),
         };
-        let results = self.store().results(task).await?;
-        Ok(Some(TaskReport::new(&snapshot, &results)))
+        Ok(TaskReport::new(snapshot, &results))
     }
 
     /// Returns a page of the tasks that a filter leaves, in the order that is asked for.

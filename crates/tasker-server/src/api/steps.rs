@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::change::{Because, carry_out};
 use super::forms;
-use super::tasks::{Found, Step, find, report};
+use super::tasks::{Found, Step, find};
 
 use super::views::{IntervenedView, TransitionView, entity_tag, step_of};
 use crate::app::App;
@@ -112,7 +112,7 @@ pub(crate) async fn index(
     Path(id): Path<TaskId>,
 ) -> Result<Json<Steps>, Problem> {
     let found = find(&app, &granted, id).await?;
-    let report = report(&found.snapshot, app.tasker()).await?;
+    let report = app.tasker().report_of(&found.snapshot).await?;
     Ok(Json(Steps {
         workflow_steps: report
             .steps
@@ -375,7 +375,7 @@ async fn shown(
     let settings = Settings::of(app, &found, step).await?;
     let tag = settings.tag(&found, step);
     let template = found.snapshot.task.template.step(step);
-    let report = report(&found.snapshot, app.tasker()).await?;
+    let report = app.tasker().report_of(&found.snapshot).await?;
     let secrets = SecretNames::of(app.tasker().config().telemetry());
     let workflow_step = StepDetails {
         step: Step::new(&report.steps[step.0 as usize], app.tasker()),

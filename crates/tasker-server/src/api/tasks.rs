@@ -170,7 +170,7 @@ impl Step {
 impl Task {
     /// Reads the results of a task, and returns it with them.
     pub(crate) async fn read(snapshot: &Snapshot, tasker: &Tasker) -> Result<Self, StoreError> {
-        Ok(Self::new(snapshot, &report(snapshot, tasker).await?, tasker))
+        Ok(Self::new(snapshot, &tasker.report_of(snapshot).await?, tasker))
     }
 
     fn new(snapshot: &Snapshot, report: &TaskReport, tasker: &Tasker) -> Self {
@@ -236,12 +236,6 @@ impl Task {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) snapshot: Snapshot,
-}
-
-/// Reads the results of a task, and returns what is reported of it.
-pub(crate) async fn report(snapshot: &Snapshot, tasker: &Tasker) -> Result<TaskReport, StoreError> {
-    let results = tasker.store().results(snapshot.task.id).await?;
-    Ok(TaskReport::new(snapshot, &results))
 }
 
 /// Returns the step of this name.

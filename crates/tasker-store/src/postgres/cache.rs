@@ -14,10 +14,7 @@ use super::connection::Connection;
 use super::rows::{Work, number};
 use super::statement::{Bind, Statement, execute};
 use super::unit::Trouble;
-use crate::work::{Graph, Kind, Place, Queue};
-
-/// How many templates are kept in memory.
-const GRAPHS: usize = 1_000;
+use crate::work::{Graph, Graphs, Kind, Place, Queue};
 
 /// How many actors are kept in memory.
 const ACTORS: usize = 1_000;
@@ -25,7 +22,7 @@ const ACTORS: usize = 1_000;
 /// What was read or written before.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    graphs: BTreeMap<i64, Arc<Graph>>,
+    graphs: Arc<Graphs>,
     /// Templates of recent creations, so that equal ones are not written out to be compared.
     recent: Vec<Arc<Graph>>,
     /// Templates of the transaction to come.
@@ -39,6 +36,14 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// Returns a cache that knows the templates that others read, and tells them of its own.
+    pub(super) fn sharing(graphs: &Arc<Graphs>) -> Self {
+        Self {
+            graphs: Arc::clone(graphs),
+            ..Self::default()
+        }
+    }
+
     /// Returns a cache that knows these actors, and these templates for the transaction to come.
     pub(super) fn of(actors: &[(Actor, i64)], graphs: &[Arc<Graph>]) -> Self {
         Self {
@@ -87,19 +92,12 @@ impl Cache {
 
     /// Returns a template as tasks keep it.
     pub(super) async fn graph(&mut self, connection: &Connection<'_>, id: i64) -> QueryResult<Arc<Graph>> {
-        if let Some(graph) = self.graphs.get(&id) {
-            return Ok(Arc::clone(graph));
+        if let Some(graph) = self.graphs.get(id) {
+            return Ok(graph);
         }
         let graph = Arc::new(read_graph(connection, id).await?);
-        self.keep(&graph);
+        self.graphs.keep(&graph);
         Ok(graph)
-    }
-
-    fn keep(&mut self, graph: &Arc<Graph>) {
-        if self.graphs.len() >= GRAPHS {
-            self.graphs.clear();
-        }
-        self.graphs.insert(graph.id, Arc::clone(graph));
     }
 
     /// Returns a template as tasks keep it, written in a transaction of its own if there was none like it.
@@ -126,7 +124,7 @@ impl Cache {
             template: Arc::clone(template),
             queues: queues_of(connection, id).await?,
         });
-        self.keep(&graph);
+        self.graphs.keep(&graph);
         if self.recent.len() >= 16 {
             self.recent.remove(0);
         }

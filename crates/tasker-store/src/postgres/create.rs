@@ -1,15 +1,18 @@
 //! Creating tasks.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
+use futures_util::future::{try_join, try_join3};
 use serde_json::json;
 use tasker_engine::{Create, CreateReply, Created, Json, NewTask, StepEvent, StoreError};
-use tasker_types::{Namespace, TaskId, Timestamp};
+use tasker_types::{Namespace, TaskId};
 use uuid::Uuid;
 
+use super::flush::created_steps;
 use super::rows::{StepRow, task_id, uuid};
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
@@ -29,24 +32,15 @@ pub(super) struct Creation {
     spare: std::vec::IntoIter<i64>,
     /// Keys of tasks that were created.
     keys: Vec<i64>,
-    bypassed: Vec<StepKey>,
-    actor: i64,
-    check_in: Duration,
+    /// Steps that are bypassed, and by whom.
+    bypassed: Vec<(StepKey, i64)>,
 }
 
 impl Unit<'_> {
     /// Creates tasks with their steps and their first history, queues what is ready, and hands first steps out.
-    pub(super) async fn create(&mut self, request: Create) -> Result<CreateReply, Trouble> {
-        let mut reply = CreateReply::default();
-        let actor = self.cache.known(&request.actor)?;
-        let tasks: Vec<&NewTask> = request.tasks.iter().collect();
-        let mut creation = self.begin_creation(&tasks, actor, request.check_in).await?;
-        let known = !creation.taken.ids.is_empty();
-        for task in request.tasks {
-            reply.tasks.push(self.create_task(&mut creation, task)?);
-        }
-        self.end_creation(&creation).await?;
-        reply.finished = self.finalize_touched().await?;
+    pub(super) async fn create(&mut self, request: &Create) -> Result<CreateReply, Trouble> {
+        let (mut replies, known) = self.create_all(std::slice::from_ref(request)).await?;
+        let mut reply = replies.pop().unwrap_or_default();
         if let Some(want) = &request.want {
             if known {
                 reply.claims = self.claims_under(request.worker, want).await?;
@@ -60,13 +54,37 @@ impl Unit<'_> {
         Ok(reply)
     }
 
-    /// Looks up which names of new tasks are taken, and reserves their keys.
-    pub(super) async fn begin_creation(
+    /// Creates the tasks of several requests, and tells whether some were there already under their ids. Nothing is handed
+    /// out.
+    pub(super) async fn create_all(
         &mut self,
-        tasks: &[&NewTask],
-        actor: i64,
-        check_in: Duration,
-    ) -> Result<Creation, Trouble> {
+        requests: &[Create],
+    ) -> Result<(Vec<CreateReply>, bool), Trouble> {
+        let tasks: Vec<&NewTask> = requests.iter().flat_map(|request| &request.tasks).collect();
+        let mut creation = self.begin_creation(&tasks).await?;
+        let known = !creation.taken.ids.is_empty();
+        let mut replies = Vec::with_capacity(requests.len());
+        for request in requests {
+            let actor = self.cache.known(&request.actor)?;
+            let mut reply = CreateReply::default();
+            for task in request.tasks.clone() {
+                let created = self.create_task(&mut creation, task, actor, request.check_in)?;
+                reply.tasks.push(created);
+            }
+            replies.push(reply);
+        }
+        self.end_creation(&creation).await?;
+        for ended in self.finalize_touched().await? {
+            let made = Created::New(ended.0);
+            if let Some(reply) = replies.iter_mut().find(|reply| reply.tasks.contains(&made)) {
+                reply.finished.push(ended);
+            }
+        }
+        Ok((replies, known))
+    }
+
+    /// Looks up which names of new tasks are taken, and reserves their keys, in one trip.
+    pub(super) async fn begin_creation(&mut self, tasks: &[&NewTask]) -> Result<Creation, Trouble> {
         if tasks.len() > TASKS {
             return Err(StoreError::Rejected {
                 what: "the number of tasks in one request",
@@ -75,38 +93,44 @@ impl Unit<'_> {
             }
             .into());
         }
+        let (taken, spare) = try_join(self.taken(tasks), self.next_keys(tasks.len())).await?;
         Ok(Creation {
-            taken: self.taken(tasks).await?,
-            spare: self.next_keys(tasks.len()).await?.into_iter(),
+            taken,
+            spare: spare.into_iter(),
             keys: Vec::new(),
             bypassed: Vec::new(),
-            actor,
-            check_in,
         })
     }
 
     /// Creates a task unless its names are taken. Its steps come with the end of the creation.
-    pub(super) fn create_task(&mut self, creation: &mut Creation, task: NewTask) -> Result<Created, Trouble> {
+    pub(super) fn create_task(
+        &mut self,
+        creation: &mut Creation,
+        task: NewTask,
+        actor: i64,
+        check_in: Duration,
+    ) -> Result<Created, Trouble> {
         if let Some(refused) = creation.taken.judge(&task) {
             return Ok(refused);
         }
         let graph = self.cache.prepared(&task.template)?;
         let id = task.id;
         if let Some(key) = creation.spare.next() {
-            creation
-                .bypassed
-                .extend(task.bypass.iter().map(|step| (key, step.0)));
+            let bypassed = task.bypass.iter().map(|step| ((key, step.0), actor));
+            creation.bypassed.extend(bypassed);
             creation.keys.push(key);
-            self.work
-                .create(key, task, graph, creation.actor, creation.check_in);
+            self.work.create(key, task, graph, actor, check_in);
         }
         Ok(Created::New(id))
     }
 
-    /// Writes the steps of all new tasks, and resolves those that are bypassed.
+    /// Takes up the steps of all new tasks, which are written with the rest, and resolves those that are bypassed.
     pub(super) async fn end_creation(&mut self, creation: &Creation) -> Result<(), Trouble> {
-        self.write_steps(&creation.keys).await?;
-        self.bypass(&creation.bypassed, creation.actor).await?;
+        self.take_up_steps(&creation.keys);
+        if !creation.bypassed.is_empty() {
+            self.write_steps().await?;
+            self.bypass(&creation.bypassed).await?;
+        }
         if self.work.entries.len() > ENTRIES {
             return Err(StoreError::Rejected {
                 what: "the number of history entries of one request",
@@ -118,7 +142,7 @@ impl Unit<'_> {
         Ok(())
     }
 
-    async fn next_keys(&mut self, count: usize) -> QueryResult<Vec<i64>> {
+    async fn next_keys(&self, count: usize) -> QueryResult<Vec<i64>> {
         const SQL: &str = "SELECT nextval('tasks_key_seq') FROM generate_series(1, $1)";
         if count == 0 {
             return Ok(Vec::new());
@@ -130,7 +154,7 @@ impl Unit<'_> {
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
-    async fn taken(&mut self, tasks: &[&NewTask]) -> QueryResult<Taken> {
+    async fn taken(&self, tasks: &[&NewTask]) -> QueryResult<Taken> {
         const IDS: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.id = ANY($1)";
         const IDENTITIES: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.identity = ANY($1)";
         const KEYS: &str = "SELECT t.id, t.request_digest, t.namespace, t.idempotency_key \
@@ -156,93 +180,93 @@ impl Unit<'_> {
             .iter()
             .filter_map(|task| identity(task))
             .filter_map(|identity| identity.parse::<TaskId>().ok());
-        let ids = own.iter().copied().chain(named).map(uuid).collect();
-        let rows = Statement::<(SqlUuid, Nullable<Text>)>::new(IDS, vec![Bind::Ids(ids)])
-            .load::<Named>(self.connection)
-            .await?;
-        for (id, _) in rows {
+        let ids: Vec<Uuid> = own.iter().copied().chain(named).map(uuid).collect();
+        let identities: Vec<&str> = tasks.iter().map(|task| &*task.identity).collect();
+        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(|task| key(task)).collect();
+        let ids = async {
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            Statement::<(SqlUuid, Nullable<Text>)>::new(IDS, vec![Bind::Ids(ids)])
+                .load::<Named>(self.connection)
+                .await
+        };
+        let identities = async {
+            if identities.is_empty() {
+                return Ok(Vec::new());
+            }
+            Statement::<(SqlUuid, Nullable<Text>)>::new(IDENTITIES, vec![Bind::Texts(identities)])
+                .load::<Named>(self.connection)
+                .await
+        };
+        let reused = async {
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            let binds = vec![
+                Bind::Texts(keys.iter().map(|(namespace, _)| namespace.as_str()).collect()),
+                Bind::Texts(keys.iter().map(|(_, key)| key.as_str()).collect()),
+            ];
+            Statement::<(SqlUuid, Nullable<Text>, Text, Text)>::new(KEYS, binds)
+                .load::<(Uuid, Option<String>, String, String)>(self.connection)
+                .await
+        };
+        let (ids, identities, reused) = try_join3(ids, identities, reused).await?;
+        for (id, _) in ids {
             let id = task_id(id);
             if own.contains(&id) {
                 taken.ids.insert(id);
             }
             taken.identities.insert(id.to_string(), id);
         }
-        let identities: Vec<&str> = tasks.iter().map(|task| &*task.identity).collect();
-        if !identities.is_empty() {
-            let rows = Statement::<(SqlUuid, Nullable<Text>)>::new(IDENTITIES, vec![Bind::Texts(identities)])
-                .load::<Named>(self.connection)
-                .await?;
-            taken.identities.extend(
-                rows.into_iter()
-                    .filter_map(|(id, identity)| Some((identity?, task_id(id)))),
-            );
-        }
-        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(|task| key(task)).collect();
-        if !keys.is_empty() {
-            let binds = vec![
-                Bind::Texts(keys.iter().map(|(namespace, _)| namespace.as_str()).collect()),
-                Bind::Texts(keys.iter().map(|(_, key)| key.as_str()).collect()),
-            ];
-            let rows = Statement::<(SqlUuid, Nullable<Text>, Text, Text)>::new(KEYS, binds)
-                .load::<(Uuid, Option<String>, String, String)>(self.connection)
-                .await?;
-            for (id, digest, namespace, key) in rows {
-                if let Ok(namespace) = namespace.parse() {
-                    taken
-                        .keys
-                        .insert((namespace, key), (task_id(id), digest.unwrap_or_default()));
-                }
+        let identities = identities
+            .into_iter()
+            .filter_map(|(id, identity)| Some((identity?, task_id(id))));
+        taken.identities.extend(identities);
+        for (id, digest, namespace, key) in reused {
+            if let Ok(namespace) = namespace.parse() {
+                let of = (task_id(id), digest.unwrap_or_default());
+                taken.keys.insert((namespace, key), of);
             }
         }
         Ok(taken)
     }
 
-    /// Writes the steps of all new tasks, and takes up those that wait for nothing.
-    async fn write_steps(&mut self, created: &[i64]) -> QueryResult<()> {
-        const SQL: &str = "INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, \
-                unmet_parents, queue, next_retry_at) \
-             SELECT k.task, g.step, 'pending', 0, 0, g.retry_limit, g.retryable, false, g.parents, g.queue, \
-                CASE WHEN g.parents = 0 THEN k.start_at END \
-             FROM unnest($1, $2, $3) AS k (task, graph, start_at) JOIN graph_steps AS g ON g.graph = k.graph \
-             ORDER BY k.task, g.step";
-        if created.is_empty() {
-            return Ok(());
-        }
-        let (mut keys, mut graphs, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut roots = Vec::new();
+    /// Takes up those steps of new tasks that wait for nothing; the others are written without a look at them.
+    fn take_up_steps(&mut self, created: &[i64]) {
         for key in created {
-            let new = &self.work.created[key];
-            let start_at = new.start_at.filter(|start| *start > self.work.now);
-            let graph = &self.work.tasks[key].now.graph;
-            keys.push(*key);
-            graphs.push(graph.id);
-            starts.push(start_at.map(Timestamp::as_micros));
+            let due = self.work.start_of(*key);
+            let graph = Arc::clone(&self.work.tasks[key].now.graph);
             for (number, step) in graph.template.steps().iter().enumerate() {
                 if step.depends_on().is_empty() {
-                    let row = StepRow::new(step, start_at);
-                    roots.push(((*key, u32::try_from(number).unwrap_or(u32::MAX)), row));
+                    let number = u32::try_from(number).unwrap_or(u32::MAX);
+                    self.work.add_step((*key, number), StepRow::new(step, due));
                 }
             }
         }
-        let binds = vec![Bind::Ints(keys), Bind::Ints(graphs), Bind::MaybeInts(starts)];
-        execute(self.connection, SQL, binds).await?;
-        for (key, row) in roots {
-            self.work.add_step(key, row);
+    }
+
+    /// Writes the steps of new tasks before all else.
+    async fn write_steps(&mut self) -> QueryResult<()> {
+        if let Some((sql, binds)) = created_steps(&self.work, &self.steps_written) {
+            execute(self.connection, sql, binds).await?;
         }
+        self.steps_written.extend(self.work.created.keys());
         Ok(())
     }
 
-    async fn bypass(&mut self, steps: &[StepKey], actor: i64) -> Result<(), Trouble> {
-        self.load_steps(steps.iter().copied()).await?;
-        self.load_steps(self.work.children(steps)).await?;
-        for step in steps {
+    async fn bypass(&mut self, steps: &[(StepKey, i64)]) -> Result<(), Trouble> {
+        let bypassed: Vec<StepKey> = steps.iter().map(|(step, _)| *step).collect();
+        self.load_steps(bypassed.iter().copied()).await?;
+        self.load_steps(self.work.children(&bypassed)).await?;
+        for (step, actor) in steps {
             let metadata = Some(Json::from(&json!({ "bypassed": true })));
             let note = Note {
                 metadata,
                 ..Note::default()
             };
             // A fresh step is pending, and a pending step can be resolved.
-            if self.work.apply(*step, StepEvent::Resolve, actor, note).is_ok() {
+            if self.work.apply(*step, StepEvent::Resolve, *actor, note).is_ok() {
                 let children = self.work.children(&[*step]);
                 self.work.tell(&children);
             }

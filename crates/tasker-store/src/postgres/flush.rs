@@ -1,5 +1,7 @@
 //! Writing a request back, a statement for each kind of row.
 
+use std::collections::BTreeSet;
+
 use tasker_types::{StepState, Timestamp};
 
 use super::rows::{LeaseRow, StepRow, Work, letter, number, payload_step, uuid};
@@ -18,6 +20,14 @@ SELECT u.key, u.id, u.graph, u.state, u.failure, u.priority, u.live_steps, u.ide
 FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
     AS u (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, request_digest, \
     origin, parent_task, parent_step, started_at, finished_at, start_at, deadline_at, next_check_at)";
+
+/// The steps of new tasks, as the graph has them.
+const INSERT_STEPS: &str = "\
+INSERT INTO steps (task, step, state, attempts, run, retry_limit, retryable, permanent, unmet_parents, queue, next_retry_at) \
+SELECT k.task, g.step, 'pending', 0, 0, g.retry_limit, g.retryable, false, g.parents, g.queue, \
+    CASE WHEN g.parents = 0 THEN k.start_at END \
+FROM unnest($1, $2, $3) AS k (task, graph, start_at) JOIN graph_steps AS g ON g.graph = k.graph \
+ORDER BY k.task, g.step";
 
 /// Finds tasks by what was said about them.
 pub(super) const INSERT_LABELS: &str = "\
@@ -152,6 +162,7 @@ impl Unit<'_> {
         let mut changes = Vec::new();
         let (queue, added) = queue(&self.work);
         tasks(&self.work, &mut changes);
+        changes.extend(created_steps(&self.work, &self.steps_written));
         steps(&self.work, &mut changes);
         changes.extend(queue);
         leases(&self.work, &mut changes);
@@ -252,6 +263,26 @@ fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             column!(Ints, rows, (_, now) => now.updated_at.as_micros()),
         ],
     ));
+}
+
+/// Returns what writes the steps of new tasks, except those of which they are written.
+pub(super) fn created_steps(work: &Work, written: &BTreeSet<i64>) -> Option<Change<'static>> {
+    let created: Vec<i64> = work
+        .created
+        .keys()
+        .copied()
+        .filter(|key| !written.contains(key))
+        .collect();
+    (!created.is_empty()).then(|| {
+        (
+            INSERT_STEPS,
+            vec![
+                column!(Ints, created, key => *key),
+                column!(Ints, created, key => work.task(*key).graph.id),
+                column!(MaybeInts, created, key => micros(work.start_of(*key))),
+            ],
+        )
+    })
 }
 
 /// Writes steps: those that were just claimed or completed, which are most, with only what such a step changes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use futures_util::future::{try_join, try_join3};
 use tasker_engine::{Actor, Json, Reading, Snapshot, TaskRecord, Transition};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
@@ -12,11 +13,12 @@ use uuid::Uuid;
 use super::cache::Cache;
 use super::connection::Connection;
 use super::rows::{
-    STEPS_OF_TASKS, StepRow, TASKS, key_of, keys_of, load_kinds, load_payloads, load_steps, read_tasks,
-    small, task_id, task_row, time,
+    STEPS_OF_TASKS, key_of, load_kinds, load_steps, small, task_id, task_row, tasks_of, time, uuid,
 };
 use super::statement::{Bind, Statement};
-use crate::work::{Entry, Kind, QueuePlace, TaskRow, change, in_queue};
+use crate::work::{
+    Entry, Graphs, Kind, Looked, Places, QueuePlace, TaskRow, by_step, change, of_kind, workers,
+};
 
 type MoreSql = (
     BigInt,
@@ -46,103 +48,74 @@ type MoreTuple = (
     Option<Uuid>,
 );
 
-/// Returns a task and its steps at one moment; the transaction sees one.
-pub(super) async fn snapshot(
+/// Returns tasks and their steps at one moment, those that there are; the transaction sees one.
+pub(super) async fn snapshots_of(
     connection: &Connection<'_>,
-    task: TaskId,
+    graphs: &Arc<Graphs>,
+    tasks: &[TaskId],
     now: Option<Timestamp>,
-) -> QueryResult<Option<Snapshot>> {
-    let read = snapshots(connection, &[task], now).await?.pop();
-    Ok(read.map(|(_, snapshot)| snapshot))
+) -> QueryResult<BTreeMap<TaskId, Snapshot>> {
+    let read = snapshots(connection, graphs, tasks, now).await?;
+    let of = |(_, snapshot): (i64, Snapshot)| (snapshot.task.id, snapshot);
+    Ok(read.into_iter().map(of).collect())
 }
 
 /// Returns everything that there is of tasks at one moment, in their order.
 pub(super) async fn readings(
     connection: &Connection<'_>,
-    tasks: Arc<[TaskId]>,
+    graphs: &Arc<Graphs>,
+    tasks: &[TaskId],
     now: Option<Timestamp>,
 ) -> QueryResult<Vec<Reading>> {
-    let snapshots = snapshots(connection, &tasks, now).await?;
+    let snapshots = snapshots(connection, graphs, tasks, now).await?;
     let keys: Vec<i64> = snapshots.iter().map(|(key, _)| *key).collect();
-    let mut results = load_kinds(connection, &keys, &[Kind::Result]).await?;
-    let mut histories = histories(connection, keys).await?;
+    let results = load_kinds(connection, &keys, &[Kind::Result]);
+    let (mut results, mut histories) = try_join(results, histories(connection, keys.clone())).await?;
     let whole = |(key, snapshot): (i64, Snapshot)| Reading {
         history: histories.remove(&snapshot.task.id).unwrap_or_default(),
         snapshot,
-        results: of_kind(&mut results, key, Kind::Result)
-            .into_iter()
-            .map(|(step, result)| (StepNo(step), result))
-            .collect(),
+        results: by_step(&mut results, key, Kind::Result),
     };
     Ok(snapshots.into_iter().map(whole).collect())
 }
 
-/// Takes the payloads of a kind that the steps of a task have.
-fn of_kind(
-    all: &mut BTreeMap<(i64, Kind), BTreeMap<u32, Json>>,
-    task: i64,
-    kind: Kind,
-) -> BTreeMap<u32, Json> {
-    all.remove(&(task, kind)).unwrap_or_default()
-}
-
-/// Returns tasks and their steps at one moment, in their order, each with its key.
+/// Returns tasks and their steps at one moment, in their order, each with its key. What does not depend on each other is
+/// asked for in one trip.
 async fn snapshots(
     connection: &Connection<'_>,
+    graphs: &Arc<Graphs>,
     tasks: &[TaskId],
     now: Option<Timestamp>,
 ) -> QueryResult<Vec<(i64, Snapshot)>> {
-    let known = keys_of(connection, tasks).await?;
-    if known.is_empty() {
+    let (read, mut more) = try_join(tasks_of(connection, tasks), more(connection, tasks)).await?;
+    let mut cache = Cache::sharing(graphs);
+    let mut rows = BTreeMap::new();
+    for read in read {
+        let (key, row, _) = task_row(connection, &mut cache, read).await?;
+        rows.insert(row.id, (key, row));
+    }
+    if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let keys: Vec<i64> = known.values().copied().collect();
-    let mut cache = Cache::default();
-    let mut rows = BTreeMap::new();
-    for read in read_tasks(connection, TASKS, keys.clone()).await? {
-        let (key, row, _) = task_row(connection, &mut cache, read).await?;
-        rows.insert(key, row);
-    }
-    let mut more = more(connection, &keys).await?;
-    let contexts: Vec<_> = keys.iter().map(|key| ((*key, 0), Kind::Context)).collect();
-    let mut contexts = load_payloads(connection, &contexts).await?;
-    let mut payloads = load_kinds(connection, &keys, &[Kind::Failure, Kind::Progress]).await?;
-    let mut places = places(connection, &keys).await?;
-    let mut steps: BTreeMap<i64, Vec<(u32, StepRow)>> = BTreeMap::new();
-    for ((task, step), row, ..) in load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(keys)]).await? {
-        steps.entry(task).or_default().push((step, row));
-    }
-    let leases = steps.values().flatten().filter_map(|(_, row)| row.lease);
-    let workers = workers(connection, leases.map(|lease| lease.actor).collect()).await?;
+    let keys: Vec<i64> = rows.values().map(|(key, _)| *key).collect();
+    let kinds = [Kind::Context, Kind::Failure, Kind::Progress];
+    let (payloads, places, steps) = try_join3(
+        load_kinds(connection, &keys, &kinds),
+        places(connection, &keys),
+        load_steps(connection, STEPS_OF_TASKS, vec![Bind::Ints(keys.clone())]),
+    )
+    .await?;
+    let steps = steps.into_iter().map(|(key, row, ..)| (key, row));
+    let mut looked = Looked::new(steps, payloads, places);
+    looked.workers = holders(connection, looked.holders().collect()).await?;
     let mut found = Vec::with_capacity(rows.len());
-    for key in tasks.iter().filter_map(|task| known.get(task).copied()) {
-        let (Some(row), Some(more)) = (rows.remove(&key), more.remove(&key)) else {
+    for task in tasks {
+        let Some((key, row)) = rows.remove(task) else {
             continue;
         };
-        let context = contexts.remove(&((key, 0), Kind::Context));
-        let failures = of_kind(&mut payloads, key, Kind::Failure);
-        let progress = of_kind(&mut payloads, key, Kind::Progress);
-        let places = places.remove(&key).unwrap_or_default();
-        let (active, priority) = (row.state.is_active(), row.priority);
-        let queues = &row.graph.queues;
-        let steps = steps
-            .remove(&key)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(step, row)| {
-                let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
-                let queue = queues.get(step as usize).copied();
-                let found = places.get(&step).map_or(&[][..], Vec::as_slice);
-                let queued = in_queue(queue.zip(row.place(active, priority)), found);
-                row.record(
-                    StepNo(step),
-                    queued,
-                    worker,
-                    failures.get(&step),
-                    progress.get(&step),
-                )
-            })
-            .collect();
+        let Some(more) = more.remove(&key) else { continue };
+        let context = of_kind(&mut looked.payloads, key, Kind::Context).remove(&0);
+        let steps = looked.take(key, &row);
         let snapshot = Snapshot {
             position: Position(more.8),
             taken_at: now.unwrap_or(Timestamp::from_micros(more.9)),
@@ -155,12 +128,13 @@ async fn snapshots(
 }
 
 /// Returns what only those who look at tasks read of them.
-async fn more(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<BTreeMap<i64, MoreTuple>> {
+async fn more(connection: &Connection<'_>, tasks: &[TaskId]) -> QueryResult<BTreeMap<i64, MoreTuple>> {
     const SQL: &str = "SELECT k.key, k.identity, k.idempotency_key, k.origin, k.parent_task, k.parent_step, k.created_at, \
          k.start_at, (SELECT coalesce(max(t.position), 0) FROM transitions AS t WHERE t.task = k.key), \
          (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, k.root_task \
-         FROM tasks AS k WHERE k.key = ANY($1)";
-    let rows = Statement::<MoreSql>::new(SQL, vec![Bind::Ints(tasks.to_vec())])
+         FROM tasks AS k WHERE k.id = ANY($1)";
+    let ids = tasks.iter().copied().map(uuid).collect();
+    let rows = Statement::<MoreSql>::new(SQL, vec![Bind::Ids(ids)])
         .load::<MoreTuple>(connection)
         .await?;
     Ok(rows.into_iter().map(|row| (row.0, row)).collect())
@@ -193,9 +167,7 @@ fn record(row: TaskRow, more: MoreTuple, context: Option<Json>) -> TaskRecord {
     }
 }
 
-/// Where the queue has the steps of each task, of those places in which claims look for them.
-type Places = BTreeMap<i64, BTreeMap<u32, Vec<(i64, QueuePlace)>>>;
-
+/// Returns where the queue has the steps of tasks, of those places in which claims look for them.
 async fn places(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<Places> {
     // Every row of a task in the queue is found by its step's key.
     const SQL: &str = "SELECT r.task, r.step, r.queue, r.rank, r.due_at FROM steps AS s \
@@ -219,7 +191,7 @@ async fn places(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<Place
 }
 
 /// Returns the workers among those who hold leases, by their key.
-async fn workers(connection: &Connection<'_>, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
+async fn holders(connection: &Connection<'_>, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str = "SELECT id, name FROM actors WHERE id = ANY($1)";
     if actors.is_empty() {
         return Ok(BTreeMap::new());
@@ -228,11 +200,7 @@ async fn workers(connection: &Connection<'_>, actors: BTreeSet<i64>) -> QueryRes
     let rows = Statement::<(BigInt, Text)>::new(SQL, binds)
         .load::<(i64, String)>(connection)
         .await?;
-    let worker = |(id, name): (i64, String)| match name.parse() {
-        Ok(Actor::Worker(worker)) => Some((id, worker)),
-        _ => None,
-    };
-    Ok(rows.into_iter().filter_map(worker).collect())
+    Ok(workers(rows))
 }
 
 /// Returns the results of a task's steps that have one.
@@ -241,10 +209,7 @@ pub(super) async fn results(connection: &Connection<'_>, task: TaskId) -> QueryR
         return Ok(Vec::new());
     };
     let mut results = load_kinds(connection, &[key], &[Kind::Result]).await?;
-    Ok(of_kind(&mut results, key, Kind::Result)
-        .into_iter()
-        .map(|(step, result)| (StepNo(step), result))
-        .collect())
+    Ok(by_step(&mut results, key, Kind::Result))
 }
 
 type EntrySql = (

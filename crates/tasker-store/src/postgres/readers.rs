@@ -1,17 +1,52 @@
 //! Connections that only read, lent one at a time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::result::QueryResult;
 use futures_util::future::BoxFuture;
 use tasker_engine::StoreError;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::connect::Target;
 use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
 use crate::pool::{Pool, Tally};
+
+/// Requests of one kind that wait for a connection: the first that gets one reads for all of them.
+#[derive(Debug)]
+pub(super) struct Crowd<K, T>(Mutex<Vec<(K, Asker<T>)>>);
+
+type Asker<T> = oneshot::Sender<Result<Option<T>, StoreError>>;
+
+impl<K, T> Default for Crowd<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K, T> Crowd<K, T> {
+    fn join(&self, key: K) -> oneshot::Receiver<Result<Option<T>, StoreError>> {
+        let (asker, answer) = oneshot::channel();
+        self.lock().push((key, asker));
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(K, Asker<T>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes those who wait longest.
+    fn take(&self) -> (Vec<K>, Vec<Asker<T>>) {
+        let mut waiting = self.lock();
+        let most = waiting.len().min(TOGETHER);
+        waiting.drain(..most).unzip()
+    }
+}
+
+/// How many requests of one kind share a transaction at most.
+const TOGETHER: usize = 64;
 
 /// Connections that only read.
 pub(super) struct Readers {
@@ -94,59 +129,140 @@ impl Readers {
         look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let waiting = self.waiting.begin();
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        let permit = self.permit().await?;
         drop(waiting);
-        let (idle, target) = (Arc::clone(&self.idle), self.target.clone());
-        let most = Arc::clone(&self.count);
+        let lender = self.lender();
         let reading = tokio::spawn(async move {
-            let result = lend(&idle, &most, &target, look).await;
+            let result = lender.lend(look).await;
             drop(permit);
             result
         });
         reading.await.map_err(|_| StoreError::Closed)?
     }
+
+    /// Reads what belongs to a key, as [`Readers::read`] does, for all who ask for the like while they wait for a
+    /// connection. Whoever asked before the transaction begins sees what was committed before.
+    pub(super) async fn read_together<K, T>(
+        &self,
+        crowd: &Arc<Crowd<K, T>>,
+        key: K,
+        look: impl for<'c> Fn(&'c Connection<'static>, Vec<K>) -> BoxFuture<'c, QueryResult<BTreeMap<K, T>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Option<T>, StoreError>
+    where
+        K: Clone + Ord + Send + Sync + 'static,
+        T: Clone + Send + 'static,
+    {
+        let mut answer = crowd.join(key);
+        let waiting = self.waiting.begin();
+        // Those whom the same commit woke come along.
+        tokio::task::yield_now().await;
+        let permit = tokio::select! {
+            biased;
+            answer = &mut answer => return answer.map_err(|_| StoreError::Closed)?,
+            permit = self.permit() => permit?,
+        };
+        drop(waiting);
+        let (lender, crowd) = (self.lender(), Arc::clone(crowd));
+        tokio::spawn(async move {
+            let (keys, askers) = crowd.take();
+            if keys.is_empty() {
+                return;
+            }
+            let all = keys.clone();
+            match lender.lend(|connection| look(connection, all)).await {
+                Ok(found) => {
+                    for (key, asker) in keys.iter().zip(askers) {
+                        // Who asked may be gone.
+                        let _ = asker.send(Ok(found.get(key).cloned()));
+                    }
+                }
+                Err(error) if keys.len() == 1 || error.is_transient() => {
+                    let source = error.to_string();
+                    let mut error = Some(error);
+                    for asker in askers {
+                        let own = error.take().unwrap_or_else(|| StoreError::Unavailable {
+                            store: lender.target.shown().to_owned(),
+                            source: source.as_str().into(),
+                        });
+                        let _ = asker.send(Err(own));
+                    }
+                }
+                // What is wrong with one is not for the others to suffer.
+                Err(_) => {
+                    for (key, asker) in keys.into_iter().zip(askers) {
+                        let one = vec![key.clone()];
+                        let found = lender.lend(|connection| look(connection, one)).await;
+                        let _ = asker.send(found.map(|mut found| found.remove(&key)));
+                    }
+                }
+            }
+            drop(permit);
+        });
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| StoreError::Closed)
+    }
+
+    fn lender(&self) -> Lender {
+        Lender {
+            idle: Arc::clone(&self.idle),
+            most: Arc::clone(&self.count),
+            target: self.target.clone(),
+        }
+    }
 }
 
-async fn lend<T>(
-    idle: &Mutex<Vec<Connection<'static>>>,
-    most: &AtomicU32,
-    target: &Target,
-    look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>>,
-) -> Result<T, StoreError> {
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-    let mut connection = None;
-    // A connection that lay idle may be over; a fresh one is not.
-    loop {
-        let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(lent) = lent else { break };
-        if lent.batch_execute(BEGIN).await.is_ok() {
-            connection = Some(lent);
-            break;
+/// Lends connections, to one who has a permit.
+struct Lender {
+    idle: Arc<Mutex<Vec<Connection<'static>>>>,
+    most: Arc<AtomicU32>,
+    target: Target,
+}
+
+impl Lender {
+    async fn lend<T>(
+        &self,
+        look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>>,
+    ) -> Result<T, StoreError> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let Self { idle, most, target } = self;
+        let mut connection = None;
+        // A connection that lay idle may be over; a fresh one is not.
+        loop {
+            let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(lent) = lent else { break };
+            if lent.batch_execute(BEGIN).await.is_ok() {
+                connection = Some(lent);
+                break;
+            }
         }
+        let connection = match connection {
+            Some(connection) => connection,
+            None => {
+                let connection = target.connect().await?;
+                connection
+                    .batch_execute(BEGIN)
+                    .await
+                    .map_err(|error| classify(target.shown(), error))?;
+                connection
+            }
+        };
+        let result = look(&connection).await;
+        let broken = result
+            .as_ref()
+            .is_err_and(|error| remedy(error) == Remedy::Reconnect);
+        if !broken && connection.batch_execute("ROLLBACK").await.is_ok() {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < most.load(Ordering::Relaxed) as usize {
+                idle.push(connection);
+            }
+        }
+        result.map_err(|error| classify(target.shown(), error))
     }
-    let connection = match connection {
-        Some(connection) => connection,
-        None => {
-            let connection = target.connect().await?;
-            connection
-                .batch_execute(BEGIN)
-                .await
-                .map_err(|error| classify(target.shown(), error))?;
-            connection
-        }
-    };
-    let result = look(&connection).await;
-    let broken = result
-        .as_ref()
-        .is_err_and(|error| remedy(error) == Remedy::Reconnect);
-    if !broken && connection.batch_execute("ROLLBACK").await.is_ok() {
-        let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < most.load(Ordering::Relaxed) as usize {
-            idle.push(connection);
-        }
-    }
-    result.map_err(|error| classify(target.shown(), error))
 }

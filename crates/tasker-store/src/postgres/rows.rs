@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::cache::Cache;
 use super::connection::Connection;
 use super::statement::{Bind, Statement};
-use crate::work::{Brought, Kind, Lease, Place, StepKey, TaskRow};
+use crate::work::{Brought, Kind, Lease, Payloads, Place, StepKey, TaskRow};
 
 /// Returns a value that the database was checked to hold; the default stands for one that no program wrote.
 pub(super) fn parsed<T: std::str::FromStr>(text: &str, otherwise: T) -> T {
@@ -73,6 +73,10 @@ impl Lease for LeaseRow {
 
     fn until(&self) -> Timestamp {
         self.until
+    }
+
+    fn actor(&self) -> i64 {
+        self.actor
     }
 }
 
@@ -272,6 +276,15 @@ pub(super) async fn read_tasks(
         .await
 }
 
+/// Reads tasks by the ids that the outside knows.
+pub(super) async fn tasks_of(connection: &Connection<'_>, tasks: &[TaskId]) -> QueryResult<Vec<TaskTuple>> {
+    const SQL: &str = task_columns!("FROM tasks AS t WHERE t.id = ANY($1)");
+    let ids = tasks.iter().copied().map(uuid).collect();
+    Statement::<TaskSql>::new(SQL, vec![Bind::Ids(ids)])
+        .load::<TaskTuple>(connection)
+        .await
+}
+
 /// Makes rows of what was read; graphs are looked up.
 pub(super) async fn task_row(
     connection: &Connection<'_>,
@@ -339,14 +352,14 @@ pub(super) async fn load_payloads(
     Ok(found.collect())
 }
 
-/// Loads all payloads of some kinds that the steps of tasks have.
+/// Loads all payloads of some kinds that tasks and their steps have.
 pub(super) async fn load_kinds(
     connection: &Connection<'_>,
     tasks: &[i64],
     kinds: &[Kind],
-) -> QueryResult<BTreeMap<(i64, Kind), BTreeMap<u32, Json>>> {
+) -> QueryResult<Payloads> {
     const SQL: &str = "SELECT task, step, kind::text, body FROM payloads \
-         WHERE task = ANY($1) AND step >= 0 AND kind::text = ANY($2)";
+         WHERE task = ANY($1) AND kind::text = ANY($2)";
     let binds = vec![
         Bind::Ints(tasks.to_vec()),
         Bind::Texts(kinds.iter().map(|kind| letter(*kind)).collect()),
@@ -354,7 +367,7 @@ pub(super) async fn load_kinds(
     let rows = Statement::<(BigInt, Integer, Text, Text)>::new(SQL, binds)
         .load::<(i64, i32, String, String)>(connection)
         .await?;
-    let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    let mut all = Payloads::new();
     for (task, step, text, body) in rows {
         if let Some(kind) = kinds.iter().find(|kind| letter(**kind) == text) {
             let own = all.entry((task, *kind)).or_default();

@@ -49,7 +49,7 @@ impl Unit<'_> {
         let tasks: Vec<&NewTask> = turn.outcomes.iter().flat_map(|outcome| &outcome.tasks).collect();
         let mut creation = match tasks.as_slice() {
             [] => None,
-            tasks => Some(self.begin_creation(tasks, actor, turn.check_in).await?),
+            tasks => Some(self.begin_creation(tasks).await?),
         };
         let mut done = Vec::new();
         for (mut outcome, place) in turn.outcomes.into_iter().zip(places) {
@@ -58,7 +58,7 @@ impl Unit<'_> {
                     let mut created = Vec::new();
                     if let (Some(creation), End::Succeed { .. }) = (&mut creation, &outcome.end) {
                         for task in std::mem::take(&mut outcome.tasks) {
-                            created.push(self.create_task(creation, task)?);
+                            created.push(self.create_task(creation, task, actor, turn.check_in)?);
                         }
                     }
                     reply

@@ -83,6 +83,8 @@ pub(super) struct Unit<'s> {
     pub(super) look: Option<Look>,
     /// Namespaces whose part in a hand-out this transaction notes.
     pub(super) noted: BTreeSet<Namespace>,
+    /// New tasks of which the steps are written.
+    pub(super) steps_written: BTreeSet<i64>,
     /// What is read is known to have been written before.
     pub(super) is_ordered: bool,
 }
@@ -140,6 +142,7 @@ impl Session {
             outlook: 0,
             look: None,
             noted: BTreeSet::new(),
+            steps_written: BTreeSet::new(),
             is_ordered: false,
         };
         unit.add_tasks(tasks).await?;

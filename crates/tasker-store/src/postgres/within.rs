@@ -10,7 +10,7 @@ use std::sync::Arc;
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::AsyncPgConnection;
-use tasker_engine::{Actor, Create, CreateReply, NewTask, StoreError, Template};
+use tasker_engine::{Actor, Create, CreateReply, StoreError, Template};
 use tasker_types::Timestamp;
 
 use super::PostgresStore;
@@ -243,24 +243,17 @@ impl PostgresStore {
             outlook: 0,
             look: None,
             noted: BTreeSet::new(),
+            steps_written: BTreeSet::new(),
             // Nothing is read but what this transaction has written.
             is_ordered: true,
         };
-        let mut reply = CreateReply::default();
-        let actor = unit.cache.known(&request.actor)?;
-        let tasks: Vec<&NewTask> = request.tasks.iter().collect();
-        let mut creation = unit.begin_creation(&tasks, actor, request.check_in).await?;
-        for task in request.tasks.clone() {
-            reply.tasks.push(unit.create_task(&mut creation, task)?);
-        }
-        unit.end_creation(&creation).await?;
-        reply.finished = unit.finalize_touched().await?;
+        let (mut replies, _) = unit.create_all(std::slice::from_ref(request)).await?;
         if unit.append().await? {
             let channel = channel(&self.shared.desk);
             execute(connection, TELL, vec![Bind::Text(&channel), Bind::Text(HINT)]).await?;
         }
         set_path(connection, &before).await?;
-        Ok(reply)
+        Ok(replies.pop().unwrap_or_default())
     }
 }
 

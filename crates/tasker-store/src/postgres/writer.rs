@@ -1,7 +1,7 @@
 //! The connections that write, and what they are asked.
 //!
-//! A few tasks share one queue of requests, each with a connection of its own. Turns that come in while a transaction is
-//! under way share the next one, so that a crowd shares a commit. A transaction runs to its end, whether or not the one who
+//! A few tasks share one queue of requests, each with a connection of its own. Turns, and requests for tasks, that come in
+//! while a transaction is under way share the next one, so that a crowd shares a commit. A transaction runs to its end, whether or not the one who
 //! asked is still there.
 
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
@@ -28,8 +28,9 @@ use super::unit::{Ahead, Session, Trouble, Unit};
 use super::within::Prepared;
 use crate::pool::{Busy, Counted, Tally};
 use crate::tokens::Noted;
+use crate::work::Graphs;
 
-/// How many turns share a commit at most.
+/// How many requests share a commit at most, and how many tasks each of them may create.
 const SHARED: usize = 64;
 
 /// How often a transaction is tried that meets others.
@@ -57,6 +58,7 @@ pub(super) struct Desk {
     pub(super) target: Target,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) contexts: Arc<Contexts>,
+    pub(super) graphs: Arc<Graphs>,
     /// Told when there may be work for others.
     pub(super) wake: watch::Sender<u64>,
     /// What this process signs its hints with.
@@ -153,6 +155,7 @@ pub(super) async fn open(
     target: &Target,
     clock: Option<&Arc<dyn Clock>>,
     contexts: &Arc<Contexts>,
+    graphs: &Arc<Graphs>,
     opened: &Tally,
 ) -> Result<Session, StoreError> {
     const OFFSET: &str =
@@ -164,7 +167,7 @@ pub(super) async fn open(
         .map_err(|error| classify(target.shown(), error))?;
     let session = Session {
         connection,
-        cache: Cache::default(),
+        cache: Cache::sharing(graphs),
         contexts: Arc::clone(contexts),
         offset,
         nonce,
@@ -214,43 +217,54 @@ trait Request: Sync {
     async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Self::Answer, Trouble>;
 }
 
-struct Turns<'t>(&'t [Turn]);
+/// Requests that share a transaction.
+struct Shared<'r> {
+    creates: &'r [Create],
+    turns: &'r [Turn],
+}
 
 #[async_trait]
-impl Request for Turns<'_> {
-    type Answer = Vec<TurnReply>;
+impl Request for Shared<'_> {
+    type Answer = (Vec<CreateReply>, Vec<TurnReply>);
 
     fn actors(&self) -> Vec<Actor> {
-        self.0.iter().map(|turn| Actor::Worker(turn.worker)).collect()
+        let creators = self.creates.iter().map(|create| create.actor.clone());
+        let workers = self.turns.iter().map(|turn| Actor::Worker(turn.worker));
+        creators.chain(workers).collect()
     }
 
     fn templates(&self) -> Vec<&Arc<Template>> {
-        let outcomes = self.0.iter().flat_map(|turn| &turn.outcomes);
-        let tasks = outcomes.flat_map(|outcome| &outcome.tasks);
+        let outcomes = self.turns.iter().flat_map(|turn| &turn.outcomes);
+        let tasks = self.creates.iter().flat_map(|create| &create.tasks);
+        let tasks = tasks.chain(outcomes.flat_map(|outcome| &outcome.tasks));
         tasks.map(|task| &task.template).collect()
     }
 
     fn ahead(&self) -> Ahead {
-        let outcomes = self.0.iter().flat_map(|turn| &turn.outcomes);
+        let outcomes = self.turns.iter().flat_map(|turn| &turn.outcomes);
         Ahead {
             reported: outcomes
                 .map(|outcome| (outcome.lease.task_key, outcome.lease.step.0))
                 .collect(),
-            hands_out: true,
+            hands_out: !self.turns.is_empty(),
         }
     }
 
-    async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Vec<TurnReply>, Trouble> {
-        let mut answers = Vec::with_capacity(self.0.len());
-        if self.0.len() > 1 {
-            unit.look_out(self.0);
+    async fn carry_out(&self, unit: &mut Unit<'_>, again: bool) -> Result<Self::Answer, Trouble> {
+        let mut created = Vec::new();
+        if !self.creates.is_empty() {
+            created = unit.create_all(self.creates).await?.0;
         }
-        for turn in self.0 {
+        let mut answers = Vec::with_capacity(self.turns.len());
+        if self.turns.len() > 1 {
+            unit.look_out(self.turns);
+        }
+        for turn in self.turns {
             let mut turn = turn.clone();
             turn.again |= again;
             answers.push(unit.turn(turn).await?);
         }
-        Ok(answers)
+        Ok((created, answers))
     }
 }
 
@@ -259,7 +273,8 @@ impl Request for Create {
     type Answer = CreateReply;
 
     fn actors(&self) -> Vec<Actor> {
-        vec![self.actor.clone(), Actor::Worker(self.worker)]
+        let worker = self.want.as_ref().map(|_| Actor::Worker(self.worker));
+        std::iter::once(self.actor.clone()).chain(worker).collect()
     }
 
     fn templates(&self) -> Vec<&Arc<Template>> {
@@ -274,7 +289,7 @@ impl Request for Create {
     }
 
     async fn carry_out(&self, unit: &mut Unit<'_>, _: bool) -> Result<CreateReply, Trouble> {
-        unit.create(self.clone()).await
+        unit.create(self).await
     }
 }
 
@@ -359,34 +374,64 @@ enum Ended<T> {
     Unknown(diesel::result::Error),
 }
 
+/// Who share a transaction, and where their answers go.
+#[derive(Default)]
+struct Crowd {
+    creates: Vec<Create>,
+    created: Vec<Reply<CreateReply>>,
+    turns: Vec<Turn>,
+    turned: Vec<Reply<TurnReply>>,
+}
+
+impl Crowd {
+    /// Takes a request in, or returns it if it wants a transaction of its own: one that hands out what it creates, or
+    /// creates a lot.
+    fn take(&mut self, job: Job) -> Option<Job> {
+        match job {
+            Job::Turn(turn, reply) => {
+                self.turns.push(*turn);
+                self.turned.push(reply);
+            }
+            Job::Create(create, reply) if create.want.is_none() && create.tasks.len() <= SHARED => {
+                self.creates.push(*create);
+                self.created.push(reply);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn len(&self) -> usize {
+        self.creates.len() + self.turns.len()
+    }
+}
+
 /// What a connection does next.
 enum Work {
-    /// Turns that share a transaction.
-    Turns(Vec<(Turn, Reply<TurnReply>)>),
+    /// Requests that share a transaction.
+    Crowd(Crowd),
     /// Anything else.
     Other(Job),
 }
 
-/// Takes what waits longest, and with a turn those that follow; `next` is what came after them. Returns `None` when nothing
-/// will come any more. Nothing is lost when it is dropped.
+/// Takes what waits longest, and those that follow and can share its transaction; `next` is what came after them. Returns
+/// `None` when nothing will come any more. Nothing is lost when it is dropped.
 async fn take(inbox: &Mutex<mpsc::UnboundedReceiver<Waiting>>, next: &mut Option<Job>) -> Option<Work> {
     let mut inbox = inbox.lock().await;
-    let (turn, reply) = match inbox.recv().await? {
-        (Job::Turn(turn, reply), _) => (turn, reply),
-        (other, _) => return Some(Work::Other(other)),
-    };
-    let mut turns = vec![(*turn, reply)];
-    while turns.len() < SHARED {
-        match inbox.try_recv() {
-            Ok((Job::Turn(turn, reply), _)) => turns.push((*turn, reply)),
-            Ok((other, _)) => {
-                *next = Some(other);
-                break;
-            }
-            Err(_) => break,
+    let mut crowd = Crowd::default();
+    let (first, _) = inbox.recv().await?;
+    if let Some(other) = crowd.take(first) {
+        return Some(Work::Other(other));
+    }
+    while crowd.len() < SHARED
+        && let Ok((job, _)) = inbox.try_recv()
+    {
+        *next = crowd.take(job);
+        if next.is_some() {
+            break;
         }
     }
-    Some(Work::Turns(turns))
+    Some(Work::Crowd(crowd))
 }
 
 impl Flusher {
@@ -415,7 +460,7 @@ impl Flusher {
             let work = async {
                 match work {
                     Work::Other(job) => self.carry_out(job).await,
-                    Work::Turns(turns) => self.turns(turns).await,
+                    Work::Crowd(crowd) => self.crowd(crowd).await,
                 }
             };
             if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
@@ -432,10 +477,11 @@ impl Flusher {
                 target,
                 clock,
                 contexts,
+                graphs,
                 busy,
                 ..
             } = &*self.desk;
-            let session = open(target, clock.as_ref(), contexts, &busy.open).await?;
+            let session = open(target, clock.as_ref(), contexts, graphs, &busy.open).await?;
             self.session = Some(session);
         }
         self.session.as_mut().ok_or(StoreError::Closed)
@@ -514,43 +560,61 @@ impl Flusher {
         }
     }
 
-    /// Carries turns out in one transaction; when that fails, each in its own.
-    async fn turns(&mut self, turns: Vec<(Turn, Reply<TurnReply>)>) {
-        let (turns, replies): (Vec<Turn>, Vec<Reply<TurnReply>>) = turns.into_iter().unzip();
-        let shared = self.turn_together(&turns).await;
-        match shared {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
+    /// Carries requests out in one transaction; when that fails, each in its own.
+    async fn crowd(&mut self, crowd: Crowd) {
+        let (creates, turns) = (&crowd.creates[..], &crowd.turns[..]);
+        let alone = crowd.len() == 1;
+        match self.transact(true, &Shared { creates, turns }).await {
+            Ok((created, answers)) => {
+                for (reply, answer) in crowd.created.into_iter().zip(created) {
                     // Who asked may be gone; the work is done all the same.
                     let _ = reply.send(Ok(answer));
                 }
+                for (reply, answer) in crowd.turned.into_iter().zip(answers) {
+                    let _ = reply.send(Ok(answer));
+                }
             }
-            Err(error) if turns.len() == 1 || error.is_transient() => {
+            Err(error) if alone || error.is_transient() => {
+                let shown = self.desk.target.shown().to_owned();
                 let mut error = Some(error);
-                for reply in replies {
-                    let own = error.take().unwrap_or_else(|| StoreError::Unavailable {
-                        store: self.desk.target.shown().to_owned(),
-                        source: "a turn that shared the transaction met an error".into(),
-                    });
-                    let _ = reply.send(Err(own));
+                let mut own = || {
+                    error.take().unwrap_or_else(|| StoreError::Unavailable {
+                        store: shown.clone(),
+                        source: "a request that shared the transaction met an error".into(),
+                    })
+                };
+                for reply in crowd.created {
+                    let _ = reply.send(Err(own()));
+                }
+                for reply in crowd.turned {
+                    let _ = reply.send(Err(own()));
                 }
             }
             Err(_) => {
-                for (turn, reply) in turns.into_iter().zip(replies) {
-                    let answer = self.turn_together(std::slice::from_ref(&turn)).await;
-                    let _ = reply.send(answer.map(|mut answers| answers.remove(0)));
+                for (create, reply) in crowd.creates.iter().zip(crowd.created) {
+                    let _ = reply.send(self.transact(true, create).await);
+                }
+                for (turn, reply) in crowd.turns.into_iter().zip(crowd.turned) {
+                    let _ = reply.send(self.turn(turn).await);
                 }
             }
         }
     }
 
-    async fn turn_together(&mut self, turns: &[Turn]) -> Result<Vec<TurnReply>, StoreError> {
-        self.transact(true, &Turns(turns)).await
+    async fn turn(&mut self, turn: Turn) -> Result<TurnReply, StoreError> {
+        let alone = Shared {
+            creates: &[],
+            turns: &[turn],
+        };
+        let (_, mut answers) = self.transact(true, &alone).await?;
+        Ok(answers.remove(0))
     }
 
     async fn carry_out(&mut self, job: Job) {
         match job {
-            Job::Turn(turn, reply) => self.turns(vec![(*turn, reply)]).await,
+            Job::Turn(turn, reply) => {
+                let _ = reply.send(self.turn(*turn).await);
+            }
             Job::Create(create, reply) => {
                 let _ = reply.send(self.transact(true, &*create).await);
             }

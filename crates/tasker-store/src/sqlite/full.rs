@@ -94,7 +94,7 @@ async fn requests_that_share_a_commit_with_one_too_many_are_answered_truly() {
     leave_room(&store, 20);
     let ((first, one), (second, two), (third, three)) = (small(&h), large(&h), small(&h));
     let (jobs, answers): (Vec<_>, Vec<_>) = [one, two, three].map(creation).into_iter().unzip();
-    core(&store, |core| core.transact(jobs));
+    core(&store, |core| core.transact(jobs, None));
     for (task, answer) in [first, second, third].into_iter().zip(answers) {
         let told = answer.await.unwrap();
         assert_eq!(told.is_ok(), store.snapshot(task).await.unwrap().is_some());
@@ -116,7 +116,7 @@ async fn who_shared_a_transaction_that_was_lost_is_told_and_may_try_again() {
             diesel::result::Error::DatabaseError(full, Box::new("database or disk is full".to_owned()));
         Err(full.into())
     });
-    core(&store, |core| core.transact(vec![earlier, loses, later]));
+    core(&store, |core| core.transact(vec![earlier, loses, later], None));
     assert_eq!(first_answer.await.unwrap().unwrap_err().to_string(), full(&store));
     assert_eq!(
         second_answer.await.unwrap().unwrap_err().to_string(),

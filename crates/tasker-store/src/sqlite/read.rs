@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use tasker_engine::{Actor, Json, Reading, Snapshot, TaskRecord};
+use tasker_engine::{Json, Reading, Snapshot, TaskRecord};
 use tasker_types::{Position, StepNo, TaskId, Timestamp, WorkerId};
 
 use super::cache::read_graph;
 use super::connection::Connection;
 use super::history;
-use super::rows::{StepRow, json, key_of, load_all_steps, load_kinds, load_tasks, task_id, time};
+use super::rows::{json, key_of, load_all_steps, load_kinds, load_tasks, task_id, time};
 use super::statement::{Bind, Statement};
-use crate::work::{Graph, Kind, QueuePlace, TaskRow, in_queue};
+use crate::work::{Graphs, Kind, Looked, Places, QueuePlace, TaskRow, by_step, of_kind, workers};
 
 type MoreSql = (
     BigInt,
@@ -42,20 +42,22 @@ type MoreTuple = (
 /// Returns a task and its steps at one moment.
 pub(super) fn snapshot(
     connection: &mut Connection,
+    graphs: &Graphs,
     task: TaskId,
     now: Timestamp,
 ) -> QueryResult<Option<Snapshot>> {
-    let read = snapshots(connection, &[task], now)?.pop();
+    let read = snapshots(connection, graphs, &[task], now)?.pop();
     Ok(read.map(|(_, snapshot)| snapshot))
 }
 
 /// Returns everything that there is of tasks at one moment, in their order.
 pub(super) fn readings(
     connection: &mut Connection,
+    graphs: &Graphs,
     tasks: &[TaskId],
     now: Timestamp,
 ) -> QueryResult<Vec<Reading>> {
-    let snapshots = snapshots(connection, tasks, now)?;
+    let snapshots = snapshots(connection, graphs, tasks, now)?;
     let ids: BTreeMap<i64, TaskId> = snapshots
         .iter()
         .map(|(key, snapshot)| (*key, snapshot.task.id))
@@ -66,26 +68,15 @@ pub(super) fn readings(
     let whole = |(key, snapshot): (i64, Snapshot)| Reading {
         history: histories.remove(&snapshot.task.id).unwrap_or_default(),
         snapshot,
-        results: of_kind(&mut results, key, Kind::Result)
-            .into_iter()
-            .map(|(step, result)| (StepNo(step), result))
-            .collect(),
+        results: by_step(&mut results, key, Kind::Result),
     };
     Ok(snapshots.into_iter().map(whole).collect())
-}
-
-/// Takes the payloads of a kind that the steps of a task have.
-fn of_kind(
-    all: &mut BTreeMap<(i64, Kind), BTreeMap<u32, Json>>,
-    task: i64,
-    kind: Kind,
-) -> BTreeMap<u32, Json> {
-    all.remove(&(task, kind)).unwrap_or_default()
 }
 
 /// Returns tasks and their steps at one moment, in their order, each with its key.
 fn snapshots(
     connection: &mut Connection,
+    graphs: &Graphs,
     tasks: &[TaskId],
     now: Timestamp,
 ) -> QueryResult<Vec<(i64, Snapshot)>> {
@@ -93,13 +84,12 @@ fn snapshots(
     for task in tasks {
         keys.extend(key_of(connection, *task)?);
     }
-    let mut graphs: BTreeMap<i64, Arc<Graph>> = BTreeMap::new();
     let rows = load_tasks(connection, &keys, &mut |connection, id| {
-        if let Some(graph) = graphs.get(&id) {
-            return Ok(Arc::clone(graph));
+        if let Some(graph) = graphs.get(id) {
+            return Ok(graph);
         }
         let graph = Arc::new(read_graph(connection, id)?);
-        graphs.insert(id, Arc::clone(&graph));
+        graphs.keep(&graph);
         Ok(graph)
     })?;
     if rows.is_empty() {
@@ -108,41 +98,15 @@ fn snapshots(
     let position = Position(history::last(connection)?);
     let mut more = more(connection, &keys)?;
     let kinds = [Kind::Context, Kind::Failure, Kind::Progress];
-    let mut payloads = load_kinds(connection, &keys, &kinds)?;
-    let mut places = places(connection, &keys)?;
-    let mut steps: BTreeMap<i64, Vec<(u32, StepRow)>> = BTreeMap::new();
-    for ((task, step), row) in load_all_steps(connection, &keys)? {
-        steps.entry(task).or_default().push((step, row));
-    }
-    let leases = steps.values().flatten().filter_map(|(_, row)| row.lease);
-    let workers = workers(connection, leases.map(|lease| lease.actor).collect())?;
+    let payloads = load_kinds(connection, &keys, &kinds)?;
+    let places = places(connection, &keys)?;
+    let mut looked = Looked::new(load_all_steps(connection, &keys)?, payloads, places);
+    looked.workers = holders(connection, looked.holders().collect())?;
     let mut found = Vec::with_capacity(rows.len());
     for (key, row) in rows {
         let Some(more) = more.remove(&key) else { continue };
-        let context = of_kind(&mut payloads, key, Kind::Context).remove(&0);
-        let failures = of_kind(&mut payloads, key, Kind::Failure);
-        let progress = of_kind(&mut payloads, key, Kind::Progress);
-        let places = places.remove(&key).unwrap_or_default();
-        let (active, priority) = (row.state.is_active(), row.priority);
-        let queues = &row.graph.queues;
-        let steps = steps
-            .remove(&key)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(step, row)| {
-                let worker = row.lease.and_then(|lease| workers.get(&lease.actor).copied());
-                let queue = queues.get(step as usize).copied();
-                let found = places.get(&step).map_or(&[][..], Vec::as_slice);
-                let queued = in_queue(queue.zip(row.place(active, priority)), found);
-                row.record(
-                    StepNo(step),
-                    queued,
-                    worker,
-                    failures.get(&step),
-                    progress.get(&step),
-                )
-            })
-            .collect();
+        let context = of_kind(&mut looked.payloads, key, Kind::Context).remove(&0);
+        let steps = looked.take(key, &row);
         let snapshot = Snapshot {
             task: record(row, more, context),
             steps,
@@ -195,9 +159,6 @@ pub(super) fn position(connection: &mut Connection) -> QueryResult<Position> {
     Ok(Position(history::last(connection)?))
 }
 
-/// Where the queue has the steps of each task.
-type Places = BTreeMap<i64, BTreeMap<u32, Vec<(i64, QueuePlace)>>>;
-
 fn places(connection: &mut Connection, tasks: &[i64]) -> QueryResult<Places> {
     const SQL: &str = "SELECT r.task, r.step, r.queue, r.rank, r.due_at FROM json_each(?1) AS k \
          CROSS JOIN ready_steps AS r ON r.task = k.value";
@@ -225,18 +186,14 @@ fn places(connection: &mut Connection, tasks: &[i64]) -> QueryResult<Places> {
 }
 
 /// Returns the workers among those who hold leases, by their key.
-fn workers(connection: &mut Connection, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
+fn holders(connection: &mut Connection, actors: BTreeSet<i64>) -> QueryResult<BTreeMap<i64, WorkerId>> {
     const SQL: &str = "SELECT a.id, a.name FROM json_each(?1) AS k CROSS JOIN actors AS a ON a.id = k.value";
     if actors.is_empty() {
         return Ok(BTreeMap::new());
     }
     let rows = Statement::<(BigInt, Text)>::new(SQL, &[Bind::Text(&json(&actors))])
         .load::<(i64, String)>(connection)?;
-    let worker = |(id, name): (i64, String)| match name.parse() {
-        Ok(Actor::Worker(worker)) => Some((id, worker)),
-        _ => None,
-    };
-    Ok(rows.into_iter().filter_map(worker).collect())
+    Ok(workers(rows))
 }
 
 /// Returns the results of a task's steps that have one.
@@ -245,8 +202,5 @@ pub(super) fn results(connection: &mut Connection, task: TaskId) -> QueryResult<
         return Ok(Vec::new());
     };
     let mut results = load_kinds(connection, &[key], &[Kind::Result])?;
-    Ok(of_kind(&mut results, key, Kind::Result)
-        .into_iter()
-        .map(|(step, result)| (StepNo(step), result))
-        .collect())
+    Ok(by_step(&mut results, key, Kind::Result))
 }

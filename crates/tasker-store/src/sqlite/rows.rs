@@ -10,7 +10,7 @@ use tasker_types::{LeaseToken, StepState, TaskId, TaskState, Timestamp};
 
 use super::connection::Connection;
 use super::statement::{Bind, Statement};
-use crate::work::{Brought, Graph, Kind, Lease, Place, StepKey, TaskRow};
+use crate::work::{Brought, Graph, Kind, Lease, Payloads, Place, StepKey, TaskRow};
 
 /// How many bits of a step's key in the database are its number.
 const STEP_BITS: u32 = 24;
@@ -64,6 +64,10 @@ impl Lease for LeaseRow {
 
     fn until(&self) -> Timestamp {
         self.until
+    }
+
+    fn actor(&self) -> i64 {
+        self.actor
     }
 }
 
@@ -336,13 +340,13 @@ pub(crate) fn load_kinds(
     connection: &mut Connection,
     tasks: &[i64],
     kinds: &[Kind],
-) -> QueryResult<BTreeMap<(i64, Kind), BTreeMap<u32, Json>>> {
+) -> QueryResult<Payloads> {
     const SQL: &str = "SELECT p.key, p.body FROM json_each(?1) AS k CROSS JOIN payloads AS p \
          ON p.key >= k.value << 27 AND p.key < (k.value + 1) << 27 AND (1 << (p.key & 7)) & ?2 <> 0";
     let kinds = kinds.iter().fold(0, |kinds, kind| kinds | 1 << *kind as i64);
     let binds = [Bind::Text(&json(tasks)), Bind::Int(kinds)];
     let rows = Statement::<(BigInt, Text)>::new(SQL, &binds).load::<(i64, String)>(connection)?;
-    let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    let mut all = Payloads::new();
     for (key, body) in rows {
         let ((task, step), kind) = place(key);
         let own = all.entry((task, kind)).or_default();

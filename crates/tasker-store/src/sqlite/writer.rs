@@ -88,10 +88,10 @@ impl Writer {
             .spawn(move || {
                 let _open = load.open.begin();
                 while let Ok(first) = inbox.recv() {
-                    let _in_use = load.in_use.begin();
+                    let in_use = load.in_use.begin();
                     let others = inbox.try_iter().take(SHARED - 1);
                     let batch = std::iter::once(first).chain(others).map(|(job, _)| job);
-                    core.transact(batch.collect());
+                    core.transact(batch.collect(), Some(in_use));
                 }
                 core.tidy_up();
             })?;
@@ -122,7 +122,7 @@ impl Writer {
             }
             Self::Inline(core) => {
                 let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                core.as_mut().ok_or(StoreError::Closed)?.transact(vec![job]);
+                core.as_mut().ok_or(StoreError::Closed)?.transact(vec![job], None);
             }
         }
         answer.await.unwrap_or(Err(StoreError::Closed))
@@ -187,8 +187,8 @@ pub(super) fn job<T: Send + 'static>(
 }
 
 impl Core {
-    /// Runs requests in one transaction, and answers them.
-    pub(super) fn transact(&mut self, jobs: Vec<Job>) {
+    /// Runs requests in one transaction, and answers them. The connection counts as one in use until then.
+    pub(super) fn transact(&mut self, jobs: Vec<Job>, in_use: Option<Counted>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut wakes = false;
         self.share = if jobs.len() == 1 {
@@ -234,6 +234,7 @@ impl Core {
         if wakes && verdict.is_ok() {
             self.wake.send_modify(|count| *count += 1);
         }
+        drop(in_use);
         for answer in answers {
             answer(verdict.clone());
         }

@@ -65,6 +65,12 @@ impl<L: Lease> Work<L> {
         self.touched.insert(key);
         self.entries.push(Entry::new(key, None, "created", actor));
     }
+
+    #[cfg(feature = "postgres")]
+    /// Returns when the first steps of a new task are due, if that is yet to come.
+    pub(crate) fn start_of(&self, key: i64) -> Option<tasker_types::Timestamp> {
+        self.created[&key].start_at.filter(|start| *start > self.now)
+    }
 }
 
 /// Returns the identity of a task if it is more than its id.

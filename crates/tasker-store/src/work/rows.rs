@@ -99,6 +99,9 @@ pub(crate) trait Lease: Copy + PartialEq + Debug {
 
     /// Returns when it ends.
     fn until(&self) -> Timestamp;
+
+    /// Returns the key of the actor who has it.
+    fn actor(&self) -> i64;
 }
 
 /// A step.

@@ -1,12 +1,15 @@
 //! Creating tasks.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tasker_engine::{
-    Actor, Change, Clock, Create, Created, HeldLease, Idempotency, Json, Origin, StepEvent, TaskEvent,
+    Actor, Change, Clock, Create, Created, HeldLease, Idempotency, Json, Origin, StepEvent, TaskEvent, Turn,
 };
 use tasker_types::{Position, StepState, TaskState};
+use tokio::task::JoinSet;
 
 use super::{A, B, C, D, fork, pair, within};
 use crate::harness::Harness;
@@ -276,6 +279,75 @@ pub(super) async fn many_tasks_are_created_in_one_request(h: &Harness) {
     for task in ids {
         assert_eq!(h.state(task).await, TaskState::InProgress);
     }
+}
+
+pub(super) async fn requests_that_come_in_together_are_answered_apart(h: &Harness) {
+    let mut all = JoinSet::new();
+    for number in 0..40 {
+        let mut task = h.new_task(pair());
+        match number % 4 {
+            0 => {}
+            1 => task.bypass = vec![A, B],
+            2 => task.identity = "same".to_owned(),
+            _ => {
+                task.idempotency = Some(Idempotency {
+                    key: "key".to_owned(),
+                    digest: number.to_string(),
+                });
+            }
+        }
+        let id = task.id;
+        let create = Create::new(h.worker(), Actor::User(format!("user-{number}")), vec![task]);
+        let store = Arc::clone(&h.store);
+        all.spawn(async move { (number, id, store.create(create).await.unwrap()) });
+    }
+    let mut claiming = JoinSet::new();
+    for _ in 0..8 {
+        let turn = Turn::new(h.worker(), Vec::new(), h.want(2));
+        let store = Arc::clone(&h.store);
+        claiming.spawn(async move { store.turn(turn).await.unwrap().claims });
+    }
+    let (mut named, mut keyed) = (Vec::new(), Vec::new());
+    for (number, id, reply) in all.join_all().await {
+        let mut ended = Vec::new();
+        match number % 4 {
+            0 => assert_eq!(reply.tasks, [Created::New(id)]),
+            1 => {
+                assert_eq!(reply.tasks, [Created::New(id)]);
+                ended.push((id, TaskState::Complete));
+            }
+            2 => named.extend(reply.tasks),
+            _ => keyed.extend(reply.tasks),
+        }
+        assert_eq!(reply.finished, ended);
+        assert!(reply.claims.is_empty());
+        if number % 4 < 2 {
+            let by = &h.history(id).await[0].actor;
+            assert_eq!(*by, Actor::User(format!("user-{number}")));
+        }
+    }
+    for (all, refused) in [
+        (named, Created::Duplicate as fn(_) -> _),
+        (keyed, Created::KeyReused),
+    ] {
+        let first = all.iter().find_map(|created| match created {
+            Created::New(id) => Some(*id),
+            _ => None,
+        });
+        let first = first.unwrap();
+        let new = all.iter().filter(|created| **created == Created::New(first));
+        assert_eq!(new.count(), 1, "{all:?}");
+        let others = all.iter().filter(|created| **created == refused(first));
+        assert_eq!(others.count(), 9, "{all:?}");
+    }
+    // No step was handed out twice.
+    let claims: Vec<_> = claiming.join_all().await.into_iter().flatten().collect();
+    let steps: BTreeSet<_> = claims
+        .iter()
+        .map(|claim| (claim.lease.task, claim.lease.step))
+        .collect();
+    assert_eq!(steps.len(), claims.len());
+    h.run_ready().await;
 }
 
 pub(super) async fn an_unknown_task_is_nothing(h: &Harness) {
