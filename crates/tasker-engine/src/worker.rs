@@ -303,9 +303,7 @@ impl Worker {
                 Some(request) = self.requests.recv(), if !shift.stopping => shift.requests.push_back(request),
                 Ok(()) = wake.changed() => {
                     shift.pace.hurry();
-                    if renewing.is_none() {
-                        renewing = self.renew(&mut shift);
-                    }
+                    shift.pace.ask_soon();
                 }
                 () = shutdown.cancelled(), if !shift.stopping => {
                     shift.stopping = true;

@@ -11,6 +11,9 @@ const BREATH: Duration = Duration::from_millis(1);
 /// What handlers say is told at most so often.
 const TELL: Duration = Duration::from_secs(1);
 
+/// When the store wakes a worker, it is asked what became of leases at most so often.
+const ASK: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 pub(super) struct Pace {
     shortest: Duration,
@@ -91,6 +94,11 @@ impl Pace {
     /// Has leases renewed sooner, since a handler has something to tell; but not more often than once in a while.
     pub(super) fn renew_soon(&mut self) {
         self.renewal_at = self.renewal_at.min(self.renewed_at + TELL);
+    }
+
+    /// Has leases looked at, since something changed that may have ended one: at once, unless that was done a moment ago.
+    pub(super) fn ask_soon(&mut self) {
+        self.renewal_at = self.renewal_at.min(self.renewed_at + ASK);
     }
 
     /// Returns when the worker sweeps next.

@@ -51,8 +51,9 @@ UPDATE ready_steps AS r SET parked = false WHERE r.ctid = ANY (ARRAY( \
     SELECT r.ctid FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
     ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
 
+/// Most steps in the queue wait for nothing: those that do have an index of their own, and no other may be taken.
 const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
-     AND r.queue = ANY($2) AND ($3::bigint IS NULL OR r.task = $3) ORDER BY r.due_at LIMIT 1";
+     AND (r.queue = ANY($2)) IS TRUE AND ($3::bigint IS NULL OR (r.task = $3) IS TRUE) ORDER BY r.due_at LIMIT 1";
 
 /// The statements that look at the queue, each with the types of its values.
 #[cfg(test)]

@@ -6,9 +6,10 @@ use diesel::sql_types::Text;
 use tasker_engine::{Create, Store as _};
 use tasker_testkit::{Cluster, Harness, ManualClock, shapes};
 
+use super::read::PLACES;
 use super::rows::{LOCKED_TASKS, STEPS, STEPS_AND_CHILDREN};
 use super::statement::Statement;
-use super::unit::{COUNTS, COUNTS_AHEAD};
+use super::unit::{COUNTS, COUNTS_AHEAD, LOCK_PLACES};
 use super::{PostgresOptions, PostgresStore, claim, flush, list};
 use crate::list::{Gathering, examples};
 
@@ -110,10 +111,23 @@ async fn places_are_found_by_their_keys_though_the_queue_was_empty() {
     let options = PostgresOptions::new(cluster.url()).schema(cluster.schema());
     let store = PostgresStore::open(options).await.unwrap();
     analyze(&store).await;
-    let (sql, types) = (flush::DELETE_READY, "bigint[], integer[], bigint[], integer[]");
-    let text = explain(&store, sql, types).await;
-    assert!(text.contains("AND (task = u.task) AND (step = u.step)"), "{text}");
-    assert!(!text.contains("Join Filter"), "{text}");
+    for (sql, types) in [
+        (flush::DELETE_READY, "bigint[], integer[], bigint[], integer[]"),
+        (LOCK_PLACES, "bigint[]"),
+        (PLACES, "bigint[]"),
+    ] {
+        let text = explain(&store, sql, types).await;
+        let by_key = |line: &str| {
+            ["(rank = ", "(task = ", "(step = "]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        assert!(text.lines().any(by_key), "{text}");
+        assert!(!text.contains("Join Filter"), "{text}");
+    }
+    let (next, types) = claim::LOOKS[2];
+    let text = explain(&store, next, types).await;
+    assert!(text.contains("ready_steps_due_at_index"), "{text}");
     let (take, types) = claim::LOOKS[0];
     let text = explain(&store, take, types).await;
     assert!(!text.contains("Sort Key: r_1.rank"), "{text}");

@@ -167,15 +167,19 @@ fn record(row: TaskRow, more: MoreTuple, context: Option<Json>) -> TaskRecord {
     }
 }
 
+/// Each row of a task in the queue is found by its step's key, also by a plan from the time when the table was empty.
+pub(super) const PLACES: &str = "\
+SELECT k.task, s.step, o.queue, o.rank, o.due_at FROM unnest($1) AS k (task) \
+    CROSS JOIN LATERAL (SELECT t.priority FROM tasks AS t WHERE t.key = k.task LIMIT 1) AS t \
+    CROSS JOIN LATERAL (SELECT s.queue, s.step FROM steps AS s WHERE s.task = k.task OFFSET 0) AS s \
+    CROSS JOIN (VALUES (false), (true)) AS p (parked) CROSS JOIN LATERAL ( \
+        SELECT r.queue, r.rank, r.due_at FROM ready_steps AS r WHERE r.queue = s.queue AND r.parked = p.parked \
+            AND r.rank = least(-(t.priority::int), 32767) AND r.task = k.task AND r.step = s.step LIMIT 1) AS o";
+
 /// Returns where the queue has the steps of tasks, of those places in which claims look for them.
 async fn places(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<Places> {
-    // Every row of a task in the queue is found by its step's key.
-    const SQL: &str = "SELECT r.task, r.step, r.queue, r.rank, r.due_at FROM steps AS s \
-         CROSS JOIN (VALUES (false), (true)) AS p (parked) JOIN tasks AS t ON t.key = s.task \
-         JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
-             AND r.task = s.task AND r.step = s.step WHERE s.task = ANY($1)";
     let binds = vec![Bind::Ints(tasks.to_vec())];
-    let rows = Statement::<(BigInt, Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(SQL, binds)
+    let rows = Statement::<(BigInt, Integer, BigInt, SmallInt, Nullable<BigInt>)>::new(PLACES, binds)
         .load::<(i64, i32, i64, i16, Option<i64>)>(connection)
         .await?;
     let mut places = Places::new();

@@ -89,6 +89,19 @@ pub(super) struct Unit<'s> {
     pub(super) is_ordered: bool,
 }
 
+/// Each row of a task in the queue is found by its step's key, also by a plan from the time when the table was empty.
+pub(super) const LOCK_PLACES: &str = "\
+WITH s AS MATERIALIZED ( \
+    SELECT s.queue, k.task, s.step, least(-(t.priority::int), 32767) AS rank FROM unnest($1) AS k (task) \
+    CROSS JOIN LATERAL (SELECT t.priority FROM tasks AS t WHERE t.key = k.task LIMIT 1) AS t \
+    CROSS JOIN LATERAL (SELECT s.queue, s.step FROM steps AS s WHERE s.task = k.task OFFSET 0) AS s \
+    ORDER BY k.task, s.step), \
+locked AS MATERIALIZED ( \
+    SELECT o.task FROM s CROSS JOIN (VALUES (false), (true)) AS p (parked) CROSS JOIN LATERAL ( \
+        SELECT r.task FROM ready_steps AS r WHERE r.queue = s.queue AND r.parked = p.parked AND r.rank = s.rank \
+            AND r.task = s.task AND r.step = s.step LIMIT 1 FOR UPDATE) AS o) \
+SELECT count(*) FROM locked";
+
 impl Session {
     /// Begins a transaction, with the time at which it does, and reads what it is known to look at, in one trip.
     pub(super) async fn begin(
@@ -297,15 +310,7 @@ impl Unit<'_> {
 
     /// Keeps claims away from the queued steps of tasks that are locked, and waits for those that are under way.
     pub(super) async fn lock_places(&mut self, tasks: Vec<i64>) -> Result<(), Trouble> {
-        // Every row of a task in the queue is found by its step's key.
-        const SQL: &str = "WITH s AS MATERIALIZED (SELECT s.queue, s.task, s.step FROM steps AS s WHERE s.task = ANY($1)), \
-             r AS MATERIALIZED (SELECT r.queue, r.parked, r.rank, r.task, r.step FROM s \
-                 CROSS JOIN (VALUES (false), (true)) AS p (parked) JOIN tasks AS t ON t.key = s.task \
-                 JOIN ready_steps AS r ON r.queue = s.queue AND r.parked = p.parked AND r.rank = least(-(t.priority::int), 32767) \
-                     AND r.task = s.task AND r.step = s.step \
-                 ORDER BY r.task, r.step FOR UPDATE OF r) \
-             SELECT count(*) FROM r";
-        Statement::<(BigInt,)>::new(SQL, vec![Bind::Ints(tasks)])
+        Statement::<(BigInt,)>::new(LOCK_PLACES, vec![Bind::Ints(tasks)])
             .get_result::<(i64,)>(self.connection)
             .await?;
         Ok(())

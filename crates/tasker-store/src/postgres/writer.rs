@@ -401,6 +401,18 @@ impl Crowd {
         None
     }
 
+    /// Takes in those who have come and can share; returns who comes after them.
+    fn fill(&mut self, inbox: &mut mpsc::UnboundedReceiver<Waiting>) -> Option<Job> {
+        while self.len() < SHARED
+            && let Ok((job, _)) = inbox.try_recv()
+        {
+            if let Some(other) = self.take(job) {
+                return Some(other);
+            }
+        }
+        None
+    }
+
     fn len(&self) -> usize {
         self.creates.len() + self.turns.len()
     }
@@ -423,14 +435,7 @@ async fn take(inbox: &Mutex<mpsc::UnboundedReceiver<Waiting>>, next: &mut Option
     if let Some(other) = crowd.take(first) {
         return Some(Work::Other(other));
     }
-    while crowd.len() < SHARED
-        && let Ok((job, _)) = inbox.try_recv()
-    {
-        *next = crowd.take(job);
-        if next.is_some() {
-            break;
-        }
-    }
+    *next = crowd.fill(&mut inbox);
     Some(Work::Crowd(crowd))
 }
 
@@ -460,7 +465,16 @@ impl Flusher {
             let work = async {
                 match work {
                     Work::Other(job) => self.carry_out(job).await,
-                    Work::Crowd(crowd) => self.crowd(crowd).await,
+                    Work::Crowd(mut crowd) => {
+                        // Those whom the last commit answered come again; unless another connection waits for them.
+                        tokio::task::yield_now().await;
+                        if next.is_none()
+                            && let Ok(mut inbox) = inbox.try_lock()
+                        {
+                            next = crowd.fill(&mut inbox);
+                        }
+                        self.crowd(crowd).await;
+                    }
                 }
             };
             if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
