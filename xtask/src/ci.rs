@@ -65,6 +65,12 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
                 "warnings",
             ]),
         ),
+        // Who embeds the crate takes what they need of it.
+        stage("without features", cargo(["check", "-p", "tasker", "--no-default-features", "--locked"])),
+        stage(
+            "with postgres alone",
+            cargo(["check", "-p", "tasker", "--no-default-features", "--features", "postgres", "--locked"]),
+        ),
         stage("tidy", ours("tidy", Vec::new())?),
         stage("codegen", ours("codegen", vec!["--check".into()])?),
         stage("keys", ours("keys", Vec::new())?),

@@ -16,7 +16,6 @@ use crate::tasker::Tasker;
 
 /// How many transitions are read at once.
 const PAGE: u32 = 1_000;
-#[cfg(feature = "sqlite")]
 /// How many tasks of the same template are looked at for the times of their steps.
 const TASKS: usize = 20;
 /// How many steps they may have in all.

@@ -11,7 +11,6 @@ mod flight;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod health;
 mod insight;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod location;
 mod mask;
 mod metrics;

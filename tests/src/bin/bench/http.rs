@@ -22,6 +22,9 @@ use service::{Service, Setup, Work};
 
 /// How many connections create tasks side by side.
 const CONNECTIONS: usize = 32;
+/// How many clients `pgbench` has. As many that commit to a file in turn, since one writes at a time, wait so many times as
+/// long as one.
+const CLIENTS: f64 = 8.0;
 /// How many tasks they create in a turn.
 const CREATED: usize = 4_000;
 /// How often that is measured, with the baseline before and after.
@@ -47,11 +50,11 @@ pub(crate) fn sqlite(listed: usize, figures: &mut Figures) -> anyhow::Result<()>
         let per_second = bare::commits_per_second()?;
         Ok(Transactions {
             per_second,
-            latency: 1_000.0 / per_second,
+            latency: CLIENTS * 1_000.0 / per_second,
         })
     };
     http.at_rest(figures)?;
-    http.creating("one connection's commits", &commits, figures)?;
+    http.creating("commits of eight clients in turn", &commits, figures)?;
     http.directory = directory()?;
     engine::runtime()?.block_on(async {
         let store = engine::open(http.directory.path())?;
