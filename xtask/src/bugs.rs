@@ -5,11 +5,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::keys::compile;
 use crate::postgres;
-use crate::run::{Build, exit, program};
+use crate::run::{Build, program};
 
 /// The variable that tells this program to stand for the compiler.
 const WRAPPER: &str = "TASKER_XTASK_SEEDS_BUGS";
@@ -20,10 +20,10 @@ pub(crate) fn wrapped() -> Option<anyhow::Result<ExitCode>> {
     Some(compile(env::args_os().skip(1), &["--cfg", "tasker_bug"]))
 }
 
-pub(crate) fn main(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+pub(crate) fn command(arguments: Vec<OsString>) -> anyhow::Result<Command> {
     postgres::ensure()?;
     let mut bugs = program("tests", "bugs", Build::Dev, arguments);
     bugs.env("RUSTC_WORKSPACE_WRAPPER", env::current_exe()?)
         .env(WRAPPER, "1");
-    exit(bugs)
+    Ok(bugs)
 }

@@ -66,14 +66,26 @@ fn stages() -> anyhow::Result<Vec<Stage>> {
             ]),
         ),
         // Who embeds the crate takes what they need of it.
-        stage("without features", cargo(["check", "-p", "tasker", "--no-default-features", "--locked"])),
+        stage(
+            "without features",
+            cargo(["check", "-p", "tasker", "--no-default-features", "--locked"]),
+        ),
         stage(
             "with postgres alone",
-            cargo(["check", "-p", "tasker", "--no-default-features", "--features", "postgres", "--locked"]),
+            cargo([
+                "check",
+                "-p",
+                "tasker",
+                "--no-default-features",
+                "--features",
+                "postgres",
+                "--locked",
+            ]),
         ),
         stage("tidy", ours("tidy", Vec::new())?),
         stage("codegen", ours("codegen", vec!["--check".into()])?),
         stage("keys", ours("keys", Vec::new())?),
+        stage("deny", ours("deny", Vec::new())?),
         stage("test", ours("test", Vec::new())?),
         stage("loom", ours("loom", Vec::new())?),
         stage(

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::run::{cargo, is_quietly_done, root};
+use crate::run::{cargo, ensure_tool, is_quietly_done, root};
 
 /// Fuzzes one target after the other.
 #[expect(
@@ -16,14 +16,7 @@ use crate::run::{cargo, is_quietly_done, root};
     reason = "a command's answer goes to its standard output"
 )]
 pub(crate) fn main(only: Option<&str>, seconds: u64) -> anyhow::Result<ExitCode> {
-    if !is_quietly_done(cargo(["fuzz", "--version"])) {
-        println!("==> installing cargo-fuzz");
-        let installed = cargo(["install", "cargo-fuzz", "--locked"]).status();
-        ensure!(
-            installed.is_ok_and(|status| status.success()),
-            "cargo-fuzz cannot be installed; `cargo install cargo-fuzz --locked` does it where crates.io can be reached"
-        );
-    }
+    ensure_tool("fuzz", None)?;
     // cargo-fuzz itself knows of no `--locked`.
     let mut metadata = cargo(["metadata", "--locked", "--format-version", "1", "--manifest-path"]);
     metadata.arg(root().join("fuzz/Cargo.toml"));

@@ -6,6 +6,8 @@ mod api;
 mod bad_disk;
 mod bugs;
 mod ci;
+mod counts;
+mod deny;
 mod fuzz;
 mod keys;
 mod loom;
@@ -88,11 +90,14 @@ enum Command {
     },
     /// Try every order in which threads can meet in the registry, by loom
     Loom,
-    /// Change the pure code a little, and see whether a test notices: a shard of all changes
+    /// Change the pure code a little, and see whether a test notices: a shard of all changes; installs cargo-mutants
     Mutants {
         /// Which shard of how many
         #[arg(long, default_value = "0/64", value_name = "SHARD/COUNT")]
         shard: String,
+        /// Write the counts to docs/reliability.md; sim, crash-points, bad-disk, chaos, exhaustive and bugs take this, too
+        #[arg(long)]
+        write: bool,
     },
     /// Have a generated client and schemathesis judge the HTTP API; installs Python packages below `target`
     #[command(disable_help_flag = true)]
@@ -103,6 +108,8 @@ enum Command {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// Check licences, sources, bans and, where they can be reached, advisories; installs cargo-deny
+    Deny,
     /// Check the rules that no compiler checks
     Tidy,
     /// Check that every key of the configuration is read by something
@@ -145,25 +152,28 @@ fn main() -> anyhow::Result<ExitCode> {
             let build = if is_long { Build::Release } else { Build::Dev };
             run::exit(program("tests", "conformance", build, rest.arguments))
         }
-        Command::Sim(rest) => run::exit(program("tests", "sim", Build::Release, rest.arguments)),
-        Command::Exhaustive(rest) => {
-            run::exit(program("tests", "exhaustive", Build::Release, rest.arguments))
-        }
-        Command::CrashPoints(rest) => {
+        Command::Sim(rest) => counts::run("sim", rest.arguments, |arguments| {
+            Ok(program("tests", "sim", Build::Release, arguments))
+        }),
+        Command::Exhaustive(rest) => counts::run("exhaustive", rest.arguments, |arguments| {
+            Ok(program("tests", "exhaustive", Build::Release, arguments))
+        }),
+        Command::CrashPoints(rest) => counts::run("crash-points", rest.arguments, |arguments| {
             postgres::ensure()?;
-            run::exit(program("tests", "crash_points", Build::Release, rest.arguments))
-        }
-        Command::BadDisk(rest) => bad_disk::main(rest.arguments),
-        Command::Chaos(rest) => {
+            Ok(program("tests", "crash_points", Build::Release, arguments))
+        }),
+        Command::BadDisk(rest) => counts::run("bad-disk", rest.arguments, bad_disk::command),
+        Command::Chaos(rest) => counts::run("chaos", rest.arguments, |arguments| {
             postgres::ensure()?;
-            run::exit(program("tests", "chaos", Build::Release, rest.arguments))
-        }
-        Command::Bugs(rest) => bugs::main(rest.arguments),
+            Ok(program("tests", "chaos", Build::Release, arguments))
+        }),
+        Command::Bugs(rest) => counts::run("bugs", rest.arguments, bugs::command),
         Command::Fuzz { target, seconds } => fuzz::main(target.as_deref(), seconds),
         Command::Loom => loom::main(),
-        Command::Mutants { shard } => mutants::main(&shard),
+        Command::Mutants { shard, write } => mutants::main(&shard, write),
         Command::Api(rest) => api::main(rest.arguments),
         Command::Sbom { output } => sbom::main(output),
+        Command::Deny => deny::main(),
         Command::Tidy => tidy::main(),
         Command::Keys => keys::main(),
         Command::Test(rest) => test(rest.arguments),

@@ -4,9 +4,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-
-use crate::run::{cargo, exit, is_quietly_done};
+use crate::counts;
+use crate::run::{cargo, ensure_tool};
 
 /// Crates whose whole code is pure.
 const PACKAGES: [&str; 2] = ["tasker-types", "tasker-graph"];
@@ -19,10 +18,8 @@ const MODULES: [&str; 4] = [
     "crates/tasker-engine/src/verify/*.rs",
 ];
 
-pub(crate) fn main(shard: &str) -> anyhow::Result<ExitCode> {
-    if !is_quietly_done(cargo(["mutants", "--version"])) {
-        bail!("cargo-mutants is not installed; install it with `cargo install cargo-mutants --locked`");
-    }
+pub(crate) fn main(shard: &str, write: bool) -> anyhow::Result<ExitCode> {
+    ensure_tool("mutants", None)?;
     let mut mutants = cargo(["mutants", "--shard", shard, "--output", "target"]);
     for package in PACKAGES {
         mutants.args(["--file", &format!("crates/{package}/src/**/*.rs")]);
@@ -31,5 +28,7 @@ pub(crate) fn main(shard: &str) -> anyhow::Result<ExitCode> {
         mutants.args(["--file", module]);
     }
     mutants.args(["--cargo-arg", "--locked"]);
-    exit(mutants)
+    let mut arguments = vec!["--shard".into(), shard.into()];
+    arguments.extend(write.then(|| "--write".into()));
+    counts::run("mutants", arguments, |_| Ok(mutants))
 }

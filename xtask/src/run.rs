@@ -46,6 +46,29 @@ pub(crate) fn program(
     cargo
 }
 
+/// Installs a tool of cargo's that is not there, in this version if it must be one.
+#[expect(
+    clippy::print_stdout,
+    reason = "a command's answer goes to its standard output"
+)]
+pub(crate) fn ensure_tool(name: &str, version: Option<&str>) -> anyhow::Result<()> {
+    if is_quietly_done(cargo([name, "--version"])) {
+        return Ok(());
+    }
+    let package = format!("cargo-{name}");
+    println!("==> installing {package}");
+    let mut install = cargo(["install", &package, "--locked"]);
+    if let Some(version) = version {
+        install.args(["--version", version]);
+    }
+    let installed = install.status();
+    anyhow::ensure!(
+        installed.is_ok_and(|status| status.success()),
+        "{package} cannot be installed; `cargo install {package} --locked` does it where crates.io can be reached"
+    );
+    Ok(())
+}
+
 /// Runs a program and returns its exit code as our own.
 pub(crate) fn exit(mut command: Command) -> anyhow::Result<ExitCode> {
     let status = command

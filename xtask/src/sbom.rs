@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
-use crate::run::{cargo, is_quietly_done, root};
+use crate::run::{cargo, ensure_tool, is_quietly_done, root};
 
 /// The version of the tool that is installed, so that the same tree has the same list.
 const VERSION: &str = "0.5.9";
@@ -27,15 +27,7 @@ pub(crate) fn main(output: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         is_current,
         "Cargo.lock is not what the manifests ask for: run `cargo update --workspace`"
     );
-    if !is_quietly_done(cargo(["cyclonedx", "--version"])) {
-        println!("==> installing cargo-cyclonedx {VERSION}");
-        let installed = cargo(["install", "cargo-cyclonedx", "--version", VERSION, "--locked"]).status();
-        ensure!(
-            installed.is_ok_and(|status| status.success()),
-            "cargo-cyclonedx cannot be installed; `cargo install cargo-cyclonedx --locked` does it where crates.io can \
-             be reached"
-        );
-    }
+    ensure_tool("cyclonedx", Some(VERSION))?;
     let manifest = root().join("crates/tasker-cli/Cargo.toml");
     let mut cyclonedx = cargo([
         "cyclonedx",

@@ -6,16 +6,17 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::{Exit, Problem};
 use crate::view::View;
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn interruption() -> Result<(), Problem> {
+/// Listens from now on, and returns what waits for Ctrl-C or SIGTERM.
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>, Problem> {
     let failed = |error| Problem::refused("signals", "signals cannot be received").caused_by(&error);
     let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+    })
 }
 
 /// What the operator has asked for by signals: first to stop, then to stop at once.

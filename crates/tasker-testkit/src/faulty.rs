@@ -128,7 +128,9 @@ impl FaultyStore {
 
     /// Changes how often what happens; the default stops all faults.
     pub fn set_faults(&self, faults: Faults) {
-        self.state().faults = faults;
+        let mut state = self.state();
+        state.faults = faults;
+        state.earlier.take_if(|_| faults.stale == 0);
     }
 
     /// Has one call fail in this way, beside what the rates say; calls are counted from 0.
@@ -250,7 +252,11 @@ impl Store for FaultyStore {
     async fn turn(&self, turn: Turn) -> Result<TurnReply, StoreError> {
         let fate = self.fate();
         self.before(fate).await?;
-        let earlier = self.state().earlier.replace(turn.clone());
+        let earlier = {
+            let mut state = self.state();
+            let kept = (state.faults.stale > 0).then(|| turn.clone());
+            std::mem::replace(&mut state.earlier, kept)
+        };
         if let Some(mut earlier) = earlier.filter(|_| fate.stale) {
             earlier.again = true;
             self.repeats();

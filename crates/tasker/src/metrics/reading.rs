@@ -97,14 +97,14 @@ impl Tasker {
             counted: metrics.registry.gather(),
             looked_up: Registry::new(),
         };
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        self.look_up(&mut read).await;
         let caches = [
             ("analyses", self.analysis_stats().await),
             ("durations", self.cache_stats().await),
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
             ("status", self.status_stats()),
         ];
-        #[cfg(any(feature = "sqlite", feature = "postgres"))]
-        self.look_up(&mut read).await;
         #[cfg(feature = "otlp")]
         if let Some(counts) = self.span_counts() {
             read.spans(counts);

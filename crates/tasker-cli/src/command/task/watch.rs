@@ -54,15 +54,14 @@ pub(super) async fn run(session: &Session, tasker: &Tasker, arguments: &Watch) -
             None => FRAME,
         },
     };
+    // From before the first line, so that whoever reads one can interrupt.
+    let interruption = signals::interruption()?;
     let interrupted = tokio::select! {
         result = watch(follower, &mut teller) => {
             result?;
             false
         }
-        result = signals::interruption() => {
-            result?;
-            true
-        }
+        () = interruption => true,
     };
     view.close();
     if session.output() == Output::Json {
