@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tasker_types::{StepState, Timestamp};
+use tasker_types::{StepState, TaskState, Timestamp};
 
 use super::rows::{LeaseRow, StepRow, Work, letter, number, payload_step, uuid};
 use super::statement::Bind;
 use super::unit::Unit;
-use crate::work::{Kind, StepKey, Tracked};
+use crate::work::{Kind, NewRow, StepKey, TaskRow, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
@@ -20,6 +20,12 @@ SELECT u.key, u.id, u.graph, u.state, u.failure, u.priority, u.live_steps, u.ide
 FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
     AS u (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, request_digest, \
     origin, parent_task, parent_step, started_at, finished_at, start_at, deadline_at, next_check_at)";
+
+/// As [`INSERT_TASKS`], tasks of which nothing more is known than most: each column costs as much as a row.
+const INSERT_PLAIN_TASKS: &str = "\
+INSERT INTO tasks (key, id, graph, state, priority, live_steps, created_at, updated_at, next_check_at) \
+SELECT u.key, u.id, u.graph, 'pending', u.priority, u.live_steps, $1, $1, u.next_check_at \
+FROM unnest($2, $3, $4, $5, $6, $7) AS u (key, id, graph, priority, live_steps, next_check_at)";
 
 /// The steps of new tasks, as the graph has them.
 const INSERT_STEPS: &str = "\
@@ -173,14 +179,43 @@ impl Unit<'_> {
     }
 }
 
+/// Tells whether a new task has only what most have.
+fn is_plain(new: &NewRow, now: &TaskRow) -> bool {
+    let said = new.identity.is_some() || new.idempotency.is_some() || new.origin.is_some();
+    let times = [new.start_at, now.started_at, now.finished_at, now.deadline_at];
+    now.state == TaskState::Pending
+        && now.failure.is_none()
+        && !said
+        && new.parent.is_none()
+        && times.iter().all(Option::is_none)
+}
+
 fn tasks<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
     let inserts: Vec<_> = work
         .created
         .iter()
         .map(|(key, new)| (*key, new, &work.tasks[key].now))
         .collect();
-    if !inserts.is_empty() {
-        let rows = &inserts;
+    let (plain, others): (Vec<_>, Vec<_>) = inserts
+        .iter()
+        .copied()
+        .partition(|(_, new, now)| is_plain(new, now));
+    if !plain.is_empty() {
+        changes.push((
+            INSERT_PLAIN_TASKS,
+            vec![
+                Bind::Int(work.now.as_micros()),
+                column!(Ints, plain, (key, ..) => *key),
+                column!(Ids, plain, (.., now) => uuid(now.id)),
+                column!(Ints, plain, (.., now) => now.graph.id),
+                column!(Smalls, plain, (.., now) => i32::from(now.priority)),
+                column!(Ints, plain, (.., now) => now.live_steps),
+                column!(MaybeInts, plain, (.., now) => micros(now.next_check_at)),
+            ],
+        ));
+    }
+    if !others.is_empty() {
+        let rows = &others;
         let key = |new: &'a crate::work::NewRow| new.idempotency.as_ref();
         changes.push((
             INSERT_TASKS,

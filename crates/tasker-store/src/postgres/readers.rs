@@ -53,6 +53,8 @@ pub(super) struct Readers {
     target: Target,
     idle: Arc<Mutex<Vec<Connection<'static>>>>,
     permits: Arc<Semaphore>,
+    /// How many of them read for several at a time: more would have each read for fewer.
+    together: Arc<Semaphore>,
     count: Arc<AtomicU32>,
     waiting: Tally,
 }
@@ -68,10 +70,12 @@ impl std::fmt::Debug for Readers {
 impl Readers {
     /// Returns so many connections, which are opened when they are needed.
     pub(super) fn new(target: Target, count: u32) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             target,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(count as usize)),
+            together: Arc::new(Semaphore::new(cores.div_ceil(2))),
             count: Arc::new(AtomicU32::new(count)),
             waiting: Tally::default(),
         }
@@ -159,10 +163,10 @@ impl Readers {
         let waiting = self.waiting.begin();
         // Those whom the same commit woke come along.
         tokio::task::yield_now().await;
-        let permit = tokio::select! {
+        let permits = tokio::select! {
             biased;
             answer = &mut answer => return answer.map_err(|_| StoreError::Closed)?,
-            permit = self.permit() => permit?,
+            permits = self.permits_together() => permits?,
         };
         drop(waiting);
         let (lender, crowd) = (self.lender(), Arc::clone(crowd));
@@ -199,9 +203,14 @@ impl Readers {
                     }
                 }
             }
-            drop(permit);
+            drop(permits);
         });
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn permits_together(&self) -> Result<[OwnedSemaphorePermit; 2], StoreError> {
+        let together = Arc::clone(&self.together).acquire_owned().await;
+        Ok([together.map_err(|_| StoreError::Closed)?, self.permit().await?])
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
