@@ -1,6 +1,6 @@
 """Checks the HTTP API of a running `tasker serve` from outside: `cargo xtask api` runs this.
 
-1. A client that another program generates from the OpenAPI description creates, follows and mends a task.
+1. A client that another program generates from the OpenAPI description, as it is served, creates, follows and mends a task.
 2. schemathesis sends what the description permits and forbids to every operation, and judges the answers.
 """
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The longest that anything may take before a check gives up, in seconds.
@@ -64,8 +65,8 @@ class Service:
         said = self.process.stdout.readline()
         if not said:
             sys.exit("`tasker serve` did not start: " + (place / "log").read_text())
-        url = json.loads(said)["url"]
-        self.origin = "/".join(url.split("/")[:3])
+        self.url = json.loads(said)["url"]
+        self.origin = "/".join(self.url.split("/")[:3])
 
     def __enter__(self):
         return self
@@ -79,9 +80,12 @@ class Service:
 def follow(place, service, description):
     """Creates a task with a generated client, follows it into its error, mends it, and sees it complete."""
     package = "tasker_client"
+    config = place / "client.json"
+    # The generator knows no images.
+    config.write_text(json.dumps({"content_type_overrides": {"image/png": "application/octet-stream"}}))
     subprocess.run(
         [program("openapi-python-client"), "generate", "--path", description, "--meta", "none",
-         "--output-path", place / package, "--fail-on-warning"],
+         "--output-path", place / package, "--config", config, "--fail-on-warning"],
         check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PATH": f"{bin_directory()}{os.pathsep}{os.environ['PATH']}"},
     )
     sys.path.insert(0, str(place))
@@ -140,8 +144,10 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tasker-api-") as directory:
         place = pathlib.Path(directory)
-        description = HERE.parent.parent / "docs/openapi.json"
+        description = place / "openapi.json"
         with Service(arguments.tasker, place) as service:
+            with urllib.request.urlopen(f"{service.url}/api-docs/openapi.json", timeout=PATIENCE) as served:
+                description.write_bytes(served.read())
             follow(place, service, description)
             is_right = judge(place, service, description, arguments.examples, arguments.seed)
         if service.code != 0:

@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::{OpenApi, Server};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::Config;
 
 use crate::app::App;
@@ -96,8 +98,22 @@ pub(crate) async fn style() -> Result<Response, Problem> {
     part("swagger-ui.css", STYLE)
 }
 
+/// The bytes of an image.
+struct Image;
+
+impl PartialSchema for Image {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .into()
+    }
+}
+
+impl ToSchema for Image {}
+
 /// Returns the icon of the page
-#[utoipa::path(get, path = "/api-docs/favicon.png", tag = "documentation", responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+#[utoipa::path(get, path = "/api-docs/favicon.png", tag = "documentation", responses((status = 200, body = inline(Image), content_type = "image/png")))]
 pub(crate) async fn icon() -> Result<Response, Problem> {
     part("favicon-32x32.png", "image/png")
 }

@@ -209,6 +209,7 @@ cases! { $
         a_task_in_error_hands_nothing_out
     }
     leases {
+        a_lease_renewed_after_the_clock_went_back_ends_by_that_clock
         a_renewal_extends_a_lease
         a_renewal_answers_in_order
         an_outcome_under_a_stale_token_changes_nothing

@@ -224,12 +224,14 @@ pub(crate) async fn transitions(
             format!("`limit` is {limit}, but it must be between 1 and {ENTRIES}"),
         ));
     }
+    let after = part.after.unwrap_or(0);
+    let after = i64::try_from(after).map_err(|_| {
+        let detail = format!("`after` is {after}, but a position is at most {}", i64::MAX);
+        Problem::new(Code::InvalidQuery, detail)
+    })?;
     let found = find(&app, &granted, id).await?;
     let secrets = tasker::SecretNames::of(app.tasker().config().telemetry());
-    let after = Position(
-        part.after
-            .map_or(0, |after| i64::try_from(after).unwrap_or(i64::MAX)),
-    );
+    let after = Position(after);
     let history = match part.limit {
         Some(limit) => app.tasker().store().history(id, after, limit).await?,
         None => app.tasker().history_after(id, after).await?,

@@ -223,6 +223,28 @@ async fn tasks_are_listed_in_pages_that_neither_skip_nor_repeat() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_history_has_its_bounds() {
+    let service = service(&[ORDER]);
+    let id = created(&service, json!({})).await;
+    let part = |query: &str| format!("/tasker/tasks/{id}/transitions?{query}");
+    let last = get(&service, &part("after=9223372036854775807&limit=1000")).await;
+    assert_eq!(last.is_ok()["transitions"], json!([]));
+    let first = get(&service, &part("after=0&limit=1")).await;
+    assert_eq!(first.is_ok()["transitions"].as_array().unwrap().len(), 1);
+    for (query, says) in [
+        (
+            "after=9223372036854775808",
+            "`after` is 9223372036854775808, but a position is at most 9223372036854775807",
+        ),
+        ("limit=0", "`limit` is 0, but it must be between 1 and 1000"),
+        ("limit=1001", "`limit` is 1001, but it must be between 1 and 1000"),
+    ] {
+        let refused = get(&service, &part(query)).await;
+        assert_eq!(refused.is_problem(400, "invalid_query"), says);
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_of_a_task_changes_if_it_is_still_the_same() {
     let service = service(&[ORDER]);
     let id = created(&service, json!({ "tags": ["a"], "annotations": { "old": 1 } })).await;

@@ -151,7 +151,8 @@ impl Unit<'_> {
 /// Extends leases and keeps what handlers say in one statement, which is a transaction of its own, and tells which of the
 /// leases are over.
 ///
-/// A step that is locked is being reported or ended at this moment, so nothing depends on its lease any more.
+/// A step that is locked is being reported or ended at this moment, so nothing depends on its lease any more. A clock that
+/// went back may have a lease end sooner than before, and a sweep must look for it as soon.
 pub(super) async fn renew(
     connection: &Connection<'_>,
     renewal: &Renewal,
@@ -162,11 +163,14 @@ pub(super) async fn renew(
             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now), \
         k AS MATERIALIZED (SELECT k.ord, t.key AS task, k.step, k.run, k.token, k.progress \
             FROM unnest($3, $4, $5, $6, $7) WITH ORDINALITY AS k (id, step, run, token, progress, ord) JOIN tasks AS t ON t.id = k.id), \
-        held AS MATERIALIZED (SELECT s.task, s.step, k.progress FROM k JOIN steps AS s ON s.task = k.task AND s.step = k.step \
+        held AS MATERIALIZED (SELECT s.task, s.step, s.token, s.lease_actor, k.progress FROM k JOIN steps AS s ON s.task = k.task AND s.step = k.step \
             WHERE s.token = k.token AND s.run = k.run AND s.lease_until >= (SELECT now FROM clock) \
             ORDER BY s.task, s.step FOR NO KEY UPDATE OF s SKIP LOCKED), \
         extended AS (UPDATE steps AS s SET lease_until = (SELECT now FROM clock) + $2 FROM held \
             WHERE s.task = held.task AND s.step = held.step), \
+        sooner AS (UPDATE leases AS l SET until = (SELECT now FROM clock) + $2 \
+            FROM (SELECT DISTINCT held.token, held.lease_actor FROM held) AS h \
+            WHERE l.token = h.token AND l.actor = h.lease_actor AND l.until > (SELECT now FROM clock) + $2), \
         said AS (INSERT INTO payloads (task, step, kind, body) SELECT DISTINCT ON (task, step) task, step, 'g', progress \
             FROM held WHERE progress IS NOT NULL ORDER BY task, step \
             ON CONFLICT (task, step, kind) DO UPDATE SET body = excluded.body, encoding = NULL) \

@@ -216,3 +216,20 @@ pub(super) async fn a_clock_that_jumps_back_loses_nothing(h: &Harness) {
     h.end(succeed(&next)).await;
     assert_eq!(h.look(task).await, "complete: complete complete");
 }
+
+pub(super) async fn a_lease_renewed_after_the_clock_went_back_ends_by_that_clock(h: &Harness) {
+    let task = h.create(pair()).await;
+    let claim = h.claim(1).await.remove(0);
+    let begun = h.clock.now();
+    let at = |seconds| h.clock.set(begun.plus(Duration::from_secs(seconds)));
+    let lease = Harness::LEASE.as_secs();
+    at(lease - 1);
+    h.renew(std::slice::from_ref(&claim)).await;
+    // It is not over, and looked at again when it would be.
+    at(lease + 1);
+    assert_eq!(h.sweep().await.expired, []);
+    at(0);
+    h.renew(std::slice::from_ref(&claim)).await;
+    at(lease + 1);
+    assert_eq!(h.sweep().await.expired, [(task, claim.lease.step)]);
+}
