@@ -139,6 +139,7 @@ cases! { $
         a_key_belongs_to_its_namespace
         many_tasks_are_created_in_one_request
         requests_that_come_in_together_are_answered_apart
+        however_many_look_at_once_each_is_answered
         an_unknown_task_is_nothing
     }
     claiming {

@@ -171,37 +171,13 @@ impl Readers {
         drop(waiting);
         let (lender, crowd) = (self.lender(), Arc::clone(crowd));
         tokio::spawn(async move {
-            let (keys, askers) = crowd.take();
-            if keys.is_empty() {
-                return;
-            }
-            let all = keys.clone();
-            match lender.lend(|connection| look(connection, all)).await {
-                Ok(found) => {
-                    for (key, asker) in keys.iter().zip(askers) {
-                        // Who asked may be gone.
-                        let _ = asker.send(Ok(found.get(key).cloned()));
-                    }
+            // Until nobody waits: who asks is not always among the first that are taken.
+            loop {
+                let (keys, askers) = crowd.take();
+                if keys.is_empty() {
+                    break;
                 }
-                Err(error) if keys.len() == 1 || error.is_transient() => {
-                    let source = error.to_string();
-                    let mut error = Some(error);
-                    for asker in askers {
-                        let own = error.take().unwrap_or_else(|| StoreError::Unavailable {
-                            store: lender.target.shown().to_owned(),
-                            source: source.as_str().into(),
-                        });
-                        let _ = asker.send(Err(own));
-                    }
-                }
-                // What is wrong with one is not for the others to suffer.
-                Err(_) => {
-                    for (key, asker) in keys.into_iter().zip(askers) {
-                        let one = vec![key.clone()];
-                        let found = lender.lend(|connection| look(connection, one)).await;
-                        let _ = asker.send(found.map(|mut found| found.remove(&key)));
-                    }
-                }
+                lender.answer(&look, keys, askers).await;
             }
             drop(permits);
         });
@@ -235,6 +211,43 @@ struct Lender {
 }
 
 impl Lender {
+    /// Reads for all who ask; one after the other when that fails for a reason that does not pass.
+    async fn answer<K: Clone + Ord, T: Clone>(
+        &self,
+        look: &impl for<'c> Fn(&'c Connection<'static>, Vec<K>) -> BoxFuture<'c, QueryResult<BTreeMap<K, T>>>,
+        keys: Vec<K>,
+        askers: Vec<Asker<T>>,
+    ) {
+        let all = keys.clone();
+        match self.lend(|connection| look(connection, all)).await {
+            Ok(found) => {
+                for (key, asker) in keys.iter().zip(askers) {
+                    // Who asked may be gone.
+                    let _ = asker.send(Ok(found.get(key).cloned()));
+                }
+            }
+            Err(error) if keys.len() == 1 || error.is_transient() => {
+                let source = error.to_string();
+                let mut error = Some(error);
+                for asker in askers {
+                    let own = error.take().unwrap_or_else(|| StoreError::Unavailable {
+                        store: self.target.shown().to_owned(),
+                        source: source.as_str().into(),
+                    });
+                    let _ = asker.send(Err(own));
+                }
+            }
+            // What is wrong with one is not for the others to suffer.
+            Err(_) => {
+                for (key, asker) in keys.into_iter().zip(askers) {
+                    let one = vec![key.clone()];
+                    let found = self.lend(|connection| look(connection, one)).await;
+                    let _ = asker.send(found.map(|mut found| found.remove(&key)));
+                }
+            }
+        }
+    }
+
     async fn lend<T>(
         &self,
         look: impl for<'c> FnOnce(&'c Connection<'static>) -> BoxFuture<'c, QueryResult<T>>,

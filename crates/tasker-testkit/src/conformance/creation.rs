@@ -350,6 +350,20 @@ pub(super) async fn requests_that_come_in_together_are_answered_apart(h: &Harnes
     h.run_ready().await;
 }
 
+pub(super) async fn however_many_look_at_once_each_is_answered(h: &Harness) {
+    let tasks: Vec<_> = (0..8).map(|_| h.new_task(pair())).collect();
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    h.create_all(tasks).await;
+    let mut looking = JoinSet::new();
+    for number in 0..400 {
+        let (store, id) = (Arc::clone(&h.store), ids[number % ids.len()]);
+        looking.spawn(async move { (id, store.snapshot(id).await.unwrap().unwrap().task.id) });
+    }
+    let seen = looking.join_all().await;
+    assert_eq!(seen.len(), 400);
+    assert!(seen.iter().all(|(asked, told)| asked == told));
+}
+
 pub(super) async fn an_unknown_task_is_nothing(h: &Harness) {
     h.create(pair()).await;
     let unknown = h.new_task(pair()).id;
