@@ -49,12 +49,19 @@ pub(crate) fn run(
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let counts = last.with_context(|| format!("`{shown}` printed nothing"))?;
+    note(
+        &shown,
+        &last.with_context(|| format!("`{shown}` printed nothing"))?,
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to the page what a command, as one types it, counted.
+pub(crate) fn note(shown: &str, counts: &str) -> anyhow::Result<()> {
     let path = root().join(PAGE);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
-    let text = noted(&text, &shown, counts.trim())?;
-    std::fs::write(&path, text).with_context(|| format!("cannot write {PAGE}"))?;
-    Ok(ExitCode::SUCCESS)
+    let text = noted(&text, shown, counts.trim())?;
+    std::fs::write(&path, text).with_context(|| format!("cannot write {PAGE}"))
 }
 
 /// Returns the command as one types it.

@@ -109,6 +109,18 @@ mod tests {
         assert_eq!(asked(u64::MAX / 1_000), 300);
     }
 
+    #[test]
+    fn jitter_reaches_both_ends_and_no_further() {
+        let jittered = Backoff::default();
+        let waits = |draw: u64| delay(&jittered, 4, &mut || draw).as_millis();
+        assert_eq!([0, 800, 1_600, 1_601].map(waits), [7_200, 8_000, 8_800, 7_200]);
+        let asked = |draw: u64| {
+            let seven = Some(Duration::from_secs(7));
+            retry_delay(&jittered, 4, seven, &mut || draw).as_millis()
+        };
+        assert_eq!([0, 350, 700, 701].map(asked), [7_000, 7_350, 7_700, 7_000]);
+    }
+
     proptest! {
         #[test]
         fn jitter_stays_in_its_bounds(attempt in 1u32..40, draw: u64) {
