@@ -46,7 +46,7 @@ impl fmt::Debug for Schema {
 static IDLE: Mutex<Vec<Schema>> = Mutex::new(Vec::new());
 
 /// What an empty store has not. Templates, queues and actors stay, for the store remembers them.
-const EMPTY: &str = "DELETE FROM transitions; DELETE FROM payloads; DELETE FROM leases; DELETE FROM ready_steps; \
+const EMPTY: &str = "DELETE FROM history; DELETE FROM task_history; DELETE FROM payloads; DELETE FROM leases; DELETE FROM ready_steps; \
      DELETE FROM steps; DELETE FROM tasks; UPDATE queues SET last_served = 0";
 
 #[expect(clippy::expect_used, reason = "a test without a store cannot go on")]

@@ -11,6 +11,7 @@ pub mod doctor;
 mod error;
 mod flush;
 mod health;
+mod history;
 mod intervene;
 mod list;
 /// The schema of a database: bringing it up to date, and back.
@@ -389,7 +390,7 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Transition>, StoreError> {
         self.shared
             .readers
-            .read(move |connection| Box::pin(read::history(connection, task, after, limit)))
+            .read(move |connection| Box::pin(history::of_task(connection, task, after, limit)))
             .await
     }
 
@@ -399,7 +400,7 @@ impl Store for PostgresStore {
             let (entries, more) = self
                 .shared
                 .readers
-                .read(move |connection| Box::pin(read::events(connection, after, limit, offset)))
+                .read(move |connection| Box::pin(history::of_all(connection, after, limit, offset)))
                 .await?;
             if !more {
                 return Ok(entries);
@@ -409,7 +410,7 @@ impl Store for PostgresStore {
         let (entries, _) = self
             .shared
             .readers
-            .read(move |connection| Box::pin(read::events(connection, after, limit, offset)))
+            .read(move |connection| Box::pin(history::of_all(connection, after, limit, offset)))
             .await?;
         Ok(entries)
     }
@@ -422,7 +423,7 @@ impl Store for PostgresStore {
             let (newest, safe) = self
                 .shared
                 .readers
-                .read(move |connection| Box::pin(read::position(connection, offset)))
+                .read(move |connection| Box::pin(history::position(connection, offset)))
                 .await?;
             let last = *last.get_or_insert(newest);
             if last < safe {
@@ -434,7 +435,7 @@ impl Store for PostgresStore {
         // A transaction that lasts may still write before the last entry.
         self.shared
             .readers
-            .read(move |connection| Box::pin(read::position_before(connection, end)))
+            .read(move |connection| Box::pin(history::position_before(connection, end)))
             .await
     }
 

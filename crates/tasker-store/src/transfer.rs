@@ -4,12 +4,16 @@
 //! read in one transaction and the target written in one. Keys stay what they are, since the target is empty; positions of
 //! the history do not, since each database counts its own.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tasker_engine::StoreError;
 use tokio::sync::mpsc;
 
 use crate::postgres::{self, PostgresOptions};
 use crate::sqlite::{self, SqliteFile};
+use crate::work::NewHistoryRow;
 
 /// A database that tasks are moved from or to.
 #[derive(Clone, Debug)]
@@ -196,6 +200,61 @@ impl Chunk {
         let mut text = std::mem::take(&mut self.text);
         text.push(']');
         Some(text)
+    }
+}
+
+/// How many entries of the history stand in one row.
+const TOGETHER: usize = 128;
+
+/// An entry as it travels: the task, the step, the event, the states before and after, when, the actor, the run, the
+/// attempt, the version of the handler, the time that it ran, and what else is known.
+#[derive(Deserialize)]
+struct Entry(
+    i64,
+    Option<u32>,
+    String,
+    Option<String>,
+    Option<String>,
+    i64,
+    i64,
+    Option<u32>,
+    Option<u32>,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
+/// Entries of the history that are to stand in one row.
+pub(crate) struct MovedEntries {
+    pub(crate) at: i64,
+    pub(crate) row: NewHistoryRow,
+}
+
+impl MovedEntries {
+    /// Puts entries, which are a JSON list of lists, into rows, those of a moment together.
+    pub(crate) fn read(rows: &str) -> serde_json::Result<Vec<Self>> {
+        let entries: Vec<Entry> = serde_json::from_str(rows)?;
+        let mut moved = Vec::new();
+        for moment in entries.chunk_by(|one, other| one.5 == other.5) {
+            for part in moment.chunks(TOGETHER) {
+                let mut list = Vec::with_capacity(part.len());
+                for entry in part {
+                    let metadata = entry.11.clone().map(RawValue::from_string).transpose()?;
+                    list.push((
+                        entry.0, entry.1, &entry.2, &entry.3, &entry.4, entry.6, entry.7, entry.8, &entry.9,
+                        entry.10, metadata,
+                    ));
+                }
+                let tasks: BTreeSet<i64> = part.iter().map(|entry| entry.0).collect();
+                let row = NewHistoryRow {
+                    count: i64::try_from(part.len()).unwrap_or(i64::MAX),
+                    entries: serde_json::to_string(&list)?,
+                    tasks: tasks.into_iter().collect(),
+                };
+                moved.push(Self { at: part[0].5, row });
+            }
+        }
+        Ok(moved)
     }
 }
 

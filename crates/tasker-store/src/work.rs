@@ -7,6 +7,7 @@ mod claims;
 mod create;
 mod entry;
 mod finalize;
+mod history;
 mod intervene;
 mod look;
 mod record;
@@ -25,8 +26,9 @@ use crate::list::Label;
 pub(crate) use claims::Choice;
 pub(crate) use claims::{Accepted, Candidate, accepted};
 pub(crate) use create::{Taken, identity, key};
-pub(crate) use entry::{Entry, change};
+pub(crate) use entry::Entry;
 pub(crate) use finalize::Counts;
+pub(crate) use history::{HistoryRow, Names, NewHistoryRow, without};
 pub(crate) use look::{Graphs, Looked, Payloads, Places, by_step, of_kind, workers};
 pub(crate) use rows::{
     Brought, Graph, Kind, Lease, Place, Queue, QueuePlace, StepKey, StepRow, TaskRow, in_queue,

@@ -1,5 +1,7 @@
 DROP VIEW attempts;
-DROP TABLE transitions;
+DROP VIEW transitions;
+DROP TABLE task_history;
+DROP TABLE history;
 DROP TABLE payloads;
 DROP TABLE actors;
 DROP TABLE leases;

@@ -172,28 +172,28 @@ COMMENT ON COLUMN task_labels.created_at IS 'When the task was created.';
 COMMENT ON COLUMN task_labels.task IS 'The task''s key.';
 
 -- A step's row changes twice in a run without trouble. No index but the key, and a third of each page free: both changes
--- stay in the page and touch no index.
+-- stay in the page and touch no index. What never changes stands first: the log has only what comes after it.
 CREATE TABLE steps (
     task          bigint   NOT NULL,
+    queue         bigint   NOT NULL,
+    retry_limit   bigint   NOT NULL,
+    timeout_us    bigint,
+    step          integer  NOT NULL,
+    waits         integer  NOT NULL DEFAULT 0,
+    kind          text,
+    retryable     boolean  NOT NULL,
+    configured    boolean  NOT NULL DEFAULT false,
+    permanent     boolean  NOT NULL,
+    unmet_parents integer  NOT NULL,
+    attempts      integer  NOT NULL,
+    run           integer  NOT NULL,
     next_retry_at bigint,
     started_at    bigint,
     finished_at   bigint,
-    timeout_us    bigint,
     token         bigint,
     lease_actor   bigint,
     lease_until   bigint,
-    queue         bigint   NOT NULL,
-    step          integer  NOT NULL,
-    attempts      integer  NOT NULL,
-    run           integer  NOT NULL,
-    retry_limit   bigint   NOT NULL,
-    unmet_parents integer  NOT NULL,
-    waits         integer  NOT NULL DEFAULT 0,
-    retryable     boolean  NOT NULL,
-    permanent     boolean  NOT NULL,
-    configured    boolean  NOT NULL DEFAULT false,
     state         text     NOT NULL,
-    kind          text,
     CONSTRAINT steps_pkey PRIMARY KEY (task, step),
     CONSTRAINT steps_state_check CHECK (
         state IN ('pending', 'in_progress', 'complete', 'error', 'cancelled', 'resolved_manually')
@@ -203,25 +203,25 @@ CREATE TABLE steps (
 ) WITH (fillfactor = 65, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 COMMENT ON TABLE steps IS 'One row for each step of each task. No index but the key: a change of state touches this row alone.';
 COMMENT ON COLUMN steps.task IS 'The task''s key.';
+COMMENT ON COLUMN steps.queue IS 'Where the step waits for a worker.';
+COMMENT ON COLUMN steps.retry_limit IS 'How many attempts there may be.';
+COMMENT ON COLUMN steps.timeout_us IS 'A time limit that replaces the template''s.';
+COMMENT ON COLUMN steps.step IS 'The step''s number; numbers only grow.';
+COMMENT ON COLUMN steps.waits IS 'How many other things the step waits for.';
+COMMENT ON COLUMN steps.kind IS 'What kind of step it is; null for one that a handler runs.';
+COMMENT ON COLUMN steps.retryable IS 'Whether a failed attempt may be followed by another.';
+COMMENT ON COLUMN steps.configured IS 'Whether a configuration of its own replaces the template''s.';
+COMMENT ON COLUMN steps.permanent IS 'Whether the last failure was permanent.';
+COMMENT ON COLUMN steps.unmet_parents IS 'How many parents are not done.';
+COMMENT ON COLUMN steps.attempts IS 'Attempts since the last reset.';
+COMMENT ON COLUMN steps.run IS 'Claims, for ever.';
 COMMENT ON COLUMN steps.next_retry_at IS 'When it is due; null when nothing makes it wait.';
 COMMENT ON COLUMN steps.started_at IS 'When the last attempt was claimed.';
 COMMENT ON COLUMN steps.finished_at IS 'When it last came to a state other than pending and in progress.';
-COMMENT ON COLUMN steps.timeout_us IS 'A time limit that replaces the template''s.';
 COMMENT ON COLUMN steps.token IS 'The token of the request that claimed it, while it is in progress.';
 COMMENT ON COLUMN steps.lease_actor IS 'The worker that holds it.';
 COMMENT ON COLUMN steps.lease_until IS 'When its lease ends.';
-COMMENT ON COLUMN steps.queue IS 'Where the step waits for a worker.';
-COMMENT ON COLUMN steps.step IS 'The step''s number; numbers only grow.';
-COMMENT ON COLUMN steps.attempts IS 'Attempts since the last reset.';
-COMMENT ON COLUMN steps.run IS 'Claims, for ever.';
-COMMENT ON COLUMN steps.retry_limit IS 'How many attempts there may be.';
-COMMENT ON COLUMN steps.unmet_parents IS 'How many parents are not done.';
-COMMENT ON COLUMN steps.waits IS 'How many other things the step waits for.';
-COMMENT ON COLUMN steps.retryable IS 'Whether a failed attempt may be followed by another.';
-COMMENT ON COLUMN steps.permanent IS 'Whether the last failure was permanent.';
-COMMENT ON COLUMN steps.configured IS 'Whether a configuration of its own replaces the template''s.';
 COMMENT ON COLUMN steps.state IS 'The state.';
-COMMENT ON COLUMN steps.kind IS 'What kind of step it is; null for one that a handler runs.';
 
 -- Rows only come and go. Dead entries at the head of the index are what every claim walks over, so vacuum comes after a
 -- thousand of them, whatever the size, and does not pause.
@@ -312,38 +312,42 @@ COMMENT ON COLUMN payloads.kind IS 'The con`t`ext, a `r`esult, a check`p`oint, a
 COMMENT ON COLUMN payloads.encoding IS 'How the body is written; null for plain JSON.';
 COMMENT ON COLUMN payloads.body IS 'The body.';
 
-CREATE TABLE transitions (
-    position        bigint NOT NULL,
-    task            bigint NOT NULL,
-    at              bigint NOT NULL,
-    actor           bigint NOT NULL,
-    ran_us          bigint,
-    step            integer,
-    run             integer,
-    attempt         integer,
-    event           text   NOT NULL,
-    from_state      text,
-    to_state        text,
-    handler_version text,
-    metadata        text,
-    CONSTRAINT transitions_pkey PRIMARY KEY (task, position)
+-- Rows are added, changed when tasks are removed, and removed with the last one. A row is longer than what a page likes to
+-- hold, and is compressed; it stays in its page then.
+CREATE TABLE history (
+    position bigint NOT NULL,
+    at       bigint NOT NULL,
+    entries  text   NOT NULL,
+    CONSTRAINT history_pkey PRIMARY KEY (position)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
-CREATE INDEX transitions_position_index ON transitions (position);
-COMMENT ON TABLE transitions IS 'The history, and by its order the outbox of events. Rows are added, and removed with their task.';
-COMMENT ON COLUMN transitions.position IS
-    'The number of the transaction, shifted left by 19 bits, plus the place within it. Readers stop below the oldest transaction that is under way, so that none that commits late is passed over.';
-COMMENT ON COLUMN transitions.task IS 'The task''s key.';
-COMMENT ON COLUMN transitions.at IS 'When.';
-COMMENT ON COLUMN transitions.actor IS 'Who did it.';
-COMMENT ON COLUMN transitions.ran_us IS 'How many microseconds the handler ran, at an end.';
-COMMENT ON COLUMN transitions.step IS 'The step''s number; null for the task itself.';
-COMMENT ON COLUMN transitions.run IS 'Which claim of the step it belongs to.';
-COMMENT ON COLUMN transitions.attempt IS 'Attempts since the last reset, after the change.';
-COMMENT ON COLUMN transitions.event IS 'What happened; `created`, `late_outcome` and `setting` change no state.';
-COMMENT ON COLUMN transitions.from_state IS 'The state before.';
-COMMENT ON COLUMN transitions.to_state IS 'The state after.';
-COMMENT ON COLUMN transitions.handler_version IS 'The version of the handler, at a start.';
-COMMENT ON COLUMN transitions.metadata IS 'What else is known, as JSON.';
+ALTER TABLE history ALTER COLUMN entries SET STORAGE MAIN;
+COMMENT ON TABLE history IS
+    'The history, and by its order the outbox of events: a row for the entries that were committed together, or a part of them. The view `transitions` has an entry a row.';
+COMMENT ON COLUMN history.position IS
+    'The place of the last entry: the number of the transaction, shifted left by 19 bits, plus the place within it. Readers stop below the oldest transaction that is under way, so that none that commits late is passed over.';
+COMMENT ON COLUMN history.at IS 'When it happened.';
+COMMENT ON COLUMN history.entries IS
+    'Lists, in order: the task''s key, the step''s number, the event, the states before and after, the actor, the run, the attempt, the handler''s version, the time it ran in microseconds, and what else is known; null for one whose task is gone.';
+
+CREATE TABLE task_history (
+    task     bigint NOT NULL,
+    position bigint NOT NULL,
+    CONSTRAINT task_history_pkey PRIMARY KEY (task, position)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+COMMENT ON TABLE task_history IS 'Where the history of a task is.';
+COMMENT ON COLUMN task_history.task IS 'The task''s key.';
+COMMENT ON COLUMN task_history.position IS 'A row of the history that has entries of the task.';
+
+CREATE VIEW transitions AS
+SELECT h.position - json_array_length(h.entries::json) + e.place AS position,
+       (e.entry->>0)::bigint AS task, (e.entry->>1)::integer AS step, e.entry->>2 AS event, e.entry->>3 AS from_state,
+       e.entry->>4 AS to_state, h.at, (e.entry->>5)::bigint AS actor, (e.entry->>6)::integer AS run,
+       (e.entry->>7)::integer AS attempt, e.entry->>8 AS handler_version, (e.entry->>9)::bigint AS ran_us,
+       nullif((e.entry->10)::text, 'null') AS metadata
+FROM history AS h CROSS JOIN LATERAL json_array_elements(h.entries::json) WITH ORDINALITY AS e (entry, place)
+WHERE json_typeof(e.entry) <> 'null';
+COMMENT ON VIEW transitions IS
+    'The entries of the history: where in the order of commits, whose, what happened, when, and by whom.';
 
 CREATE VIEW attempts AS
 SELECT started.task, started.step, started.run, started.attempt, started.at AS claimed_at, ended.at AS ended_at,

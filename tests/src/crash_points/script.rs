@@ -38,6 +38,7 @@ pub(super) enum Deed {
     ResolveTask,
     Crowd,
     CreateWithin,
+    ReportLater,
     Lapse,
     SweepOne,
     Look,
@@ -58,7 +59,7 @@ pub(super) enum Deed {
 }
 
 /// Everything, in order.
-const SCRIPT: [Deed; 42] = [
+const SCRIPT: [Deed; 43] = [
     Deed::Open,
     Deed::Create,
     Deed::CreateAgain,
@@ -84,6 +85,7 @@ const SCRIPT: [Deed; 42] = [
     Deed::ResolveTask,
     Deed::Crowd,
     Deed::CreateWithin,
+    Deed::ReportLater,
     Deed::Lapse,
     Deed::SweepOne,
     Deed::Look,
@@ -106,7 +108,8 @@ const SCRIPT: [Deed; 42] = [
 impl Deed {
     /// Returns what is asked of a database, in order.
     pub(super) fn script(place: Place) -> Vec<Self> {
-        let alone = [Self::CreateWithin, Self::ServersTime];
+        // In SQLite the leases of a store that was closed are over.
+        let alone = [Self::CreateWithin, Self::ReportLater, Self::ServersTime];
         let fits = |deed: &Self| !alone.contains(deed) || place == Place::Postgres;
         SCRIPT.into_iter().filter(fits).collect()
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Json, StoreError, Template, canonical_json};
-use tasker_types::Namespace;
+use tasker_types::{Namespace, Timestamp};
 
 use super::connection::Connection;
 use super::rows::{Work, number};
@@ -186,15 +186,20 @@ impl Cache {
     }
 }
 
-/// Returns the queues that were added after one.
-pub(super) async fn queues_after(
+/// Returns the server's time, and the queues that were added after one.
+pub(super) async fn now_and_queues(
     connection: &Connection<'_>,
     last: i64,
-) -> QueryResult<Vec<(i64, String, String)>> {
-    const SQL: &str = "SELECT id, namespace, handler FROM queues WHERE id > $1";
-    Statement::<(BigInt, Text, Text)>::new(SQL, vec![Bind::Int(last)])
-        .load(connection)
-        .await
+) -> QueryResult<(Timestamp, Vec<(i64, String, String)>)> {
+    const SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, q.id, q.namespace, q.handler \
+         FROM (VALUES (true)) AS one (is_there) LEFT JOIN queues AS q ON q.id > $1";
+    type Row = (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<Text>);
+    let rows = Statement::<Row>::new(SQL, vec![Bind::Int(last)])
+        .load::<(i64, Option<i64>, Option<String>, Option<String>)>(connection)
+        .await?;
+    let now = rows.first().map_or(0, |row| row.0);
+    let queues = rows.into_iter().filter_map(|row| Some((row.1?, row.2?, row.3?)));
+    Ok((Timestamp::from_micros(now), queues.collect()))
 }
 
 async fn find_graph(connection: &Connection<'_>, digest: &str) -> QueryResult<Option<i64>> {
@@ -320,14 +325,53 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// How many bytes of contexts are kept in memory.
+/// How many bytes of that are kept in memory.
 const CONTEXTS: usize = 16 << 20;
 
-/// Contexts of tasks whose steps were handed out, shared by those who write: they never change.
+/// What never changes of tasks whose steps were handed out, shared by those who write.
 #[derive(Debug, Default)]
-pub(super) struct Contexts(Mutex<(usize, BTreeMap<i64, Json>)>);
+pub(super) struct Contexts(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    bytes: usize,
+    contexts: BTreeMap<i64, Json>,
+    graphs: BTreeMap<i64, Arc<Graph>>,
+}
+
+impl Known {
+    /// Makes room when there is too much.
+    fn add(&mut self, bytes: usize) {
+        if self.bytes > CONTEXTS {
+            *self = Self::default();
+        }
+        self.bytes += bytes;
+    }
+}
 
 impl Contexts {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the templates of tasks, those that are known.
+    pub(super) fn graphs(&self, tasks: &BTreeSet<i64>) -> BTreeMap<i64, Arc<Graph>> {
+        let known = self.known();
+        let graph = |key: &i64| Some((*key, Arc::clone(known.graphs.get(key)?)));
+        tasks.iter().filter_map(graph).collect()
+    }
+
+    /// Keeps the templates of tasks.
+    pub(super) fn keep_graphs<'g>(&self, graphs: impl Iterator<Item = (i64, &'g Arc<Graph>)>) {
+        let mut known = self.known();
+        for (key, graph) in graphs {
+            if !known.graphs.contains_key(&key) {
+                known.add(size_of::<(i64, Arc<Graph>)>());
+                known.graphs.insert(key, Arc::clone(graph));
+            }
+        }
+    }
+
     /// Tells whether a place is that of a context that is known.
     pub(super) fn has(&self, place: Place) -> bool {
         self.get(place).is_some()
@@ -335,8 +379,12 @@ impl Contexts {
 
     /// Returns the context at a place, if it is one and known.
     pub(super) fn get(&self, (key, kind): Place) -> Option<Json> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.1.get(&key.0).filter(|_| kind == Kind::Context).cloned()
+        let known = self.known();
+        known
+            .contexts
+            .get(&key.0)
+            .filter(|_| kind == Kind::Context)
+            .cloned()
     }
 
     /// Keeps the contexts among what was read.
@@ -353,16 +401,13 @@ impl Contexts {
     }
 
     fn keep<'p>(&self, payloads: impl Iterator<Item = (&'p Place, &'p Json)>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         for ((key, kind), context) in payloads {
             if *kind != Kind::Context {
                 continue;
             }
-            if known.0 > CONTEXTS {
-                *known = (0, BTreeMap::new());
-            }
-            known.0 += context.as_str().len() + size_of::<(i64, Json)>();
-            known.1.insert(key.0, context.clone());
+            known.add(context.as_str().len() + size_of::<(i64, Json)>());
+            known.contexts.insert(key.0, context.clone());
         }
     }
 }

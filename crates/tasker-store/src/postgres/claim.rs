@@ -10,8 +10,9 @@ use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
 use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
 use uuid::Uuid;
 
-use super::cache::queues_after;
+use super::cache::now_and_queues;
 use super::connection::Connection;
+use super::history;
 use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, read_tasks, small, time};
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
@@ -197,7 +198,7 @@ impl Unit<'_> {
             }
         };
         if !self.knows_queues {
-            let more = queues_after(self.connection, self.cache.last_queue()).await?;
+            let (_, more) = now_and_queues(self.connection, self.cache.last_queue()).await?;
             self.cache.learn(more);
             self.knows_queues = true;
         }
@@ -398,6 +399,8 @@ impl Unit<'_> {
             .partition(|place| self.contexts.has(*place));
         let mut read = load_payloads(self.connection, &missing).await?;
         self.contexts.learn(&read);
+        let graphs = steps.iter().map(|key| (key.0, &self.work.task(key.0).graph));
+        self.contexts.keep_graphs(graphs);
         for place in known {
             match self.contexts.get(place) {
                 Some(context) => {
@@ -418,40 +421,53 @@ impl Unit<'_> {
         want: &Want,
     ) -> Result<Vec<Claim>, Trouble> {
         const HELD: &str = "\
-            SELECT k.task, k.step, (SELECT t.handler_version FROM transitions AS t \
-                WHERE t.task = s.task AND t.step = s.step AND t.run = s.run AND t.event = 'start' LIMIT 1) \
+            SELECT k.task, k.step \
             FROM leases AS l CROSS JOIN unnest(l.tasks, l.steps) AS k (task, step) \
             JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token AND s.lease_actor = l.actor \
             WHERE l.token = $1 AND l.actor = $2 ORDER BY k.task, k.step";
         let actor = self.cache.known(&Actor::Worker(worker))?;
         let binds = vec![Bind::Int(want.token.0), Bind::Int(actor)];
-        let rows = Statement::<(BigInt, Integer, Nullable<Text>)>::new(HELD, binds)
-            .load::<(i64, i32, Option<String>)>(self.connection)
+        let rows = Statement::<(BigInt, Integer)>::new(HELD, binds)
+            .load::<(i64, i32)>(self.connection)
             .await?;
-        let keys: Vec<(StepKey, Version)> = rows
-            .into_iter()
-            .map(|(task, step, version)| {
-                let version = version.and_then(|text| text.parse().ok());
-                (
-                    (task, small(step)),
-                    version.unwrap_or_else(|| Version::new(0, 0, 0)),
-                )
-            })
-            .collect();
+        let keys: Vec<StepKey> = rows.into_iter().map(|(task, step)| (task, small(step))).collect();
         let missing: BTreeSet<i64> = keys
             .iter()
-            .map(|(key, _)| key.0)
+            .map(|key| key.0)
             .filter(|key| !self.work.tasks.contains_key(key))
             .collect();
         if !missing.is_empty() {
             let read = read_tasks(self.connection, TASKS, missing.into_iter().collect()).await?;
             self.add_tasks(read).await?;
         }
-        self.load_steps(keys.iter().map(|(key, _)| *key)).await?;
+        self.load_steps(keys.iter().copied()).await?;
+        let mut versions: BTreeMap<StepKey, Version> = BTreeMap::new();
+        for own in keys.chunk_by(|one, other| one.0 == other.0) {
+            let Some((task, _)) = own.first() else { continue };
+            let steps = &self.work.steps;
+            history::each_of_task(self.connection, *task, |entry| {
+                let key = (*task, entry.step.unwrap_or_default());
+                let is_last = steps.get(&key).is_some_and(|row| entry.run == Some(row.now.run));
+                let version = entry.handler_version.as_ref().and_then(|text| text.parse().ok());
+                if is_last
+                    && entry.event == StepEvent::Start.as_str()
+                    && let Some(version) = version
+                {
+                    versions.insert(key, version);
+                }
+            })
+            .await?;
+        }
         // What this very request ended is no longer held.
         let held: Vec<_> = keys
             .into_iter()
-            .filter(|(key, _)| self.work.step(*key).state == StepState::InProgress)
+            .filter(|key| self.work.step(*key).state == StepState::InProgress)
+            .map(|key| {
+                (
+                    key,
+                    versions.remove(&key).unwrap_or_else(|| Version::new(0, 0, 0)),
+                )
+            })
             .collect();
         self.claims_of(&held).await
     }

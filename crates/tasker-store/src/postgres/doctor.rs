@@ -284,7 +284,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
             "autovacuum_vacuum_cost_delay=0",
         ],
     ),
-    ("transitions", &["autovacuum_vacuum_insert_scale_factor=0.1"]),
+    ("history", &["autovacuum_vacuum_insert_scale_factor=0.1"]),
+    ("task_history", &["autovacuum_vacuum_insert_scale_factor=0.1"]),
 ];
 
 /// Dead rows, lost settings and indexes that are of no use.
@@ -300,13 +301,14 @@ async fn tables(connection: &Connection<'_>, checkup: &Checkup) -> QueryResult<V
     const INVALID: &str = "SELECT quote_ident(n.nspname) || '.' || quote_ident(i.relname) FROM pg_index AS x \
          JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_namespace AS n ON n.oid = i.relnamespace \
          WHERE n.nspname = current_schema() AND NOT x.indisvalid ORDER BY 1";
-    const TABLES: [&str; 9] = [
+    const TABLES: [&str; 10] = [
         "tasks",
         "steps",
         "ready_steps",
         "leases",
         "payloads",
-        "transitions",
+        "history",
+        "task_history",
         "queues",
         "graphs",
         "actors",

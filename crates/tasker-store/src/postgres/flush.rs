@@ -7,7 +7,7 @@ use tasker_types::{StepState, TaskState, Timestamp};
 use super::rows::{LeaseRow, StepRow, Work, letter, number, payload_step, uuid};
 use super::statement::Bind;
 use super::unit::Unit;
-use crate::work::{Kind, NewRow, StepKey, TaskRow, Tracked};
+use crate::work::{Kind, NewHistoryRow, NewRow, StepKey, TaskRow, Tracked};
 
 const INSERT_TASKS: &str = "\
 INSERT INTO tasks (key, id, graph, state, failure, priority, live_steps, identity, namespace, idempotency_key, \
@@ -87,38 +87,41 @@ const INSERT_READY: &str = "\
 INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6)";
 
-const INSERT_LEASES: &str = "\
+/// Hand-outs that end and that begin. One of which all steps are reported at once need not be looked at any more.
+const CHANGE_LEASES: &str = "\
+WITH ended AS (DELETE FROM leases AS l USING unnest($1, $2, $3) AS u (token, actor, ended) \
+    WHERE l.token = u.token AND l.actor = u.actor AND cardinality(l.tasks) <= u.ended) \
 INSERT INTO leases AS l (token, actor, until, tasks, steps) \
 SELECT u.token, u.actor, min(u.until), array_agg(u.task), array_agg(u.step) \
-FROM unnest($1, $2, $3, $4, $5) AS u (token, actor, until, task, step) GROUP BY u.token, u.actor \
+FROM unnest($4, $5, $6, $7, $8) AS u (token, actor, until, task, step) GROUP BY u.token, u.actor \
 ON CONFLICT (token, actor) DO UPDATE SET until = least(l.until, excluded.until), \
     tasks = l.tasks || excluded.tasks, steps = l.steps || excluded.steps";
-
-/// A hand-out of which all steps are reported at once need not be looked at any more.
-const DELETE_LEASES: &str = "\
-DELETE FROM leases AS l USING unnest($1, $2, $3) AS u (token, actor, ended) \
-WHERE l.token = u.token AND l.actor = u.actor AND cardinality(l.tasks) <= u.ended";
 
 const DELETE_PAYLOADS: &str = "\
 DELETE FROM payloads AS p USING unnest($1, $2, $3::text[]) AS u (task, step, kind) \
 WHERE p.task = u.task AND p.step = u.step AND p.kind = u.kind::\"char\"";
+
+/// What is written once: a second result of a step is refused.
+const INSERT_PAYLOADS: &str = "\
+INSERT INTO payloads (task, step, kind, body) \
+SELECT u.task, u.step, u.kind::\"char\", u.body FROM unnest($1, $2, $3::text[], $4) AS u (task, step, kind, body)";
 
 const UPSERT_PAYLOADS: &str = "\
 INSERT INTO payloads (task, step, kind, body) \
 SELECT u.task, u.step, u.kind::\"char\", u.body FROM unnest($1, $2, $3::text[], $4) AS u (task, step, kind, body) \
 ON CONFLICT (task, step, kind) DO UPDATE SET body = excluded.body, encoding = excluded.encoding";
 
-pub(super) const INSERT_TRANSITIONS: &str = "\
-INSERT INTO transitions (position, task, step, event, from_state, to_state, at, actor, run, attempt, \
-    handler_version, ran_us, metadata) \
-SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.ord, u.task, u.step, u.event, \
-    u.from_state, u.to_state, $2, u.actor, u.run, u.attempt, u.handler_version, u.ran_us, u.metadata \
-FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY \
-    AS u (task, step, event, from_state, to_state, actor, run, attempt, handler_version, ran_us, metadata, ord)";
+/// The history, and where each task has a part in it.
+const INSERT_HISTORY: &str = "\
+WITH written AS (INSERT INTO history (position, at, entries) \
+    SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last, $2, u.entries \
+    FROM unnest($3, $4) AS u (last, entries)) \
+INSERT INTO task_history (task, position) \
+SELECT u.task, (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last FROM unnest($5, $6) AS u (task, last)";
 
 /// The statements that a turn ends with, each with the types of its values.
 #[cfg(test)]
-pub(super) const ENDINGS: [(&str, &str); 10] = [
+pub(super) const ENDINGS: [(&str, &str); 11] = [
     (
         UPDATE_TASKS,
         "bigint[], text[], text[], integer[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]",
@@ -138,10 +141,17 @@ pub(super) const ENDINGS: [(&str, &str); 10] = [
         INSERT_READY,
         "bigint[], boolean[], integer[], bigint[], integer[], bigint[]",
     ),
-    (INSERT_LEASES, "bigint[], bigint[], bigint[], bigint[], integer[]"),
-    (DELETE_LEASES, "bigint[], bigint[], bigint[]"),
+    (
+        CHANGE_LEASES,
+        "bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], integer[]",
+    ),
     (DELETE_PAYLOADS, "bigint[], integer[], text[]"),
+    (INSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
     (UPSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
+    (
+        INSERT_HISTORY,
+        "bigint, bigint, bigint[], text[], bigint[], bigint[]",
+    ),
 ];
 
 /// A statement and its values.
@@ -149,10 +159,6 @@ pub(super) type Change<'a> = (&'static str, Vec<Bind<'a>>);
 
 fn micros(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_micros)
-}
-
-fn wide(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Returns values column by column: a list of rows is taken apart once for each.
@@ -163,8 +169,9 @@ macro_rules! column {
 }
 
 impl Unit<'_> {
-    /// Returns the statements that write what changed, and when each place that they add to the queue is due.
-    pub(super) fn changes(&self) -> (Vec<Change<'_>>, Vec<Option<Timestamp>>) {
+    /// Returns the statements that write what changed, and when each place that they add to the queue is due. The transaction
+    /// has so many entries of the history already.
+    pub(super) fn changes(&self, entries_before: i64) -> (Vec<Change<'_>>, Vec<Option<Timestamp>>) {
         let mut changes = Vec::new();
         let (queue, added) = queue(&self.work);
         tasks(&self.work, &mut changes);
@@ -174,7 +181,7 @@ impl Unit<'_> {
         leases(&self.work, &mut changes);
         payloads(&self.work, &mut changes);
         configured(&self.work, &mut changes);
-        entries(&self.work, self.offset, &mut changes);
+        entries(&self.work, self.offset, entries_before, &mut changes);
         (changes, added)
     }
 }
@@ -473,36 +480,45 @@ fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             begun.push((lease, *key));
         }
     }
-    if !ended.is_empty() {
-        changes.push((
-            DELETE_LEASES,
-            vec![
-                column!(Ints, ended, (lease, _) => lease.token.0),
-                column!(Ints, ended, (lease, _) => lease.actor),
-                column!(Ints, ended, (_, count) => *count),
-            ],
-        ));
+    if ended.is_empty() && begun.is_empty() {
+        return;
     }
-    if !begun.is_empty() {
-        changes.push((
-            INSERT_LEASES,
-            vec![
-                column!(Ints, begun, (lease, _) => lease.token.0),
-                column!(Ints, begun, (lease, _) => lease.actor),
-                column!(Ints, begun, (lease, _) => lease.until.as_micros()),
-                column!(Ints, begun, (_, key) => key.0),
-                column!(Smalls, begun, (_, key) => number(key.1)),
-            ],
-        ));
+    let is_extended = |lease: &LeaseRow| {
+        let same = |(own, _): &(LeaseRow, StepKey)| (own.token, own.actor) == (lease.token, lease.actor);
+        begun.iter().any(same)
+    };
+    // One statement cannot end and extend the same row.
+    if ended.iter().any(|(lease, _)| is_extended(lease)) {
+        changes.push(change_leases(&ended, &[]));
+        changes.push(change_leases(&[], &begun));
+    } else {
+        changes.push(change_leases(&ended, &begun));
     }
 }
 
+fn change_leases<'a>(ended: &[(LeaseRow, i64)], begun: &[(LeaseRow, StepKey)]) -> Change<'a> {
+    (
+        CHANGE_LEASES,
+        vec![
+            column!(Ints, ended, (lease, _) => lease.token.0),
+            column!(Ints, ended, (lease, _) => lease.actor),
+            column!(Ints, ended, (_, count) => *count),
+            column!(Ints, begun, (lease, _) => lease.token.0),
+            column!(Ints, begun, (lease, _) => lease.actor),
+            column!(Ints, begun, (lease, _) => lease.until.as_micros()),
+            column!(Ints, begun, (_, key) => key.0),
+            column!(Smalls, begun, (_, key) => number(key.1)),
+        ],
+    )
+}
+
 fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
-    let (mut deletes, mut writes) = (Vec::new(), Vec::new());
+    let (mut deletes, mut inserts, mut writes) = (Vec::new(), Vec::new(), Vec::new());
     for (place, body) in &work.payloads {
-        match body {
-            Some(body) => writes.push((*place, body.as_str())),
-            None => deletes.push(*place),
+        match (body, place.1) {
+            (Some(body), Kind::Context | Kind::Result) => inserts.push((*place, body.as_str())),
+            (Some(body), _) => writes.push((*place, body.as_str())),
+            (None, _) => deletes.push(*place),
         }
     }
     if !deletes.is_empty() {
@@ -515,14 +531,17 @@ fn payloads<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
             ],
         ));
     }
-    if !writes.is_empty() {
+    for (sql, rows) in [(INSERT_PAYLOADS, inserts), (UPSERT_PAYLOADS, writes)] {
+        if rows.is_empty() {
+            continue;
+        }
         changes.push((
-            UPSERT_PAYLOADS,
+            sql,
             vec![
-                column!(Ints, writes, ((key, _), _) => key.0),
-                column!(Smalls, writes, (place, _) => payload_step(*place)),
-                column!(Texts, writes, ((_, kind), _) => letter(*kind)),
-                column!(Texts, writes, (_, body) => *body),
+                column!(Ints, rows, ((key, _), _) => key.0),
+                column!(Smalls, rows, (place, _) => payload_step(*place)),
+                column!(Texts, rows, ((_, kind), _) => letter(*kind)),
+                column!(Texts, rows, (_, body) => *body),
             ],
         ));
     }
@@ -546,27 +565,28 @@ fn configured<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
     }
 }
 
-fn entries<'a>(work: &'a Work, offset: i64, changes: &mut Vec<Change<'a>>) {
-    let rows = &work.entries;
+fn entries<'a>(work: &'a Work, offset: i64, before: i64, changes: &mut Vec<Change<'a>>) {
+    let rows = NewHistoryRow::of(&work.entries);
     if rows.is_empty() {
         return;
     }
+    let mut last = before;
+    let (mut ends, mut texts, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        last += row.count;
+        ends.push(last);
+        texts.push(row.entries);
+        tasks.extend(row.tasks.into_iter().map(|task| (task, last)));
+    }
     changes.push((
-        INSERT_TRANSITIONS,
+        INSERT_HISTORY,
         vec![
             Bind::Int(offset),
             Bind::Int(work.now.as_micros()),
-            column!(Ints, rows, entry => entry.task),
-            column!(MaybeSmalls, rows, entry => entry.step.map(number)),
-            column!(Texts, rows, entry => entry.event),
-            column!(MaybeTexts, rows, entry => entry.from),
-            column!(MaybeTexts, rows, entry => entry.to),
-            column!(Ints, rows, entry => entry.actor),
-            column!(MaybeSmalls, rows, entry => entry.run.map(number)),
-            column!(MaybeSmalls, rows, entry => entry.attempt.map(number)),
-            column!(MaybeTexts, rows, entry => entry.handler_version.as_deref()),
-            column!(MaybeInts, rows, entry => entry.ran_us.map(wide)),
-            column!(MaybeTexts, rows, entry => entry.metadata.as_ref().map(tasker_engine::Json::as_str)),
+            Bind::Ints(ends),
+            Bind::OwnTexts(texts),
+            column!(Ints, tasks, (task, _) => *task),
+            column!(Ints, tasks, (_, last) => *last),
         ],
     ));
 }

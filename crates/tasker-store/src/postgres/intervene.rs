@@ -9,7 +9,7 @@ use tasker_types::{StepNo, StepState, TaskId};
 use super::rows::key_of;
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
-use super::{list, read};
+use super::{history, list};
 
 impl Unit<'_> {
     /// Carries out demands; when one is refused, the caller undoes everything.
@@ -24,7 +24,7 @@ impl Unit<'_> {
             .await?
             .ok_or(StoreError::UnknownTask { task })?;
         if let Some(expected) = intervention.expected
-            && read::last_of_task(self.connection, key).await? > expected.0
+            && history::last_of_task(self.connection, key).await? > expected.0
         {
             return Err(StoreError::Changed { task }.into());
         }

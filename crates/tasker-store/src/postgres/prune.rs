@@ -1,9 +1,10 @@
 //! Removing tasks that ended for good a while ago, a batch in a transaction, one process at a time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Text};
 use tasker_engine::StoreError;
 
 use super::PostgresStore;
@@ -13,6 +14,7 @@ use super::list;
 use super::statement::{Bind, Statement, execute};
 use super::within::now;
 use crate::prune::{LOOKED_AT, Prune, PruneMode, PrunedBatch, Seen, before, candidates, fitting};
+use crate::work::without;
 
 /// How often a batch is tried.
 const TRIES: u32 = 5;
@@ -38,10 +40,54 @@ ORDER BY t.key FOR UPDATE OF t";
 /// What goes with tasks, and they themselves. None that ended for good is in the queue or holds a lease.
 const REMOVE: [&str; 4] = [
     "DELETE FROM payloads AS p WHERE p.task = ANY($1)",
-    "DELETE FROM transitions AS t WHERE t.task = ANY($1)",
+    "DELETE FROM task_history AS t WHERE t.task = ANY($1)",
     "DELETE FROM steps AS s WHERE s.task = ANY($1)",
     "DELETE FROM tasks AS t WHERE t.key = ANY($1)",
 ];
+
+/// How many rows of the history are changed at once.
+const ROWS: usize = 64;
+
+/// Takes the entries of tasks out of the history. The others keep their positions: a row that they share has `null` where
+/// an entry was.
+async fn forget(connection: &Connection<'_>, tasks: &[i64]) -> QueryResult<()> {
+    const PLACES: &str = "SELECT DISTINCT t.position FROM unnest($1) AS k (task) JOIN task_history AS t ON t.task = k.task \
+         ORDER BY t.position";
+    const ENTRIES: &str = "SELECT h.position, h.entries FROM unnest($1) AS p (position) \
+         JOIN history AS h ON h.position = p.position";
+    const CHANGE: &str = "UPDATE history AS h SET entries = u.entries FROM unnest($1, $2) AS u (position, entries) \
+         WHERE h.position = u.position";
+    const REMOVE: &str = "DELETE FROM history AS h WHERE h.position = ANY($1)";
+    let gone: BTreeSet<i64> = tasks.iter().copied().collect();
+    let places = Statement::<(BigInt,)>::new(PLACES, vec![Bind::Ints(tasks.to_vec())])
+        .load::<(i64,)>(connection)
+        .await?;
+    for part in places.chunks(ROWS) {
+        let part = part.iter().map(|place| place.0).collect();
+        let rows = Statement::<(BigInt, Text)>::new(ENTRIES, vec![Bind::Ints(part)])
+            .load::<(i64, String)>(connection)
+            .await?;
+        let (mut empty, mut changed, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, text) in rows {
+            let left = without(&text, &gone);
+            match left.map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))? {
+                Some(left) => {
+                    changed.push(position);
+                    entries.push(left);
+                }
+                None => empty.push(position),
+            }
+        }
+        if !changed.is_empty() {
+            let binds = vec![Bind::Ints(changed), Bind::OwnTexts(entries)];
+            execute(connection, CHANGE, binds).await?;
+        }
+        if !empty.is_empty() {
+            execute(connection, REMOVE, vec![Bind::Ints(empty)]).await?;
+        }
+    }
+    Ok(())
+}
 
 impl PostgresStore {
     /// Removes a batch of tasks that ended for good, with their steps, results and histories, in one transaction on a
@@ -122,6 +168,7 @@ impl PostgresStore {
         }
         if prune.mode == PruneMode::Remove && !free.is_empty() {
             let keys: Vec<i64> = free.iter().map(|(key, _)| *key).collect();
+            forget(connection, &keys).await?;
             list::unlabel(connection, &keys).await?;
             for sql in REMOVE {
                 execute(connection, sql, vec![Bind::Ints(keys.clone())]).await?;

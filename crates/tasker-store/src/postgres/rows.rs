@@ -179,14 +179,6 @@ pub(super) const STEPS: &str = step_columns!(
     "FROM unnest($1, $2) AS k (task, step) JOIN steps AS s ON s.task = k.task AND s.step = k.step"
 );
 
-/// The steps, and the children of each.
-pub(super) const STEPS_AND_CHILDREN: &str = step_columns!(
-    "FROM (SELECT task, step FROM unnest($1, $2) AS k (task, step) \
-     UNION SELECT k.task, e.to_step FROM unnest($1, $2) AS k (task, step) JOIN tasks AS t ON t.key = k.task \
-         JOIN graph_edges AS e ON e.graph = t.graph AND e.from_step = k.step) AS k \
-     JOIN steps AS s ON s.task = k.task AND s.step = k.step"
-);
-
 pub(super) const STEPS_OF_TASKS: &str =
     step_columns!("FROM steps AS s WHERE s.task = ANY($1) ORDER BY s.task, s.step");
 

@@ -30,6 +30,7 @@ pub(crate) enum Bind<'a> {
     MaybeSmalls(Vec<Option<i32>>),
     Bools(Vec<bool>),
     Texts(Vec<&'a str>),
+    OwnTexts(Vec<String>),
     MaybeTexts(Vec<Option<&'a str>>),
     Id(Uuid),
     Ids(Vec<Uuid>),
@@ -113,6 +114,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
                 }
                 Bind::Bools(values) => out.push_bind_param_value_only::<Array<Bool>, _>(values)?,
                 Bind::Texts(values) => out.push_bind_param_value_only::<Array<Text>, _>(values)?,
+                Bind::OwnTexts(values) => out.push_bind_param_value_only::<Array<Text>, _>(values)?,
                 Bind::MaybeTexts(values) => {
                     out.push_bind_param_value_only::<Array<Nullable<Text>>, _>(values)?;
                 }

@@ -15,21 +15,23 @@ use super::statement::{Bind, Statement, execute};
 use super::unit::{Session, Trouble, Unit};
 use crate::work::{CHECK_AGAIN, Note, StepKey};
 
-/// Steps whose lease is over, found by the hand-outs that they belong to.
+/// Steps whose lease is over, found by the hand-outs that they belong to: by their keys, also by a plan from the time when
+/// the tables were empty.
 const OVER: &str = "\
-SELECT DISTINCT s.task, s.step FROM leases AS l CROSS JOIN unnest(l.tasks, l.steps) AS k (task, step) \
-JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token \
-WHERE l.until < $1 AND s.lease_until < $1 AND ($2::bigint IS NULL OR s.task = $2) \
-ORDER BY s.task, s.step LIMIT $3";
+WITH l AS MATERIALIZED (SELECT l.token, l.tasks, l.steps FROM leases AS l WHERE l.until < $1 ORDER BY l.until) \
+SELECT DISTINCT s.task, s.step FROM l CROSS JOIN unnest(l.tasks, l.steps) AS k (task, step) CROSS JOIN LATERAL ( \
+    SELECT s.task, s.step FROM steps AS s WHERE s.task = k.task AND s.step = k.step AND (s.token = l.token) IS TRUE \
+        AND (s.lease_until < $1) IS TRUE LIMIT 1) AS s \
+WHERE $2::bigint IS NULL OR s.task = $2 ORDER BY s.task, s.step LIMIT $3";
 
 /// Hand-outs that are over in part or not at all are looked at again when the next of their leases ends.
 const POSTPONE: &str = "\
-UPDATE leases AS l SET until = n.until FROM \
-    (SELECT l.token, l.actor, min(s.lease_until) AS until FROM leases AS l \
-    CROSS JOIN unnest(l.tasks, l.steps) AS k (task, step) \
-    JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token \
-    WHERE l.until < $1 GROUP BY l.token, l.actor) AS n \
-WHERE l.token = n.token AND l.actor = n.actor AND n.until > l.until";
+WITH o AS MATERIALIZED (SELECT l.token, l.actor, l.tasks, l.steps FROM leases AS l WHERE l.until < $1 ORDER BY l.until), \
+n AS MATERIALIZED (SELECT o.token, o.actor, min(s.lease_until) AS until \
+    FROM o CROSS JOIN unnest(o.tasks, o.steps) AS k (task, step) CROSS JOIN LATERAL ( \
+        SELECT s.lease_until FROM steps AS s WHERE s.task = k.task AND s.step = k.step AND (s.token = o.token) IS TRUE \
+            LIMIT 1) AS s GROUP BY o.token, o.actor) \
+UPDATE leases AS l SET until = n.until FROM n WHERE l.token = n.token AND l.actor = n.actor AND n.until > l.until";
 
 /// Hand-outs of which no step is held any more are forgotten.
 const FORGET: &str = "\
@@ -39,18 +41,32 @@ DELETE FROM leases AS l WHERE (l.token, l.actor) IN \
         JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token) \
     ORDER BY l.until LIMIT 10000 FOR UPDATE SKIP LOCKED)";
 
+/// Tasks past their deadline, by an index that has only those with one.
 const OVERDUE: &str = "\
-SELECT t.key FROM tasks AS t WHERE t.deadline_at <= $1 AND t.next_check_at IS NOT NULL \
-    AND ($2::bigint IS NULL OR t.key = $2) ORDER BY t.key LIMIT $3";
+SELECT o.key FROM (SELECT t.key FROM tasks AS t WHERE t.deadline_at IS NOT NULL AND t.deadline_at <= $1 \
+        AND t.next_check_at IS NOT NULL AND ($2::bigint IS NULL OR (t.key = $2) IS TRUE) \
+    ORDER BY t.deadline_at, t.key LIMIT $3) AS o ORDER BY o.key";
 
 const DUE: &str = "\
-SELECT t.key FROM tasks AS t WHERE t.next_check_at <= $1 AND ($2::bigint IS NULL OR t.key = $2) \
-ORDER BY t.key LIMIT $3";
+SELECT o.key FROM (SELECT t.key FROM tasks AS t WHERE t.next_check_at <= $1 \
+        AND ($2::bigint IS NULL OR (t.key = $2) IS TRUE) \
+    ORDER BY t.next_check_at, t.key LIMIT $3) AS o ORDER BY o.key";
 
 /// The next deadline of the tasks that are not loaded.
 const NEXT_DEADLINE: &str = "\
 SELECT t.deadline_at FROM tasks AS t WHERE t.deadline_at IS NOT NULL AND t.next_check_at IS NOT NULL \
     AND ($1::bigint IS NULL OR t.key = $1) AND t.key <> ALL($2) ORDER BY t.deadline_at LIMIT 1";
+
+/// The statements of sweeps, each with the types of its values.
+#[cfg(test)]
+pub(super) const SWEEPS: [(&str, &str); 6] = [
+    (OVER, "bigint, bigint, bigint"),
+    (POSTPONE, "bigint"),
+    (FORGET, "bigint"),
+    (OVERDUE, "bigint, bigint, bigint"),
+    (DUE, "bigint, bigint, bigint"),
+    (NEXT_DEADLINE, "bigint, bigint[]"),
+];
 
 impl Unit<'_> {
     /// Ends leases that are over, fails tasks past their deadline, names tasks to look at.

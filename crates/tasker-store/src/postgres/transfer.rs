@@ -9,7 +9,7 @@ use super::PostgresOptions;
 use super::connection::Connection;
 use super::error::classify;
 use super::statement::{Bind, Statement, execute};
-use crate::transfer::{Chunk, Parcel, Table, Transferred, refused};
+use crate::transfer::{Chunk, MovedEntries, Parcel, Table, Transferred, refused};
 
 /// Whoever writes waits until the end.
 const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0; SET LOCAL \
@@ -19,7 +19,7 @@ const CLAIM: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_t
      LOCK TABLE tasks, task_labels, steps, ready_steps, leases, queues, graphs, actors IN ACCESS EXCLUSIVE MODE";
 
 const IS_EMPTY: &str = "SELECT NOT (EXISTS (SELECT FROM tasks) OR EXISTS (SELECT FROM graphs) OR EXISTS (SELECT FROM actors) \
-     OR EXISTS (SELECT FROM transitions))";
+     OR EXISTS (SELECT FROM history))";
 
 /// How many rows are fetched at once, and of payloads, which may be large.
 const FETCH: &str = "FETCH 500 FROM moving";
@@ -81,8 +81,10 @@ fn select(table: Table) -> &'static str {
              ORDER BY task, step, kind"
         }
         Table::Entries => {
-            "SELECT json_build_array(task, step, event, from_state, to_state, at, actor, run, attempt, handler_version, \
-             ran_us, metadata)::text FROM transitions ORDER BY position"
+            "SELECT json_build_array(e.entry->0, e.entry->1, e.entry->2, e.entry->3, e.entry->4, h.at, e.entry->5, \
+             e.entry->6, e.entry->7, e.entry->8, e.entry->9, nullif((e.entry->10)::text, 'null'))::text FROM history AS h \
+             CROSS JOIN LATERAL json_array_elements(h.entries::json) WITH ORDINALITY AS e (entry, place) \
+             WHERE json_typeof(e.entry) <> 'null' ORDER BY h.position, e.place"
         }
     }
 }
@@ -154,11 +156,8 @@ fn insert(table: Table) -> &'static str {
              FROM json_array_elements($1::json) AS v"
         }
         Table::Entries => {
-            "INSERT INTO transitions (position, task, step, event, from_state, to_state, at, actor, run, attempt, \
-             handler_version, ran_us, metadata) \
-             SELECT $2 + e.ord, (v->>0)::bigint, (v->>1)::int, v->>2, v->>3, v->>4, (v->>5)::bigint, (v->>6)::bigint, \
-             (v->>7)::int, (v->>8)::int, v->>9, (v->>10)::bigint, v->>11 \
-             FROM json_array_elements($1::json) WITH ORDINALITY AS e (v, ord)"
+            "WITH written AS (INSERT INTO history (position, at, entries) SELECT * FROM unnest($1, $2, $3)) \
+             INSERT INTO task_history (task, position) SELECT * FROM unnest($4, $5)"
         }
     }
 }
@@ -240,12 +239,12 @@ pub(crate) async fn write(
     let mut sum = Transferred::default();
     while let Some(parcel) = receiver.recv().await {
         match parcel {
+            Parcel::Rows(Table::Entries, rows) => {
+                let entries = write_entries(&connection, &rows, sum.transitions);
+                sum.count(Table::Entries, entries.await.map_err(failed)?);
+            }
             Parcel::Rows(table, rows) => {
-                let position = i64::try_from(sum.transitions).unwrap_or(i64::MAX);
-                let mut binds = vec![Bind::Text(&rows)];
-                if table == Table::Entries {
-                    binds.push(Bind::Int(position));
-                }
+                let binds = vec![Bind::Text(&rows)];
                 let written = execute(&connection, insert(table), binds).await.map_err(failed)?;
                 sum.count(table, written);
             }
@@ -258,6 +257,33 @@ pub(crate) async fn write(
     }
     // The source failed; what was written is undone with the connection.
     Err(StoreError::Closed)
+}
+
+/// Writes entries, and returns how many there are.
+async fn write_entries(connection: &Connection<'_>, rows: &str, before: u64) -> QueryResult<usize> {
+    let moved = MovedEntries::read(rows)
+        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+    let first = i64::try_from(before).unwrap_or(i64::MAX);
+    let mut position = first;
+    let (mut positions, mut times, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tasks, mut places) = (Vec::new(), Vec::new());
+    for MovedEntries { at, row } in moved {
+        position += row.count;
+        positions.push(position);
+        times.push(at);
+        texts.push(row.entries);
+        places.extend(row.tasks.iter().map(|_| position));
+        tasks.extend(row.tasks);
+    }
+    let binds = vec![
+        Bind::Ints(positions),
+        Bind::Ints(times),
+        Bind::OwnTexts(texts),
+        Bind::Ints(tasks),
+        Bind::Ints(places),
+    ];
+    execute(connection, insert(Table::Entries), binds).await?;
+    Ok(usize::try_from(position - first).unwrap_or_default())
 }
 
 /// Has numbers go on after those that there are.
@@ -276,7 +302,8 @@ async fn end(connection: &Connection<'_>, sum: Transferred) -> QueryResult<()> {
         "steps",
         "ready_steps",
         "payloads",
-        "transitions",
+        "history",
+        "task_history",
         "leases",
     ] {
         connection.batch_execute(&format!("ANALYZE {table}")).await?;

@@ -9,6 +9,7 @@ use tasker_engine::{Actor, End, Lease, LeaseStatus, NewTask, Receipt, Renewal, T
 use tasker_types::{TaskId, Timestamp};
 
 use super::connection::Connection;
+use super::history;
 use super::rows::{self, number, uuid};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
@@ -133,18 +134,14 @@ impl Unit<'_> {
 
     /// Returns the events of a run of a step by an actor.
     async fn events_of(&mut self, actor: i64, place: StepKey, run: u32) -> QueryResult<Vec<String>> {
-        const EVENTS: &str =
-            "SELECT event FROM transitions WHERE task = $1 AND step = $2 AND run = $3 AND actor = $4";
-        let binds = vec![
-            Bind::Int(place.0),
-            Bind::Int(i64::from(place.1)),
-            Bind::Int(i64::from(run)),
-            Bind::Int(actor),
-        ];
-        let rows = Statement::<(Text,)>::new(EVENTS, binds)
-            .load::<(String,)>(self.connection)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.0).collect())
+        let mut events = Vec::new();
+        history::each_of_task(self.connection, place.0, |entry| {
+            if entry.step == Some(place.1) && entry.run == Some(run) && entry.actor == actor {
+                events.push(entry.event.to_owned());
+            }
+        })
+        .await?;
+        Ok(events)
     }
 }
 

@@ -11,21 +11,21 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use futures_util::future::{try_join_all, try_join3, try_join4};
+use futures_util::future::{try_join_all, try_join3};
 use tasker_engine::{Actor, Clock, StoreError, Template};
-use tasker_types::{Namespace, TaskId, TaskState, Timestamp};
+use tasker_types::{Namespace, StepNo, TaskId, TaskState, Timestamp};
 
-use super::cache::{Cache, Contexts, queues_after};
+use super::cache::{Cache, Contexts, now_and_queues};
 use super::claim::{self, Look};
 use super::connection::{Company, Connection};
 use super::rows::{
-    self, Age, LOCKED_TASKS, STEPS, STEPS_AND_CHILDREN, STEPS_OF_TASKS, TaskTuple, keys, load_steps,
-    overtakes, read_tasks, task_row,
+    self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
+    task_row,
 };
 use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute, execute_in};
 use crate::pool::Counted;
-use crate::work::{Counts, StepKey};
+use crate::work::{Counts, Graph, StepKey};
 
 /// The work of a statement that is under way.
 pub(super) type Sent<'c> = Pin<Box<dyn Future<Output = QueryResult<()>> + Send + 'c>>;
@@ -117,29 +117,36 @@ impl Session {
             self.cache.actor(&self.connection, actor).await?;
         }
         self.cache.prepare(&self.connection, templates).await?;
+        let tasks: BTreeSet<i64> = ahead.reported.iter().map(|key| key.0).collect();
+        let graphs = self.graphs_of(&tasks).await?;
+        let looked_at = LookedAt::of(&ahead.reported, &graphs);
         let last = self.cache.last_queue();
         let reported = async {
             if ahead.reported.is_empty() {
                 return Ok((Vec::new(), Vec::new(), BTreeMap::new()));
             }
-            let tasks: BTreeSet<i64> = ahead.reported.iter().map(|key| key.0).collect();
             // The others are carried out when the locks are held.
             try_join3(
                 read_tasks(&self.connection, LOCKED_TASKS, tasks.into_iter().collect()),
-                load_steps(&self.connection, STEPS_AND_CHILDREN, keys(&ahead.reported)),
-                count(&self.connection, COUNTS_AHEAD, keys(&ahead.reported)),
+                load_steps(&self.connection, STEPS, keys(&looked_at.steps)),
+                async {
+                    match looked_at.ending.is_empty() {
+                        true => Ok(BTreeMap::new()),
+                        false => count(&self.connection, COUNTS_AHEAD, looked_at.ending()).await,
+                    }
+                },
             )
             .await
         };
-        let queues = async {
-            match ahead.hands_out {
-                true => queues_after(&self.connection, last).await,
-                false => Ok(Vec::new()),
+        let now_and_queues = async {
+            if !ahead.hands_out {
+                return Ok((self.now().await?, Vec::new()));
             }
+            let (now, queues) = now_and_queues(&self.connection, last).await?;
+            Ok((self.clock.as_ref().map_or(now, |clock| clock.now()), queues))
         };
         let begun = self.connection.batch_execute("BEGIN");
-        let ((), now, (tasks, steps, counted), queues) =
-            try_join4(begun, self.now(), reported, queues).await?;
+        let ((), (now, queues), (tasks, steps, counted)) = try_join3(begun, now_and_queues, reported).await?;
         self.cache.learn(queues);
         let mut unit = Unit {
             connection: &self.connection,
@@ -169,6 +176,30 @@ impl Session {
         Ok(unit)
     }
 
+    /// Returns the templates of tasks, those that are there.
+    async fn graphs_of(&mut self, tasks: &BTreeSet<i64>) -> QueryResult<BTreeMap<i64, Arc<Graph>>> {
+        const SQL: &str = "SELECT t.key, t.graph FROM tasks AS t WHERE t.key = ANY($1)";
+        let mut graphs = self.contexts.graphs(tasks);
+        let unknown: Vec<i64> = tasks
+            .iter()
+            .copied()
+            .filter(|key| !graphs.contains_key(key))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(graphs);
+        }
+        // They were handed out by another process, or so long ago that it is forgotten.
+        let rows = Statement::<(BigInt, BigInt)>::new(SQL, vec![Bind::Ints(unknown)])
+            .load::<(i64, i64)>(&self.connection)
+            .await?;
+        for (key, id) in rows {
+            graphs.insert(key, self.cache.graph(&self.connection, id).await?);
+        }
+        self.contexts
+            .keep_graphs(graphs.iter().map(|(key, graph)| (*key, graph)));
+        Ok(graphs)
+    }
+
     /// Returns the time: the server's, unless there is a clock of a test.
     pub(super) async fn now(&self) -> QueryResult<Timestamp> {
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
@@ -188,9 +219,9 @@ impl Session {
         let none = BTreeSet::new();
         self.now().await?;
         read_tasks(connection, LOCKED_TASKS, Vec::new()).await?;
-        load_steps(connection, STEPS_AND_CHILDREN, keys(&none)).await?;
-        count(connection, COUNTS_AHEAD, keys(&none)).await?;
-        queues_after(connection, i64::MAX).await?;
+        load_steps(connection, STEPS, keys(&none)).await?;
+        count(connection, COUNTS_AHEAD, LookedAt::default().ending()).await?;
+        now_and_queues(connection, i64::MAX).await?;
         claim::warm(connection).await
     }
 
@@ -346,7 +377,7 @@ impl Unit<'_> {
     pub(super) async fn commit(mut self) -> QueryResult<bool> {
         self.work.count_live();
         let connection = self.connection;
-        let (changes, added) = self.changes();
+        let (changes, added) = self.changes(0);
         let texts: Vec<&'static str> = changes.iter().map(|(sql, _)| *sql).collect();
         if texts.iter().all(|sql| self.cache.written.contains(sql)) {
             let mut sent: Vec<Sent<'_>> = Vec::new();
@@ -389,25 +420,64 @@ async fn count(
         .collect())
 }
 
-macro_rules! counts {
-    ($tasks:literal) => {
-        concat!(
-            "SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
-             FROM steps AS s WHERE s.task = ANY(",
-            $tasks,
-            ") GROUP BY s.task"
-        )
-    };
+pub(super) const COUNTS: &str = "\
+SELECT s.task, count(*), count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) \
+FROM steps AS s WHERE s.task = ANY($1) GROUP BY s.task";
+
+/// As [`COUNTS`], of those tasks of which nothing goes on but so many steps that are reported.
+pub(super) const COUNTS_AHEAD: &str = "\
+SELECT k.task, c.steps, c.done FROM unnest($1, $2) AS k (task, reported) CROSS JOIN LATERAL ( \
+    SELECT FROM tasks AS t WHERE t.key = k.task AND (t.live_steps <= k.reported) IS TRUE LIMIT 1) AS t CROSS JOIN LATERAL ( \
+    SELECT count(*) AS steps, count(*) FILTER (WHERE s.state IN ('complete', 'resolved_manually')) AS done \
+    FROM steps AS s WHERE s.task = k.task) AS c";
+
+/// What a turn looks at, as the templates tell.
+#[derive(Debug, Default)]
+struct LookedAt {
+    /// The steps that are reported, and their children.
+    steps: BTreeSet<StepKey>,
+    /// The tasks that may end with them, since one that is reported has no children, and how many of each are reported.
+    ending: BTreeMap<i64, i64>,
 }
 
-pub(super) const COUNTS: &str = counts!("$1");
+impl LookedAt {
+    fn of(reported: &BTreeSet<StepKey>, graphs: &BTreeMap<i64, Arc<Graph>>) -> Self {
+        let mut looked_at = Self {
+            steps: reported.clone(),
+            ending: BTreeMap::new(),
+        };
+        let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
+        for (task, step) in reported {
+            *counts.entry(*task).or_default() += 1;
+            // The key of another database may be that of a task here, which has no such step.
+            let graph = graphs
+                .get(task)
+                .filter(|graph| graph.queues.len() > *step as usize);
+            let Some(graph) = graph else { continue };
+            let children = graph.template.children(StepNo(*step));
+            let mut has_children = false;
+            for child in children {
+                has_children = true;
+                looked_at.steps.insert((*task, child.0));
+            }
+            if !has_children {
+                looked_at.ending.insert(*task, 0);
+            }
+        }
+        for (task, count) in &mut looked_at.ending {
+            *count = counts.get(task).copied().unwrap_or_default();
+        }
+        looked_at
+    }
 
-/// Counts the steps of those tasks that may end with what is reported: a step without children is, and nothing else goes on.
-pub(super) const COUNTS_AHEAD: &str = counts!(
-    "ARRAY(SELECT t.key FROM unnest($1, $2) AS k (task, step) JOIN tasks AS t ON t.key = k.task \
-     LEFT JOIN graph_edges AS e ON e.graph = t.graph AND e.from_step = k.step \
-     GROUP BY t.key HAVING count(DISTINCT k.step) >= t.live_steps AND bool_or(e.to_step IS NULL))"
-);
+    /// Returns the binds of the tasks that may end.
+    fn ending<'a>(&self) -> Vec<Bind<'a>> {
+        vec![
+            Bind::Ints(self.ending.keys().copied().collect()),
+            Bind::Ints(self.ending.values().copied().collect()),
+        ]
+    }
+}
 
 /// Why a request was given up: the database failed, the request was refused, or it has to be done again.
 #[derive(Debug)]

@@ -18,22 +18,12 @@ use super::cache::Cache;
 use super::connection::Connection;
 use super::create::ENTRIES;
 use super::error::classify;
-use super::flush::{Change, INSERT_TRANSITIONS};
 use super::rows::Work;
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
 use super::wake::channel;
 use super::writer::Job;
 use crate::work::Graph;
-
-/// As [`INSERT_TRANSITIONS`], after entries that the same transaction has written before.
-const APPEND_TRANSITIONS: &str = "\
-INSERT INTO transitions (position, task, step, event, from_state, to_state, at, actor, run, attempt, \
-    handler_version, ran_us, metadata) \
-SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + $14 + u.ord, u.task, u.step, u.event, \
-    u.from_state, u.to_state, $2, u.actor, u.run, u.attempt, u.handler_version, u.ran_us, u.metadata \
-FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY \
-    AS u (task, step, event, from_state, to_state, actor, run, attempt, handler_version, ran_us, metadata, ord)";
 
 /// How often tasks are created anew of which another transaction took a name meanwhile.
 const TRIES: u32 = 5;
@@ -76,9 +66,9 @@ impl Unit<'_> {
 
     /// Writes what changed after what the transaction has written before, and tells whether there is work that is due.
     async fn append(&mut self) -> Result<bool, Trouble> {
-        const BEFORE: &str = "SELECT coalesce(max(t.position & 524287), 0) FROM transitions AS t, \
+        const BEFORE: &str = "SELECT coalesce(max(h.position & 524287), 0) FROM history AS h, \
              (SELECT pg_current_xact_id()::text::bigint + $1 AS number) AS own \
-             WHERE t.position > own.number << 19 AND t.position < (own.number + 1) << 19";
+             WHERE h.position > own.number << 19 AND h.position < (own.number + 1) << 19";
         self.work.count_live();
         let (before,) = Statement::<(BigInt,)>::new(BEFORE, vec![Bind::Int(self.offset)])
             .get_result::<(i64,)>(self.connection)
@@ -92,23 +82,13 @@ impl Unit<'_> {
             }
             .into());
         }
-        let (changes, added) = self.changes();
+        let (changes, added) = self.changes(before);
         // One after the other: of several at once the first error is not always the cause.
-        for change in changes {
-            let (sql, binds) = after(before, change);
+        for (sql, binds) in changes {
             execute(self.connection, sql, binds).await?;
         }
         Ok(added.iter().any(|due| due.is_none_or(|due| due <= self.work.now)))
     }
-}
-
-/// Has entries of the history stand after those that there are.
-fn after(before: i64, (sql, mut binds): Change<'_>) -> Change<'_> {
-    if sql != INSERT_TRANSITIONS {
-        return (sql, binds);
-    }
-    binds.push(Bind::Int(before));
-    (APPEND_TRANSITIONS, binds)
 }
 
 impl PostgresStore {

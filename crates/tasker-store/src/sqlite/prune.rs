@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Text};
-use serde_json::value::RawValue;
 use tasker_engine::StoreError;
 
 use super::SqliteStore;
@@ -14,7 +13,7 @@ use super::rows::{json, packed, payload};
 use super::statement::{Bind, Statement};
 use super::unit::{Trouble, Unit};
 use crate::prune::{LOOKED_AT, Prune, PruneMode, PrunedBatch, Seen, before, candidates, fitting};
-use crate::work::Kind;
+use crate::work::{Kind, without};
 
 /// Tasks in their order. The newest is never over, so that its key is not given to another.
 const LOOK: &str = "\
@@ -128,7 +127,8 @@ fn forget(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()>
     for (position,) in rows {
         let (text,): (String,) =
             Statement::<(Text,)>::new(ENTRIES, &[Bind::Int(position)]).get_result(connection)?;
-        match without(&text, tasks)? {
+        let left = without(&text, tasks);
+        match left.map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))? {
             Some(left) => {
                 let binds = [Bind::Int(position), Bind::Text(&left)];
                 Statement::<()>::new(CHANGE, &binds).execute(connection)?;
@@ -139,39 +139,4 @@ fn forget(connection: &mut Connection, tasks: &BTreeSet<i64>) -> QueryResult<()>
         }
     }
     Ok(())
-}
-
-/// Returns a row's entries with `null` in place of those of some tasks, or `None` if no other is left.
-fn without(entries: &str, tasks: &BTreeSet<i64>) -> QueryResult<Option<String>> {
-    let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
-    let mut parts: Vec<Option<&RawValue>> = serde_json::from_str(entries).map_err(unreadable)?;
-    for part in &mut parts {
-        let Some(entry) = *part else { continue };
-        let fields: Vec<&RawValue> = serde_json::from_str(entry.get()).map_err(unreadable)?;
-        let task = fields.first().and_then(|task| task.get().parse().ok());
-        if task.is_some_and(|task| tasks.contains(&task)) {
-            *part = None;
-        }
-    }
-    Ok(parts.iter().any(Option::is_some).then(|| json(&parts)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(entries: &str, tasks: &[i64], expected: Option<&str>) {
-        let left = without(entries, &tasks.iter().copied().collect()).unwrap();
-        assert_eq!(left.as_deref(), expected);
-    }
-
-    #[test]
-    fn entries_of_others_stay_where_and_as_they_are() {
-        let entries = r#"[[1,null,"created"],[2,0,"start",{"a":1.50,"b":"\u00e9"}],null,[3,1,"succeed"]]"#;
-        let left = r#"[null,[2,0,"start",{"a":1.50,"b":"\u00e9"}],null,null]"#;
-        check(entries, &[1, 3], Some(left));
-        check(entries, &[9], Some(entries));
-        check(left, &[2], None);
-    }
 }

@@ -4,8 +4,6 @@ use std::path::Path;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tasker_engine::StoreError;
 use tokio::sync::mpsc;
 
@@ -15,10 +13,7 @@ use super::file::{Mode, SqliteFile};
 use super::rows::json;
 use super::statement::{Bind, Statement};
 use super::unit::Trouble;
-use crate::transfer::{Chunk, Parcel, Table, Transferred, refused};
-
-/// How many entries of the history stand in one row.
-const TOGETHER: usize = 128;
+use crate::transfer::{Chunk, MovedEntries, Parcel, Table, Transferred, refused};
 
 /// Returns the statement that makes lists of a table's rows.
 fn select(table: Table) -> &'static str {
@@ -231,57 +226,19 @@ pub(crate) fn write(
     Err(StoreError::Closed)
 }
 
-/// An entry as it travels: the task, the step, the event, the states before and after, when, the actor, the run, the
-/// attempt, the version of the handler, the time that it ran, and what else is known.
-#[derive(Deserialize)]
-struct Entry(
-    i64,
-    Option<u32>,
-    String,
-    Option<String>,
-    Option<String>,
-    i64,
-    i64,
-    Option<u32>,
-    Option<u32>,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-);
-
-/// Writes entries, those of a moment together, and returns how many there are.
+/// Writes entries, and returns how many there are.
 fn write_entries(connection: &mut Connection, rows: &str, before: u64) -> QueryResult<usize> {
-    const PLACES: &str =
-        "INSERT OR IGNORE INTO task_history (task, position) SELECT value, ?2 FROM json_each(?1)";
-    let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
-    let entries: Vec<Entry> = serde_json::from_str(rows).map_err(unreadable)?;
-    let mut position = i64::try_from(before).unwrap_or(i64::MAX);
-    for moment in entries.chunk_by(|one, other| one.5 == other.5) {
-        for part in moment.chunks(TOGETHER) {
-            position += i64::try_from(part.len()).unwrap_or(i64::MAX);
-            let mut list = Vec::with_capacity(part.len());
-            for entry in part {
-                let metadata = entry
-                    .11
-                    .clone()
-                    .map(RawValue::from_string)
-                    .transpose()
-                    .map_err(unreadable)?;
-                list.push((
-                    entry.0, entry.1, &entry.2, &entry.3, &entry.4, entry.6, entry.7, entry.8, &entry.9,
-                    entry.10, metadata,
-                ));
-            }
-            let binds = [
-                Bind::Int(position),
-                Bind::Int(part[0].5),
-                Bind::Text(&json(&list)),
-            ];
-            Statement::<()>::new(insert(Table::Entries), &binds).execute(connection)?;
-            let tasks: Vec<i64> = part.iter().map(|entry| entry.0).collect();
-            Statement::<()>::new(PLACES, &[Bind::Text(&json(&tasks)), Bind::Int(position)])
-                .execute(connection)?;
-        }
+    const PLACES: &str = "INSERT INTO task_history (task, position) SELECT value, ?2 FROM json_each(?1)";
+    let moved = MovedEntries::read(rows)
+        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+    let first = i64::try_from(before).unwrap_or(i64::MAX);
+    let mut position = first;
+    for MovedEntries { at, row } in moved {
+        position += row.count;
+        let binds = [Bind::Int(position), Bind::Int(at), Bind::Text(&row.entries)];
+        Statement::<()>::new(insert(Table::Entries), &binds).execute(connection)?;
+        Statement::<()>::new(PLACES, &[Bind::Text(&json(&row.tasks)), Bind::Int(position)])
+            .execute(connection)?;
     }
-    Ok(entries.len())
+    Ok(usize::try_from(position - first).unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tasker_engine::{Change, Json};
 use tasker_types::{RunNo, StepNo};
 
-/// An entry, its fields in the order in which SQLite lists them. Names are texts: a program that is older than the one
+/// An entry, its fields in the order in which rows of the history list them. Names are texts: a program that is older than the one
 /// that wrote them may not know them.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry<'a> {
@@ -42,7 +42,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Returns what an entry says; `None` when it makes no sense.
-pub(crate) fn change(entry: &Entry<'_>) -> Option<Change> {
+pub(super) fn change(entry: &Entry<'_>) -> Option<Change> {
     let step = entry.step.map(StepNo);
     let run = entry.run.map(RunNo);
     match entry.event {

@@ -309,11 +309,11 @@ async fn a_move_that_fails_leaves_the_target_empty() {
     tasker_store::postgres::migrate::up(&options).await.unwrap();
     // The history comes last.
     let mut connection = AsyncPgConnection::establish(cluster.url()).await.unwrap();
-    let refuse = format!("ALTER TABLE {schema}.transitions ADD CONSTRAINT refuse CHECK (false)");
+    let refuse = format!("ALTER TABLE {schema}.history ADD CONSTRAINT refuse CHECK (false)");
     connection.batch_execute(&refuse).await.unwrap();
     let failed = transfer(&from.endpoint, &to).await.unwrap_err();
     assert!(failed.to_string().contains("refuse"), "{failed}");
-    let permit = format!("ALTER TABLE {schema}.transitions DROP CONSTRAINT refuse");
+    let permit = format!("ALTER TABLE {schema}.history DROP CONSTRAINT refuse");
     connection.batch_execute(&permit).await.unwrap();
     let sum = transfer(&from.endpoint, &to).await.unwrap();
     assert!(sum.tasks > 8);

@@ -86,6 +86,12 @@ impl Life {
             Deed::ResolveTask => self.demand(Cast::Resolved, Demand::ResolveTask).await?,
             Deed::Crowd => self.crowd().await?,
             Deed::CreateWithin => self.create_within().await?,
+            Deed::ReportLater => {
+                self.turn(Vec::new(), 1, Scope::All).await?;
+                self.close().await;
+                self.opened().await?;
+                self.work(0, Scope::All).await?;
+            }
             Deed::Lapse => {
                 self.turn(Vec::new(), 3, Scope::All).await?;
                 self.held.clear();
