@@ -203,9 +203,6 @@ impl Chunk {
     }
 }
 
-/// How many entries of the history stand in one row.
-const TOGETHER: usize = 128;
-
 /// An entry as it travels: the task, the step, the event, the states before and after, when, the actor, the run, the
 /// attempt, the version of the handler, the time that it ran, and what else is known.
 #[derive(Deserialize)]
@@ -236,7 +233,7 @@ impl MovedEntries {
         let entries: Vec<Entry> = serde_json::from_str(rows)?;
         let mut moved = Vec::new();
         for moment in entries.chunk_by(|one, other| one.5 == other.5) {
-            for part in moment.chunks(TOGETHER) {
+            for part in moment.chunks(NewHistoryRow::FULL) {
                 let mut list = Vec::with_capacity(part.len());
                 for entry in part {
                     let metadata = entry.11.clone().map(RawValue::from_string).transpose()?;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use tasker_engine::{Change, Json};
 use tasker_types::{RunNo, StepNo};
 
-/// An entry, its fields in the order in which rows of the history list them. Names are texts: a program that is older than the one
-/// that wrote them may not know them.
+/// An entry, its fields in the order in which rows of the history list them. Names are texts: a program that is older than
+/// the one that wrote them may not know them.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) task: i64,

@@ -9,9 +9,6 @@ use tasker_types::{Position, TaskId, Timestamp};
 
 use super::entry::{Entry, change};
 
-/// A row that has this many entries takes in no other task's: whoever reads the history of a task reads them all.
-const FULL: usize = 128;
-
 /// How many entries a row has at most.
 const MOST: usize = 1_024;
 
@@ -25,6 +22,9 @@ pub(crate) struct NewHistoryRow {
 }
 
 impl NewHistoryRow {
+    /// A row that has this many entries takes in no other task's: whoever reads the history of a task reads them all.
+    pub(crate) const FULL: usize = 128;
+
     /// Puts entries into rows. Those of a task keep their order and stand together.
     pub(crate) fn of(entries: &[Entry<'_>]) -> Vec<Self> {
         let mut entries: Vec<&Entry<'_>> = entries.iter().collect();
@@ -33,7 +33,7 @@ impl NewHistoryRow {
         let mut row: Vec<&Entry<'_>> = Vec::new();
         for own in entries.chunk_by(|one, other| one.task == other.task) {
             for part in own.chunks(MOST) {
-                if !row.is_empty() && row.len() + part.len() > FULL {
+                if !row.is_empty() && row.len() + part.len() > Self::FULL {
                     rows.push(Self::together(&row));
                     row.clear();
                 }
@@ -223,6 +223,7 @@ mod tests {
         let counts = |entries: Vec<Entry<'_>>| -> Vec<i64> {
             NewHistoryRow::of(&entries).iter().map(|row| row.count).collect()
         };
+        const FULL: usize = NewHistoryRow::FULL;
         let full = i64::try_from(FULL).unwrap();
         assert_eq!(counts(entries(1, FULL).collect()), [full]);
         assert_eq!(counts(entries(1, FULL).chain(entries(2, 1)).collect()), [full, 1]);
