@@ -271,4 +271,20 @@ mod tests {
             again(8, LookAgainReason::AwaitingDependencies),
         );
     }
+
+    #[test]
+    fn reasons_to_look_again_have_the_names_of_the_api() {
+        let reasons = [
+            (LookAgainReason::ReadyStepsAvailable, "ready_steps_available"),
+            (LookAgainReason::AwaitingDependencies, "awaiting_dependencies"),
+            (LookAgainReason::StepsInProgress, "steps_in_progress"),
+            (LookAgainReason::ContextUnavailable, "context_unavailable"),
+        ];
+        for (reason, name) in reasons {
+            assert_eq!(
+                (reason.as_str(), format!("{reason:>24}")),
+                (name, format!("{name:>24}"))
+            );
+        }
+    }
 }

@@ -453,4 +453,10 @@ mod tests {
             assert_eq!(event.as_str().parse::<TaskEvent>().unwrap(), *event);
         }
     }
+
+    #[test]
+    fn diagrams_have_every_row() {
+        insta::assert_snapshot!(step_diagram());
+        insta::assert_snapshot!(task_diagram());
+    }
 }

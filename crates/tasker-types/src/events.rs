@@ -318,4 +318,15 @@ mod tests {
         assert!(serde_json::from_str::<CustomEvent>(r#"{"name":"step.failed"}"#).is_err());
         assert!(EventDefinition::from("checked").check().is_err());
     }
+
+    #[test]
+    fn a_name_is_its_text() {
+        let name = EventName::new("refund.checked").unwrap();
+        let (lent, borrowed): (&str, &str) = (name.as_ref(), name.borrow());
+        assert_eq!((lent, borrowed), ("refund.checked", "refund.checked"));
+        assert_eq!(
+            format!("{name:>15} {name:?}"),
+            " refund.checked \"refund.checked\""
+        );
+    }
 }

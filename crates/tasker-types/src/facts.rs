@@ -204,4 +204,43 @@ mod tests {
         };
         assert!(failed.stuck());
     }
+
+    #[test]
+    fn a_parent_keeps_back_what_is_not_finished() {
+        for state in StepState::ALL {
+            for unmet_parents in [0, 2] {
+                let facts = StepFacts {
+                    state: *state,
+                    unmet_parents,
+                    ..StepFacts::default()
+                };
+                let unfinished = matches!(
+                    state,
+                    StepState::Pending | StepState::InProgress | StepState::Error
+                );
+                assert_eq!(facts.blocked(), unfinished && unmet_parents > 0, "{facts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_have_the_names_of_the_api() {
+        let reasons = [
+            (BlockingReason::Finished, "finished"),
+            (BlockingReason::Running, "running"),
+            (
+                BlockingReason::DependenciesNotSatisfied,
+                "dependencies_not_satisfied",
+            ),
+            (BlockingReason::RetryNotEligible, "retry_not_eligible"),
+            (BlockingReason::TaskNotActive, "task_not_active"),
+            (BlockingReason::WaitingForBackoff, "waiting_for_backoff"),
+        ];
+        for (reason, name) in reasons {
+            assert_eq!(
+                (reason.as_str(), format!("{reason:>30}")),
+                (name, format!("{name:>30}"))
+            );
+        }
+    }
 }

@@ -326,4 +326,10 @@ mod tests {
         );
         assert!("pay@latest".parse::<HandlerRef>().is_err());
     }
+
+    #[test]
+    fn a_handler_shows_what_was_written() {
+        let handler: HandlerRef = "payments.charge@^2".parse().unwrap();
+        assert_eq!(format!("{handler:?}"), "HandlerRef(payments.charge@^2)");
+    }
 }

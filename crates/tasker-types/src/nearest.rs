@@ -58,4 +58,20 @@ mod tests {
         assert_eq!(nearest("rnu", ["resume", "run"]), Some("run"));
         assert_eq!(nearest("cuont", ["rest", "count"]), Some("count"));
     }
+
+    #[track_caller]
+    fn apart(left: &str, right: &str, slips: usize) {
+        assert_eq!((distance(left, right), distance(right, left)), (slips, slips));
+    }
+
+    #[test]
+    fn each_slip_counts_once() {
+        apart("", "", 0);
+        apart("Step", "sTEP", 0);
+        apart("ab", "ba", 1);
+        apart("abcd", "badc", 2);
+        apart("count", "discount", 3);
+        apart("count", "cow", 3);
+        apart("ab", "bxa", 3);
+    }
 }

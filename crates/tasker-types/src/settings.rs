@@ -367,4 +367,105 @@ mod tests {
     fn unknown_keys_are_refused() {
         assert!(serde_json::from_str::<BackoffValues>(r#"{"max_backoff_second": 3}"#).is_err());
     }
+
+    #[track_caller]
+    fn accepted<S: Section + fmt::Debug>(change: impl FnOnce(&mut S::Values)) {
+        let mut values = S::Values::default();
+        change(&mut values);
+        S::check(values).unwrap();
+    }
+
+    #[test]
+    fn what_must_be_less_may_not_be_as_much() {
+        refused::<Cache>(
+            |v| v.min_adaptive_ttl = v.max_adaptive_ttl,
+            "`cache.min_adaptive_ttl` is 3600.0, but it must be less than `max_adaptive_ttl`",
+        );
+        refused::<GraphWeights>(
+            |v| v.severity_thresholds.medium = v.severity_thresholds.high,
+            "`dependency_graph.severity_thresholds.high` is 50.0, but it must be more than \
+             `severity_thresholds.medium`",
+        );
+        accepted::<Server>(|v| v.base_path = "/my_team/tasker-2".to_owned());
+    }
+
+    #[test]
+    fn lists_of_texts_have_no_empty_ones() {
+        refused::<Engine>(
+            |v| v.custom_events_directories = vec!["events".to_owned(), String::new()],
+            "`engine.custom_events_directories` is [\"events\", \"\"], but it must be a list of texts that are not empty",
+        );
+        accepted::<Engine>(|v| v.custom_events_directories = vec!["events".to_owned()]);
+        refused::<Telemetry>(
+            |v| v.filter_parameters = vec![String::new()],
+            "`telemetry.filter_parameters` is [\"\"], but it must be a list of texts that are not empty",
+        );
+    }
+
+    #[test]
+    fn names_of_headers_and_patterns_of_events_are_plain() {
+        for header in ["", "X Request", "X:Y"] {
+            refused::<Telemetry>(
+                |v| v.correlation_id_header = header.to_owned(),
+                &format!(
+                    "`telemetry.correlation_id_header` is {header:?}, but it must be the name of a header, of letters, \
+                     digits, `-` and `_`"
+                ),
+            );
+        }
+        accepted::<Telemetry>(|v| v.correlation_id_header = "X_Request-1".to_owned());
+        let long = "a".repeat(129);
+        for pattern in ["", "step completed", &long] {
+            refused::<Telemetry>(
+                |v| v.filtered_events = vec!["step.*".to_owned(), pattern.to_owned()],
+                &format!(
+                    "`telemetry.filtered_events` is [\"step.*\", {pattern:?}], but it must be a list of patterns of \
+                     events, of letters, digits, `.`, `_`, `-` and `*`, such as `step.*`"
+                ),
+            );
+        }
+        accepted::<Telemetry>(|v| v.filtered_events = vec!["a".repeat(128), "task_1-x.*".to_owned()]);
+    }
+
+    #[test]
+    fn a_collector_has_a_url_without_a_user() {
+        for url in [
+            "",
+            "localhost:4318",
+            "ftp://localhost",
+            "http://",
+            "https:///v1",
+            "http://?x",
+            "http://#x",
+            "http://a b",
+            "http://user:word@localhost",
+        ] {
+            refused::<Telemetry>(
+                |v| v.otlp_endpoint = Some(url.to_owned()),
+                &format!(
+                    "`telemetry.otlp_endpoint` is {url:?}, but it must be a URL such as \
+                     `http://localhost:4318/v1/traces`, without a user and a password"
+                ),
+            );
+        }
+        for url in ["http://localhost:4318/v1/traces", "https://collector"] {
+            accepted::<Telemetry>(|v| v.otlp_endpoint = Some(url.to_owned()));
+        }
+    }
+
+    #[test]
+    fn levels_are_shown_as_they_are_written() {
+        let levels = [
+            LogLevel::Error,
+            LogLevel::Warn,
+            LogLevel::Info,
+            LogLevel::Debug,
+            LogLevel::Trace,
+        ];
+        for level in levels {
+            let written = serde_json::to_value(level).unwrap();
+            assert_eq!(written, level.to_string());
+            assert_eq!(format!("{level:>6}").len(), 6);
+        }
+    }
 }

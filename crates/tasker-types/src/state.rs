@@ -153,4 +153,16 @@ mod tests {
              and `resolved_manually`"
         );
     }
+
+    #[test]
+    fn final_states_are_those_without_a_way_out() {
+        let steps = StepState::ALL.iter().filter(|state| state.is_final());
+        assert!(steps.eq(&[StepState::Complete, StepState::ResolvedManually]));
+        let tasks = TaskState::ALL.iter().filter(|state| state.is_final());
+        assert!(tasks.eq(&[
+            TaskState::Complete,
+            TaskState::Cancelled,
+            TaskState::ResolvedManually
+        ]));
+    }
 }

@@ -99,4 +99,20 @@ mod tests {
         assert_eq!(early.since(Timestamp::from_micros(9)), Duration::ZERO);
         assert_eq!(early.plus(Duration::MAX).as_micros(), i64::MAX);
     }
+
+    #[test]
+    fn a_difference_is_what_was_added() {
+        let early = Timestamp::from_micros(5);
+        let span = Duration::from_micros(4);
+        assert_eq!(early.plus(span).since(early), span);
+    }
+
+    #[test]
+    fn json_has_the_text() {
+        let time = Timestamp::from_micros(1_767_225_600_000_001);
+        let written = serde_json::to_string(&time).unwrap();
+        assert_eq!(written, "\"2026-01-01T00:00:00.000001Z\"");
+        assert_eq!(serde_json::from_str::<Timestamp>(&written).unwrap(), time);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+    }
 }

@@ -1,6 +1,8 @@
 //! Tasks to check, played on the store in memory.
 
+mod mends;
 mod rules;
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,6 +262,43 @@ async fn cancelled() -> Told {
         .await
         .unwrap();
     play.told().await
+}
+
+/// `b` and `c`, which has no other attempt, were interrupted.
+async fn interrupted() -> Told {
+    let play = Play::new().await;
+    play.round(|_| succeed()).await;
+    play.round(|_| Some(End::Interrupt)).await;
+    play.told().await
+}
+
+/// `b` was given back before it began, and then done.
+async fn released() -> Told {
+    let play = Play::new().await;
+    play.round(|_| succeed()).await;
+    play.round(|step| if step == B { Some(End::Release) } else { succeed() })
+        .await;
+    play.round(|_| succeed()).await;
+    play.told().await
+}
+
+/// `b` failed for good, was reset by an operator, and then done.
+async fn reset() -> Told {
+    let play = Play::new().await;
+    play.round(|_| succeed()).await;
+    play.round(|step| {
+        if step == B {
+            fail(Failure::permanent("never", "again"))
+        } else {
+            succeed()
+        }
+    })
+    .await;
+    play.demand(Demand::ResetStep(B)).await;
+    play.round(|_| succeed()).await;
+    let told = play.told().await;
+    assert_eq!(told.snapshot.steps[1].state, StepState::Complete);
+    told
 }
 
 /// Nothing happened yet.

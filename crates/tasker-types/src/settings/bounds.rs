@@ -319,4 +319,59 @@ mod tests {
             !String::new().is_within(&Bounds::not_empty()) && None::<u32>.is_within(&Bounds::at_least(1.0))
         );
     }
+
+    #[test]
+    fn bounds_tell_what_they_have() {
+        let all = Bounds {
+            pattern: Some("^a$"),
+            ..Bounds::between(2.0, 64.0).and_not_empty()
+        };
+        assert_eq!(
+            (all.minimum(), all.exclusive_minimum(), all.maximum()),
+            (Some(2.0), None, Some(64.0))
+        );
+        assert_eq!((all.is_not_empty(), all.pattern()), (true, Some("^a$")));
+        assert_eq!(Bounds::above(3.0).exclusive_minimum(), Some(3.0));
+        assert_eq!(Bounds::matching("^b$").pattern(), Some("^b$"));
+        let none = Bounds::NONE;
+        assert_eq!(
+            (none.minimum(), none.exclusive_minimum(), none.maximum()),
+            (None, None, None)
+        );
+        assert_eq!((none.is_not_empty(), none.pattern()), (false, None));
+        assert_eq!(
+            all.of_each(),
+            Bounds {
+                not_empty: false,
+                ..all
+            }
+        );
+        assert!(none.is_none() && !all.is_none());
+    }
+
+    #[test]
+    fn any_bound_of_numbers_is_a_range() {
+        for bounds in [
+            Bounds::at_least(0.0),
+            Bounds::above(0.0),
+            Bounds::NONE.at_most(0.0),
+        ] {
+            assert!(bounds.has_range(), "{bounds}");
+        }
+        assert!(!Bounds::not_empty().has_range());
+    }
+
+    #[test]
+    fn values_are_written_as_in_a_file() {
+        assert!(true.is_within(&Bounds::NONE) && false.is_within(&Bounds::NONE));
+        assert_eq!(Namespace::default().written(), "\"default_system\"");
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert_eq!(address.written(), "\"127.0.0.1:8080\"");
+        assert_eq!(0.5.must(&Bounds::at_least(1.0)), "at least 1");
+        assert_eq!(
+            f64::NAN.must(&Bounds::at_least(1.0)),
+            "a finite number that is at least 1"
+        );
+        assert_eq!(f64::NAN.must(&Bounds::between(0.0, 1.0)), "between 0 and 1");
+    }
 }

@@ -111,6 +111,28 @@ bites! {
         let start = told.index(A, StepEvent::Start, 0);
         told.history.remove(start);
     };
+    an_end_of_another_run: complete, Some(B), Fault::EndedWithoutStart { run: RunNo(9) }, |told| {
+        let end = told.index(B, StepEvent::Succeed, 0);
+        edit(&mut told.history[end], |_, _, run, _| *run = RunNo(9));
+    };
+    an_interrupt_that_ends_a_step_with_attempts_left: interrupted, Some(B),
+        Fault::IllegalStep { event: StepEvent::Interrupt, .. }, |told| {
+        let end = told.index(B, StepEvent::Interrupt, 0);
+        edit(&mut told.history[end], |_, to, _, _| *to = StepState::Error);
+    };
+    an_interrupt_of_the_last_attempt_that_gives_another: interrupted, Some(C),
+        Fault::IllegalStep { event: StepEvent::Interrupt, .. }, |told| {
+        let end = told.index(C, StepEvent::Interrupt, 0);
+        edit(&mut told.history[end], |_, to, _, _| *to = StepState::Pending);
+    };
+    an_attempt_given_back_that_stays: released, Some(B), Fault::AttemptDiffers { expected: 0, found: 1 }, |told| {
+        let end = told.index(B, StepEvent::Release, 0);
+        edit(&mut told.history[end], |_, _, _, attempt| *attempt = 1);
+    };
+    an_attempt_that_stays_after_a_reset: reset, Some(B), Fault::AttemptDiffers { expected: 0, found: 1 }, |told| {
+        let end = told.index(B, StepEvent::Reset, 0);
+        edit(&mut told.history[end], |_, _, _, attempt| *attempt = 1);
+    };
     an_end_recorded_twice: complete, Some(D), Fault::RecordedTwice { run: RunNo(1) }, |told| {
         let end = told.index(D, StepEvent::Succeed, 0);
         told.repeat(end);
@@ -119,6 +141,9 @@ bites! {
         told.repeat(told.history.len() - 1);
     };
     a_late_outcome_of_a_step_that_was_not_cancelled: complete, Some(B), Fault::LateWithoutCancel { .. }, |told| {
+        told.repeat(0).change = Change::LateOutcome { step: B, run: RunNo(2) };
+    };
+    a_late_outcome_of_another_run: cancelled, Some(B), Fault::LateWithoutCancel { run: RunNo(2) }, |told| {
         told.repeat(0).change = Change::LateOutcome { step: B, run: RunNo(2) };
     };
     a_task_completed_before_its_steps: complete, None, Fault::CompletedTooEarly { .. }, |told| {
