@@ -81,7 +81,7 @@ impl Suite {
     ///
     /// When a life cannot begin.
     pub fn run(&self, faults: &[Fault]) -> anyhow::Result<Vec<History>> {
-        on_all_cores(faults, |_, fault| {
+        on_all_cores("faults of calls", faults, |_, fault| {
             let mut history = self.suffer(fault, Span::ToFinish)?;
             if history.happened == 0 && history.problems.is_empty() {
                 history = self.suffer(fault, Span::Whole)?;
@@ -148,7 +148,7 @@ impl Suite {
     ///
     /// When a file cannot be written.
     pub fn restore(&self, events: &[Event], failures: &[Failure]) -> anyhow::Result<Vec<History>> {
-        on_all_cores(failures, |_, failure| {
+        on_all_cores("failures of the power", failures, |_, failure| {
             let place = Place::new()?;
             let mut disk = Disk::default();
             for event in &events[..failure.after] {

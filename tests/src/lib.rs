@@ -7,10 +7,12 @@ pub mod crash_points;
 pub mod exhaustive;
 pub mod graphs;
 mod postgres;
+mod progress;
 pub mod simulation;
 mod stores;
 mod workshop;
 
+pub use progress::Progress;
 pub use stores::{Opened, StoreKind};
 pub use workshop::Workshop;
 

@@ -1,5 +1,6 @@
 //! Many lives, on all cores.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use tasker_testkit::Cluster;
 use super::ground::{Ground, Place};
 use super::play::{Ended, Played, live_on, play};
 use super::points::{Plan, Point, Wanted, plans, second};
+use crate::Progress;
 
 /// How many lives are lived at a time for each core: they wait for disks and servers.
 const PER_CORE: usize = 2;
@@ -60,12 +62,14 @@ impl Outcome {
     }
 }
 
-/// Does this with each of these, some at a time, and returns what comes of them, in order.
+/// Does this with each of these, some at a time, and returns what comes of them, in order; says now and then how far it is.
 pub(crate) fn on_all_cores<T: Sync, R: Send>(
+    what: impl Display + Sync,
     all: &[T],
     work: impl Fn(usize, &T) -> anyhow::Result<R> + Sync,
 ) -> anyhow::Result<Vec<R>> {
     let next = AtomicUsize::new(0);
+    let progress = Progress::new(what, all.len() as u64);
     let done = Mutex::new(Vec::with_capacity(all.len()));
     let do_some = || -> anyhow::Result<()> {
         loop {
@@ -74,6 +78,7 @@ pub(crate) fn on_all_cores<T: Sync, R: Send>(
                 return Ok(());
             };
             let result = work(number, one)?;
+            progress.one_more();
             let mut done = done
                 .lock()
                 .map_err(|_| anyhow::anyhow!("another thread panicked"))?;
@@ -126,7 +131,7 @@ impl Suite {
     }
 
     fn play(&self, from: usize, plans: Vec<Plan>) -> anyhow::Result<Vec<Played>> {
-        on_all_cores(&plans, |number, plan| {
+        on_all_cores(format!("histories of {}", self.place), &plans, |number, plan| {
             self.on_ground(from + number, |ground| {
                 play(ground, plan.clone(), self.program.as_deref())
             })

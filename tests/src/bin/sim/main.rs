@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use record::Record;
-use tests::StoreKind;
 use tests::simulation::{Counts, Run, Temper, play_with, shrink};
+use tests::{Progress, StoreKind};
 
 /// How many seeds a recorded run plays before it writes down how far it is.
 const PORTION: u64 = 2_000;
@@ -134,6 +134,7 @@ impl Plan {
     /// Plays seeds on all cores; returns what happened, and in how many something was wrong.
     fn play(&self) -> anyhow::Result<(Counts, u64)> {
         let next = AtomicU64::new(0);
+        let progress = Progress::new(format!("{} histories", self.kind), self.seeds);
         let sum = Mutex::new((Counts::default(), 0));
         let play_some = || -> anyhow::Result<()> {
             while !self.is_over() {
@@ -147,6 +148,7 @@ impl Plan {
                     .map_err(|_| anyhow::anyhow!("another thread panicked"))?;
                 sum.0 += run.counts;
                 sum.1 += u64::from(self.is_wrong(&run)?);
+                progress.one_more();
             }
             Ok(())
         };
