@@ -187,3 +187,79 @@ impl Analysis {
         &self.concluded.summary
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tasker_types::StepState;
+
+    use super::*;
+
+    /// Analyses steps with these ids, the first of them in this state.
+    fn analysis(ids: [u64; 2], edges: &[(u64, u64)], first: StepState, taken_at: i64) -> Analysis {
+        let facts = StepFacts {
+            state: first,
+            ..StepFacts::default()
+        };
+        let steps = [
+            Step::new(ids[0], "first", facts),
+            Step::new(ids[1], "second", StepFacts::default()),
+        ];
+        let facts = TaskFacts {
+            taken_at: Some(Timestamp::from_micros(taken_at)),
+            ..TaskFacts::new(steps)
+        };
+        analyze(&facts, edges, &GraphWeights::default()).unwrap()
+    }
+
+    #[test]
+    fn analyses_differ_by_each_of_their_parts() {
+        let one = analysis([1, 2], &[(1, 2)], StepState::Pending, 0);
+        let other = analysis([1, 2], &[], StepState::Error, 5);
+        let renumbered = analysis([3, 4], &[(3, 4)], StepState::Pending, 0);
+        assert_eq!(one, one.clone());
+        let parts = [
+            Analysis {
+                shape: renumbered.shape,
+                ..one.clone()
+            },
+            Analysis {
+                shape: other.shape,
+                ..one.clone()
+            },
+            Analysis {
+                state: TaskState::Cancelled,
+                ..one.clone()
+            },
+            Analysis {
+                taken_at: other.taken_at,
+                ..one.clone()
+            },
+            Analysis {
+                facts: other.facts,
+                ..one.clone()
+            },
+            Analysis {
+                counts: other.counts,
+                ..one.clone()
+            },
+            Analysis {
+                context: other.context,
+                ..one.clone()
+            },
+            Analysis {
+                concluded: other.concluded,
+                ..one.clone()
+            },
+        ];
+        for (number, part) in parts.iter().enumerate() {
+            assert_ne!(one, *part, "part {number}");
+        }
+    }
+
+    #[test]
+    fn an_analysis_without_steps_is_empty() {
+        let none = TaskFacts::new(Vec::new());
+        assert!(analyze(&none, &[], &GraphWeights::default()).unwrap().is_empty());
+        assert!(!analysis([1, 2], &[], StepState::Pending, 0).is_empty());
+    }
+}

@@ -186,4 +186,10 @@ mod tests {
         assert!(dag.is_empty() && dag.roots().is_empty() && dag.topological_order().is_empty());
         assert_eq!(dag.index_of("a"), None);
     }
+
+    #[test]
+    fn a_graph_without_nodes_is_empty() {
+        assert!(Dag::build(Vec::<String>::new(), []).unwrap().is_empty());
+        assert!(!sample().is_empty());
+    }
 }

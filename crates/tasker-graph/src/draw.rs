@@ -336,4 +336,43 @@ mod tests {
         assert_eq!(dag.to_mermaid(&plain), "flowchart TD\n");
         assert_eq!(dag.to_text(&plain), "");
     }
+
+    #[test]
+    fn lines_are_as_full_as_they_may_be() {
+        for length in 1..2 * LINE_WIDTH {
+            let names = [
+                "first".to_owned(),
+                "x".repeat(length),
+                "third".to_owned(),
+                "last".to_owned(),
+            ];
+            let dag = Dag::build(names, [(0, 3), (1, 3), (2, 3)]).unwrap();
+            let text = dag.to_text(&plain);
+            let (_, row) = text.split_once("  after ").unwrap();
+            assert!(row.starts_with("first,"), "{text}");
+            let lines: Vec<&str> = text
+                .lines()
+                .skip_while(|line| !line.contains("  after "))
+                .collect();
+            for pair in lines.windows(2) {
+                let next = pair[1].split_whitespace().next().unwrap();
+                assert!(
+                    pair[0].chars().count() + 1 + next.chars().count() > LINE_WIDTH,
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_fits_no_line_stays_beside_its_node() {
+        let names = ["x".repeat(2 * LINE_WIDTH), "last".to_owned()];
+        let text = Dag::build(names, [(0, 1)]).unwrap().to_text(&plain);
+        assert!(text.lines().all(|line| !line.ends_with("after")), "{text}");
+    }
+
+    #[test]
+    fn a_class_is_one_word() {
+        assert_eq!(word("in_error-2 (for good)"), "in_error-2__for_good_");
+    }
 }

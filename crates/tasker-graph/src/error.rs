@@ -105,3 +105,16 @@ fn describe_cycle(cycle: &[String]) -> String {
         rest.len() - 1
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_counts_what_it_leaves_out() {
+        let texts = |count: usize| join((0..count).map(|number| number.to_string()), count);
+        assert_eq!(texts(2), "0; 1");
+        assert!(texts(SHOWN).ends_with("; 59"));
+        assert!(texts(SHOWN + 2).ends_with("; 59; and 2 more"));
+    }
+}

@@ -306,3 +306,18 @@ fn a_ladder_is_explained_in_linear_time() {
     );
     assert_eq!(explainer.task().roots[0].holds_up, 3_000);
 }
+
+#[test]
+fn an_explainer_shows_who_waits_for_whom() {
+    let analysis = analysis(
+        &[("pay", failed(3)), ("ship", pending())],
+        &[(0, 1)],
+        TaskState::InProgress,
+    );
+    let details = |_| StepDetails::default();
+    let explainer = Explainer::new(&analysis, &details);
+    assert_eq!(
+        format!("{explainer:?}"),
+        "Explainer { next: [None, Some(0)], .. }"
+    );
+}
