@@ -1,5 +1,6 @@
 //! What is written, before anyone knows what it means.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -27,6 +28,42 @@ pub(crate) enum Content {
     Moment(String),
 }
 
+/// Reads a text by figment's rules.
+fn parsed(text: &str) -> Value {
+    let plain = in_ascii(text);
+    match Value::from_str(&plain).unwrap_or_else(|never| match never {}) {
+        // It is no value but text, which stays as it was.
+        Value::String(_, same) if *same == *plain => Value::from(text),
+        value => value,
+    }
+}
+
+/// Writes what is not ASCII in quoted texts as escapes: figment takes the numbers of characters for those of bytes when it
+/// replaces escapes.
+fn in_ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    // A quoted text begins where a value or a key does.
+    let (mut begins, mut quoted, mut escaped) = (true, false, false);
+    for letter in text.chars() {
+        if quoted && !escaped && !letter.is_ascii() {
+            plain.push_str(&format!("\\U{:08x}", u32::from(letter)));
+        } else {
+            plain.push(letter);
+        }
+        if quoted {
+            quoted = escaped || letter != '"';
+            escaped = !escaped && letter == '\\';
+        } else {
+            quoted = begins && letter == '"';
+            begins = matches!(letter, '[' | '{' | ',' | '=') || (begins && letter.is_ascii_whitespace());
+        }
+    }
+    Cow::Owned(plain)
+}
+
 impl Node {
     /// Returns what was handed over as a value.
     pub(crate) fn of_value(value: Value, origin: &Origin) -> Self {
@@ -51,7 +88,7 @@ impl Node {
         let value = if brackets > BRACKETS {
             Value::from(text)
         } else {
-            Value::from_str(text).unwrap_or_else(|never| match never {})
+            parsed(text)
         };
         Self {
             text: Some(text.to_owned()),

@@ -127,6 +127,23 @@ fn a_table_may_be_one_text() {
 }
 
 #[test]
+fn escapes_leave_the_other_letters_of_a_text_alone() {
+    let loader = Loader::new().argument(
+        "engine.custom_events_directories",
+        r#"["größe\"n\\", 'ü', it's "ü" , "a\u00fcb"]"#,
+    );
+    let config = loader.load().unwrap();
+    assert_eq!(
+        config.engine().custom_events_directories,
+        ["größe\"n\\", "ü", "it's \"ü\"", "aüb"]
+    );
+    for text in [r#""ü\-inf"#, r"ü\-inf", r"{ü\-inf", r#""\ü""#] {
+        let loader = Loader::new().argument("telemetry.filter_mask", text);
+        assert_eq!(loader.load().unwrap().telemetry().filter_mask, text);
+    }
+}
+
+#[test]
 fn a_program_may_take_a_value_away() {
     let place = Place::with("[execution]\nmax_concurrent_steps = 4\n");
     let loader = place.loader().set("execution.max_concurrent_steps", None::<u32>);
