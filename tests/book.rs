@@ -14,6 +14,7 @@
 //! | `console postgres` | they run on a PostgreSQL database of the page's own |
 //! | `console terminal` | its command goes on beside those that follow |
 //! | `sh` | it runs, and ends well |
+//! | `mutants` | each line is about a file that is there; `cargo xtask mutants` tries them |
 //!
 //! A word with a dot is a file: the block is written there before the commands of the page are run.
 //! A block that cannot be tested says `untested`, and is counted.
@@ -75,6 +76,15 @@ fn load_configuration(block: &Block) -> Result<(), String> {
     }
 }
 
+/// Checks that a mutant, `crates/…: replace …`, is one of code that is there.
+fn name_code(mutant: &str) -> Result<(), String> {
+    let file = mutant.split_once(": ").map(|(file, _)| root().join(file));
+    match file {
+        Some(file) if file.is_file() => Ok(()),
+        _ => Err(format!("{mutant}: there is no such file")),
+    }
+}
+
 /// Checks what can be checked of a block by itself.
 fn check(block: &Block) -> Result<(), String> {
     let words: Vec<&str> = block.words().filter(|word| !word.contains('.')).collect();
@@ -98,6 +108,7 @@ fn check(block: &Block) -> Result<(), String> {
         ["json"] => serde_json::from_str::<serde_json::Value>(&block.text)
             .map(drop)
             .map_err(|error| error.to_string()),
+        ["mutants"] => block.text.lines().try_for_each(name_code),
         // These run with their page.
         ["console", rest @ ..] if rest.iter().all(|word| matches!(*word, "postgres" | "terminal")) => Ok(()),
         ["sh"] => Ok(()),
