@@ -272,6 +272,15 @@ async fn interrupted() -> Told {
     play.told().await
 }
 
+/// `b` may be tried once, and was interrupted.
+async fn interrupted_for_good() -> Told {
+    let play = Play::new().await;
+    play.round(|_| succeed()).await;
+    play.demand(Demand::SetRetryLimit(B, 1)).await;
+    play.round(|_| Some(End::Interrupt)).await;
+    play.told().await
+}
+
 /// `b` was given back before it began, and then done.
 async fn released() -> Told {
     let play = Play::new().await;

@@ -125,6 +125,11 @@ bites! {
         let end = told.index(C, StepEvent::Interrupt, 0);
         edit(&mut told.history[end], |_, to, _, _| *to = StepState::Pending);
     };
+    an_interrupt_of_the_one_attempt_that_gives_another: interrupted_for_good, Some(B),
+        Fault::IllegalStep { event: StepEvent::Interrupt, .. }, |told| {
+        let end = told.index(B, StepEvent::Interrupt, 0);
+        edit(&mut told.history[end], |_, to, _, _| *to = StepState::Pending);
+    };
     an_attempt_given_back_that_stays: released, Some(B), Fault::AttemptDiffers { expected: 0, found: 1 }, |told| {
         let end = told.index(B, StepEvent::Release, 0);
         edit(&mut told.history[end], |_, _, _, attempt| *attempt = 1);
