@@ -219,8 +219,8 @@ async fn halfway() -> Told {
     play.told().await
 }
 
-/// `b` failed for good, so the task is in error; then an operator cancelled `d`.
-async fn in_error() -> Told {
+/// `a` and `c` done, `b` failed for good.
+async fn failed_for_good() -> Play {
     let play = Play::new().await;
     play.round(|_| succeed()).await;
     play.round(|step| {
@@ -231,6 +231,12 @@ async fn in_error() -> Told {
         }
     })
     .await;
+    play
+}
+
+/// `b` failed for good, so the task is in error; then an operator cancelled `d`.
+async fn in_error() -> Told {
+    let play = failed_for_good().await;
     play.demand(Demand::CancelStep(D)).await;
     let told = play.told().await;
     assert_eq!(told.snapshot.task.state, TaskState::Error);
@@ -293,16 +299,7 @@ async fn released() -> Told {
 
 /// `b` failed for good, was reset by an operator, and then done.
 async fn reset() -> Told {
-    let play = Play::new().await;
-    play.round(|_| succeed()).await;
-    play.round(|step| {
-        if step == B {
-            fail(Failure::permanent("never", "again"))
-        } else {
-            succeed()
-        }
-    })
-    .await;
+    let play = failed_for_good().await;
     play.demand(Demand::ResetStep(B)).await;
     play.round(|_| succeed()).await;
     let told = play.told().await;
