@@ -350,18 +350,21 @@ fn configure(
     let mut file = fs::OpenOptions::new().append(true).open(&place).map_err(failed)?;
     writeln!(
         file,
-        "listen_addresses = ''\nunix_socket_directories = '{}'\nmax_connections = 400\nshared_buffers = 256MB\n\
-         max_wal_size = 4GB\nmax_locks_per_transaction = 256\nlogging_collector = off",
+        "listen_addresses = ''\nunix_socket_directories = '{}'\nmax_connections = 400\n\
+         max_locks_per_transaction = 256\nlogging_collector = off",
         directory.display()
     )
     .map_err(failed)?;
-    if durability == Durability::None {
-        writeln!(
-            file,
-            "fsync = off\nsynchronous_commit = off\nfull_page_writes = off"
-        )
-        .map_err(failed)?;
-    }
+    let further = match durability {
+        // Many schemas come and go, none for long: nobody need look after their tables, and each connection that ends gives
+        // back all of the shared memory that it saw.
+        Durability::None => {
+            "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nwal_level = minimal\n\
+             max_wal_senders = 0\nautovacuum = off\nshared_buffers = 64MB"
+        }
+        Durability::Full => "shared_buffers = 256MB\nmax_wal_size = 4GB",
+    };
+    writeln!(file, "{further}").map_err(failed)?;
     for (name, value) in settings {
         writeln!(file, "{name} = '{value}'").map_err(failed)?;
     }

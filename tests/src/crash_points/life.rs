@@ -129,8 +129,9 @@ impl Life {
             self.probe.begin(&deed.name());
             self.carry_out(deed).await?;
             if deed == Deed::Finish && (self.probe.is_done() || self.next > 0) {
-                // Everything has come to its end after the last fault.
-                break;
+                // Everything has come to its end after the last fault, and was checked.
+                self.close().await;
+                return Ok(());
             }
         }
         let checked = self.check().await;
@@ -265,10 +266,7 @@ fn is_refusal(error: &StoreError) -> bool {
 /// Returns everything that readers see.
 async fn everything(open: &Open) -> Result<String, StoreError> {
     let store = open.store();
-    let mut all = format!("{:?}", store.events(Position(0), u32::MAX).await?);
-    for one in Cast::ALL {
-        all.push_str(&format!("{:?}", store.snapshot(one.id()).await?));
-        all.push_str(&format!("{:?}", store.results(one.id()).await?));
-    }
-    Ok(all)
+    let all = store.events(Position(0), u32::MAX).await?;
+    let tasks = store.readings(&Cast::ALL.map(Cast::id)).await?;
+    Ok(format!("{all:?}{tasks:?}"))
 }

@@ -108,9 +108,13 @@ const SCRIPT: [Deed; 43] = [
 impl Deed {
     /// Returns what is asked of a database, in order.
     pub(super) fn script(place: Place) -> Vec<Self> {
-        // In SQLite the leases of a store that was closed are over.
-        let alone = [Self::CreateWithin, Self::ReportLater, Self::ServersTime];
-        let fits = |deed: &Self| !alone.contains(deed) || place == Place::Postgres;
+        let fits = |deed: &Self| match deed {
+            // In SQLite the leases of a store that was closed are over.
+            Self::CreateWithin | Self::ReportLater | Self::ServersTime => place == Place::Postgres,
+            // In PostgreSQL a store that reports later was opened again for that.
+            Self::Reopen => place == Place::Sqlite,
+            _ => true,
+        };
         SCRIPT.into_iter().filter(fits).collect()
     }
 

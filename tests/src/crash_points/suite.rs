@@ -15,7 +15,7 @@ use super::points::{Plan, Point, Wanted, plans, second};
 use crate::Progress;
 
 /// How many lives are lived at a time for each core: they wait for disks and servers.
-const PER_CORE: usize = 2;
+const PER_CORE: usize = 3;
 
 /// Lives of one store.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use tasker_engine::{Change, Snapshot, StepEvent, verify_all};
-use tasker_types::{Position, RunNo, StepState, TaskId};
+use tasker_engine::{Change, Reading, Snapshot, StepEvent, verify_all};
+use tasker_types::{RunNo, StepState, TaskId};
 
 use super::super::script::Cast;
 use super::Life;
@@ -15,10 +15,11 @@ impl Life {
         self.watchful(async |life| {
             let found = life.look_through().await?;
             for one in Cast::ALL {
-                if let Some(snapshot) = found.get(&one.id())
-                    && !one.ends().contains(&snapshot.task.state)
+                if let Some(reading) = found.get(&one.id())
+                    && !one.ends().contains(&reading.snapshot.task.state)
                 {
-                    life.problem(format!("{one:?} is {} in the end", snapshot.task.state));
+                    let state = reading.snapshot.task.state;
+                    life.problem(format!("{one:?} is {state} in the end"));
                 }
             }
             Ok(())
@@ -46,7 +47,7 @@ impl Life {
         looked
     }
 
-    async fn look_through(&mut self) -> anyhow::Result<BTreeMap<TaskId, Snapshot>> {
+    async fn look_through(&mut self) -> anyhow::Result<BTreeMap<TaskId, Reading>> {
         // A connection that was dropped by the last fault is noticed and replaced.
         if let Some(open) = &self.open
             && open.store().position().await.is_err()
@@ -59,33 +60,38 @@ impl Life {
         if !report.holds() {
             self.problem(report.to_string());
         }
-        let mut found = BTreeMap::new();
+        let tasks = store.readings(&Cast::ALL.map(Cast::id)).await?;
+        let found: BTreeMap<TaskId, Reading> = tasks
+            .into_iter()
+            .map(|reading| (reading.snapshot.task.id, reading))
+            .collect();
         for one in Cast::ALL {
-            if let Some(snapshot) = store.snapshot(one.id()).await? {
-                found.insert(one.id(), snapshot);
-            } else if self.acknowledged.created.contains(&one.id()) && !self.acknowledged.pruned {
+            if found.contains_key(&one.id()) {
+                continue;
+            }
+            if self.acknowledged.created.contains(&one.id()) && !self.acknowledged.pruned {
                 self.problem(format!("{one:?} was created and is not there"));
             }
         }
         for ((task, step), run) in self.acknowledged.results.clone() {
-            let Some(snapshot) = found.get(&task) else {
+            let Some(reading) = found.get(&task) else {
                 if !self.acknowledged.pruned {
                     self.problem(format!("the task `{task}` has a result and is not there"));
                 }
                 continue;
             };
-            let row = &snapshot.steps[step.0 as usize];
-            let results = store.results(task).await?;
-            let result = results.iter().find(|(own, _)| *own == step);
-            let name = snapshot.task.template.step(step).name().to_string();
-            if row.state != StepState::Complete || result.is_none_or(|(_, result)| result.to_value() != name)
+            let Snapshot { task: row, steps, .. } = &reading.snapshot;
+            let name = row.template.step(step).name().to_string();
+            let result = reading.results.iter().find(|(own, _)| *own == step);
+            if steps[step.0 as usize].state != StepState::Complete
+                || result.is_none_or(|(_, result)| result.to_value() != name)
             {
                 self.problem(format!(
                     "the result of `{name}` of the task `{task}` was acknowledged and is lost"
                 ));
             }
-            let history = store.history(task, Position(0), u32::MAX).await?;
-            let runs: Vec<RunNo> = history
+            let runs: Vec<RunNo> = reading
+                .history
                 .iter()
                 .filter_map(|entry| match entry.change {
                     Change::Step {
