@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
 
@@ -74,6 +74,8 @@ struct Found {
     missed: Vec<String>,
     /// The compiler refused it.
     unviable: Vec<String>,
+    /// All that there are, of this shard and of others.
+    all: Vec<String>,
 }
 
 /// What the page lacks, and what it has without need.
@@ -86,14 +88,13 @@ struct Verdict<'f> {
 impl Found {
     /// Has cargo-mutants try a shard.
     fn run(shard: &str) -> anyhow::Result<Self> {
-        let mut mutants = cargo(["mutants", "--shard", shard, "--output", OUTPUT]);
-        for package in PACKAGES {
-            mutants.args(["--file", &format!("crates/{package}/src/**/*.rs")]);
-        }
-        for module in MODULES {
-            mutants.args(["--file", module]);
-        }
-        mutants.args(["--exclude", EXCLUDED]);
+        let listed = of_pure_code(&["--list"]).output();
+        let listed = listed.context("cannot start cargo-mutants")?;
+        ensure!(
+            listed.status.success(),
+            "cargo-mutants does not tell which mutants there are"
+        );
+        let mut mutants = of_pure_code(&["--shard", shard, "--output", OUTPUT]);
         // What the documentation shows is compiled anew for each mutant, and finds nothing that the tests do not.
         mutants.args([
             "--profile",
@@ -116,13 +117,17 @@ impl Found {
             caught,
             missed: lines(&output.join("missed.txt"))?,
             unviable: lines(&output.join("unviable.txt"))?,
+            all: without_places(&String::from_utf8_lossy(&listed.stdout)),
         })
     }
 
-    /// Compares it with what is explained. Mutants of other shards are no matter.
+    /// Compares it with what is explained. Mutants of other shards are no matter, and may be called like some of this one.
     fn judge(&self, explained: &BTreeSet<&str>) -> Verdict<'_> {
         let missed: BTreeSet<&str> = self.missed.iter().map(String::as_str).collect();
-        let is_outdated = |mutant: &&str| explained.contains(mutant) && !missed.contains(mutant);
+        let count = |of: &[String], mutant: &str| of.iter().filter(|other| *other == mutant).count();
+        let is_outdated = |mutant: &&str| {
+            explained.contains(mutant) && count(&self.caught, mutant) == count(&self.all, mutant)
+        };
         Verdict {
             unexplained: missed
                 .iter()
@@ -139,10 +144,29 @@ impl Found {
     }
 }
 
-/// Reads mutants, one a line, without their places, which change with each line above them.
+/// Returns a run of cargo-mutants over the pure code.
+fn of_pure_code(arguments: &[&str]) -> Command {
+    let mut mutants = cargo(["mutants"]);
+    mutants.args(arguments);
+    for package in PACKAGES {
+        mutants.args(["--file", &format!("crates/{package}/src/**/*.rs")]);
+    }
+    for module in MODULES {
+        mutants.args(["--file", module]);
+    }
+    mutants.args(["--exclude", EXCLUDED]);
+    mutants
+}
+
+/// Reads mutants from a file.
 fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.lines().map(without_place).collect())
+    Ok(without_places(&text))
+}
+
+/// Returns mutants, one a line, without their places, which change with each line above them.
+fn without_places(text: &str) -> Vec<String> {
+    text.lines().map(without_place).collect()
 }
 
 /// Returns `crates/a/src/b.rs: replace …` for `crates/a/src/b.rs:12:5: replace …`.
@@ -166,16 +190,17 @@ mod tests {
 
     #[test]
     fn survivors_are_held_against_the_page() {
+        let to = |number: u32| format!("crates/a/src/b.rs: replace x with {number}");
         let found = Found {
-            caught: vec!["crates/a/src/b.rs: replace x with 1".into()],
-            missed: vec![
-                "crates/a/src/b.rs: replace x with 2".into(),
-                "crates/a/src/b.rs: replace x with 3".into(),
-            ],
+            caught: [1, 4].map(to).into(),
+            missed: [2, 3].map(to).into(),
             unviable: Vec::new(),
+            // One that is found here and one of another shard have the same name.
+            all: [1, 2, 3, 4, 4, 5].map(to).into(),
         };
         let page = "Because.\n\n```text\ncrates/a/src/b.rs: replace x with 1\n\
-                    crates/a/src/b.rs: replace x with 2\ncrates/other.rs: replace y with 0\n```\n";
+                    crates/a/src/b.rs: replace x with 2\ncrates/a/src/b.rs: replace x with 4\n\
+                    crates/other.rs: replace y with 0\n```\n";
         let verdict = Verdict {
             unexplained: vec!["crates/a/src/b.rs: replace x with 3"],
             outdated: vec!["crates/a/src/b.rs: replace x with 1"],
