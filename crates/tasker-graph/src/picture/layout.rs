@@ -297,4 +297,78 @@ mod tests {
             .unwrap();
         assert!((long.bends[0] - layout.places[1]).abs() > 0.999);
     }
+    /// Returns a graph that looks random and is the same each time.
+    fn tangle(steps: usize) -> Dag {
+        let mut seed = 7_u64;
+        let mut edges = Vec::new();
+        for to in 1..steps {
+            for _ in 0..2 {
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let from = to.saturating_sub(1 + (seed >> 33) as usize % 9);
+                if !edges.contains(&(from, to)) {
+                    edges.push((from, to));
+                }
+            }
+        }
+        Dag::build((0..steps).map(|step| step.to_string()), edges).unwrap()
+    }
+
+    #[test]
+    fn crossings_are_the_pairs_of_edges_that_cross() {
+        let (mut layers, _) = Layers::new(&tangle(60), false);
+        let pairs = |layers: &Layers| {
+            let place = |of: usize| layers.layers[layers.level[of]].iter().position(|own| *own == of);
+            let edges = |layer: usize| {
+                let above = layers.layers[layer].iter();
+                above.flat_map(|from| {
+                    layers.below[*from]
+                        .iter()
+                        .map(move |to| (place(*from), place(*to)))
+                })
+            };
+            let crossing = |layer: usize| {
+                let all: Vec<_> = edges(layer).collect();
+                let mut count = 0;
+                for (index, left) in all.iter().enumerate() {
+                    count += all[index..]
+                        .iter()
+                        .filter(|right| {
+                            (left.0 < right.0 && left.1 > right.1) || (left.0 > right.0 && left.1 < right.1)
+                        })
+                        .count();
+                }
+                count as u64
+            };
+            (0..layers.layers.len()).map(crossing).sum::<u64>()
+        };
+        assert_eq!(layers.crossings(), pairs(&layers));
+        layers.order();
+        assert_eq!(layers.crossings(), pairs(&layers));
+    }
+
+    #[test]
+    fn a_drawing_stays_as_it_is() {
+        let layout = layout(&tangle(40));
+        let mut text = format!("width {:.3}\n", layout.width);
+        for (step, place) in layout.places.iter().enumerate() {
+            text.push_str(&format!("{step} at {place:.3}\n"));
+        }
+        for edge in &layout.edges {
+            text.push_str(&format!("{} to {}: {:.3?}\n", edge.from, edge.to, edge.bends));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn edges_are_straight_when_there_is_too_much_to_draw() {
+        // Three steps in a row, an edge across the second, and others beside them.
+        for (steps, bends) in [(LARGE - 1, 1), (LARGE, 0)] {
+            let dag = Dag::build((0..steps).map(|step| step.to_string()), [(0, 1), (1, 2), (0, 2)]);
+            let layout = layout(&dag.unwrap());
+            let long = layout.edges.iter().find(|edge| (edge.from, edge.to) == (0, 2));
+            assert_eq!(long.unwrap().bends.len(), bends, "{steps} steps");
+        }
+    }
 }

@@ -20,8 +20,8 @@ const MARGIN: f64 = 24.0;
 const HEAD: f64 = 86.0;
 /// The legend needs so much.
 const LEAST_WIDTH: f64 = 820.0;
-/// How many characters of a name a box has room for.
-const NAME: usize = 23;
+/// How many characters of a name a box has room for, also in a wide font.
+const NAME: usize = 21;
 
 /// What a step is doing, which decides on its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(shorten("extract_customers"), "extract_customers");
         assert_eq!(
             shorten("transform_customers_of_the_year_2026"),
-            "transform_cust…ear_2026"
+            "transform_cu…ear_2026"
         );
     }
 
