@@ -6,6 +6,7 @@
 mod chaining;
 mod claiming;
 mod creation;
+mod dropping;
 mod ending;
 mod failing;
 mod fairness;
@@ -243,6 +244,15 @@ cases! { $
         a_suspended_step_never_runs_out_of_attempts
         a_reset_step_finds_no_checkpoint
         every_end_says_how_long_the_handler_ran
+    }
+    dropping {
+        a_dropped_creation_is_whole_or_nothing
+        a_dropped_turn_is_whole_or_nothing
+        a_dropped_renewal_can_be_asked_for_again
+        a_dropped_sweep_ends_a_lease_once
+        a_dropped_look_of_the_finalizer_changes_nothing
+        a_dropped_demand_is_whole_or_nothing
+        readers_that_are_dropped_leave_the_store_as_it_was
     }
     repeats {
         a_repeated_creation_creates_nothing

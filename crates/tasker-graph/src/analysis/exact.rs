@@ -189,4 +189,101 @@ mod tests {
              fewer digits"
         );
     }
+    /// A weight, and how often it counts at most for each step of a path, or for a bottleneck of a thousand steps.
+    type Part = (fn(&mut DependencyGraphValues) -> &mut f64, f64);
+
+    const STEPS: usize = 1_000;
+    const ATTEMPTS: f64 = u32::MAX as f64;
+
+    const OF_BOTTLENECKS: [Part; 5] = [
+        (|values| &mut values.impact_scoring.downstream_weight, 1_000.0),
+        (|values| &mut values.impact_scoring.blocked_weight, 1_000.0),
+        (
+            |values| &mut values.penalty_calculation.retry_instability,
+            ATTEMPTS,
+        ),
+        (|values| &mut values.penalty_calculation.non_retryable, 1.0),
+        (|values| &mut values.penalty_calculation.exhausted_retry, 1.0),
+    ];
+
+    const OF_PATHS: [Part; 8] = [
+        (|values| &mut values.impact_scoring.path_length_weight, 1_000.0),
+        (|values| &mut values.impact_scoring.completed_penalty, 1_000.0),
+        (|values| &mut values.impact_scoring.blocked_penalty, 1_500.0),
+        (|values| &mut values.impact_scoring.error_penalty, 1_500.0),
+        (|values| &mut values.impact_scoring.retry_penalty, 1_000.0),
+        (|values| &mut values.duration_estimates.base_step_seconds, 1_000.0),
+        (
+            |values| &mut values.duration_estimates.error_penalty_seconds,
+            1_000.0,
+        ),
+        (
+            |values| &mut values.duration_estimates.retry_penalty_seconds,
+            1_000.0 * ATTEMPTS,
+        ),
+    ];
+
+    const OF_STATES: [Part; 3] = [
+        (|values| &mut values.state_severity.error_state, 1.0),
+        (|values| &mut values.state_severity.exhausted_retry_bonus, 1.0),
+        (|values| &mut values.state_severity.dependency_issue, 1.0),
+    ];
+
+    /// Tells whether scores fit whose weights are so large, and 0 besides.
+    fn fit(weights: &[(Part, f64)]) -> bool {
+        let mut values = DependencyGraphValues::default();
+        for (weight, _) in OF_BOTTLENECKS.iter().chain(&OF_PATHS).chain(&OF_STATES) {
+            *weight(&mut values) = 0.0;
+        }
+        for ((weight, count), sum) in weights {
+            *weight(&mut values) = sum / count;
+        }
+        scores_fit(&GraphWeights::check(values).unwrap(), STEPS)
+    }
+
+    #[test]
+    fn scores_fit_up_to_the_largest_number() {
+        for (parts, most) in [(&OF_BOTTLENECKS[..], i64::MAX as f64), (&OF_PATHS, f64::MAX)] {
+            for (place, part) in parts.iter().enumerate() {
+                assert!(fit(&[(*part, most * 0.99)]), "weight {place}");
+                if most < f64::MAX {
+                    assert!(!fit(&[(*part, most * 1.01)]), "weight {place}");
+                }
+                for other in &parts[..place] {
+                    assert!(
+                        fit(&[(*part, most * 0.4), (*other, most * 0.4)]),
+                        "weight {place}"
+                    );
+                    assert!(
+                        !fit(&[(*part, most * 0.6), (*other, most * 0.6)]),
+                        "weight {place}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn factors_of_states_count() {
+        let [error, bonus, waiting] = OF_STATES;
+        let half = (OF_BOTTLENECKS[0], i64::MAX as f64 / 2.0);
+        assert!(fit(&[half, (error, 1.0), (bonus, 0.9)]));
+        assert!(!fit(&[half, (error, 1.2), (bonus, 1.0)]));
+        assert!(fit(&[half, (waiting, 1.9)]));
+        assert!(!fit(&[half, (waiting, 2.1)]));
+    }
+
+    #[test]
+    fn a_retry_counts_from_the_first_attempt_on() {
+        let weights = PathWeights::new(&GraphWeights::default(), 1, true).unwrap();
+        let failed = |attempts| {
+            weights.of(&StepFacts {
+                state: tasker_types::StepState::Error,
+                attempts,
+                ..StepFacts::default()
+            })
+        };
+        assert_eq!(failed(1) - failed(0), weights.retry + weights.attempt);
+        assert_eq!(failed(2) - failed(1), weights.attempt);
+    }
 }
