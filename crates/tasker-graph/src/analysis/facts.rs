@@ -138,3 +138,33 @@ impl From<Document> for TaskDocument {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_document_leaves_out_is_as_in_a_template() {
+        let document = r#"{"steps": [{"id": 7, "name": "only"}]}"#;
+        let document: TaskDocument = serde_json::from_str(document).unwrap();
+        let only = Step::new(7, "only", StepFacts::default());
+        assert_eq!(document.facts, TaskFacts::new([only]));
+        assert_eq!(document.edges, []);
+        assert_eq!(document.config, DependencyGraphValues::default());
+    }
+
+    #[test]
+    fn a_wait_is_read_in_seconds() {
+        for (seconds, wait) in [
+            ("null", None),
+            ("-1", None),
+            ("0", None),
+            ("0.5", Some(Duration::from_millis(500))),
+            ("1e300", Some(Duration::MAX)),
+        ] {
+            let step = format!(r#"{{"id": 7, "name": "only", "next_retry_in_seconds": {seconds}}}"#);
+            let row: Row = serde_json::from_str(&step).unwrap();
+            assert_eq!(row.due_in, wait, "{seconds}");
+        }
+    }
+}
