@@ -153,6 +153,12 @@ fn main() -> anyhow::Result<ExitCode> {
             run::exit(program("tests", "conformance", build, rest.arguments))
         }
         Command::Sim(rest) => counts::run("sim", rest.arguments, |arguments| {
+            if !arguments
+                .iter()
+                .any(|argument| argument == "memory" || argument == "sqlite")
+            {
+                postgres::ensure()?;
+            }
             Ok(program("tests", "sim", Build::Release, arguments))
         }),
         Command::Exhaustive(rest) => counts::run("exhaustive", rest.arguments, |arguments| {
@@ -184,6 +190,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Runs the tests, by nextest where it is installed, and then those of the documentation, which it does not run.
 fn test(filter: Vec<OsString>) -> anyhow::Result<ExitCode> {
     postgres::ensure()?;
+    postgres::ensure_pool()?;
     if run::is_quietly_done(cargo(["nextest", "--version"])) {
         let mut tests = cargo(["nextest", "run", "--workspace", "--locked"]);
         tests.args(&filter);

@@ -10,6 +10,18 @@ use crate::run::is_quietly_done;
 const ADVICE: &str = "the tests need a PostgreSQL server: `apt-get install postgresql` on Debian installs one, as root; or name a \
      database that may be filled with schemas in TASKER_TEST_DATABASE_URL";
 
+const POOL_ADVICE: &str = "the tests of connection pools need PgBouncer: `apt-get install pgbouncer` on Debian installs it, as root";
+
+/// Makes sure that tests find PgBouncer.
+pub(crate) fn ensure_pool() -> anyhow::Result<()> {
+    let mut pool = Command::new("pgbouncer");
+    pool.arg("--version");
+    if Path::new("/usr/sbin/pgbouncer").is_file() || is_quietly_done(pool) {
+        return Ok(());
+    }
+    install("PgBouncer", &["pgbouncer"], POOL_ADVICE)
+}
+
 /// Makes sure that tests find a server's programs, or a database that they may use.
 pub(crate) fn ensure() -> anyhow::Result<()> {
     if std::env::var_os("TASKER_TEST_DATABASE_URL").is_some() || is_there() {

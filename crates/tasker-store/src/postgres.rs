@@ -152,7 +152,7 @@ struct Shared {
     looks: Arc<Crowd<TaskId, Snapshot>>,
     budget: Budget,
     offset: i64,
-    _listener: wake::Listener,
+    _listener: Option<wake::Listener>,
 }
 
 /// A store in a PostgreSQL database.
@@ -178,10 +178,12 @@ impl PostgresStore {
             execution,
             ..
         } = options;
-        migrate::ensure(&target).await?;
+        let notifies = database.notifications;
+        let [first, second] = target.connect_two().await?;
+        migrate::ensure(&target, first).await?;
         let (contexts, graphs) = (Arc::default(), Arc::default());
         let busy = Busy::default();
-        let session = writer::open(&target, clock.as_ref(), &contexts, &graphs, &busy.open).await?;
+        let session = writer::begin(second, &target, clock.as_ref(), &contexts, &graphs, &busy.open).await?;
         let offset = session.offset;
         let budget = Budget::new(database, execution);
         let server = budget::server(&session.connection)
@@ -200,7 +202,7 @@ impl PostgresStore {
             hint: Arc::default(),
             busy,
         });
-        let listener = wake::Listener::start(&desk);
+        let listener = notifies.then(|| wake::Listener::start(&desk));
         let writer = Writer::start(&desk, budget.most(), sizes.writers, session);
         let shared = Arc::new(Shared {
             readers: Readers::new(target, sizes.readers),

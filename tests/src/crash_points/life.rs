@@ -118,7 +118,9 @@ impl Life {
         if self.takes_over {
             self.look_back().await?;
         }
+        let mut is_finished = false;
         for (number, deed) in Deed::script(self.ground.place()).into_iter().enumerate() {
+            is_finished |= deed == Deed::Finish;
             if number < self.next {
                 continue;
             }
@@ -128,10 +130,9 @@ impl Life {
             })?;
             self.probe.begin(&deed.name());
             self.carry_out(deed).await?;
-            if deed == Deed::Finish && (self.probe.is_done() || self.next > 0) {
-                // Everything has come to its end after the last fault, and was checked.
-                self.close().await;
-                return Ok(());
+            if is_finished && (self.probe.is_done() || self.next > 0) {
+                // Everything has come to its end after the last fault.
+                break;
             }
         }
         let checked = self.check().await;

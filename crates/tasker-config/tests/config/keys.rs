@@ -127,6 +127,7 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("database.url", "5", "a string"),
     ("database.secondary_url", "5", "a string"),
     ("database.synchronous", "\"off\"", "`full` or `normal`"),
+    ("database.notifications", "\"yes\"", "true or false"),
     ("database.readers", "1.5", "a whole number between 1 and 64"),
     ("database.writers", "1.5", "a whole number between 1 and 64"),
     (

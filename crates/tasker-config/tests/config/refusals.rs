@@ -472,7 +472,7 @@ fn secrets_are_not_told() {
         &[
             "tasker.toml:2: unknown key `database.password` = \"[FILTERED]\"; known are `url`, \
              `secondary_url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, `statement_timeout_seconds`, \
-             `retention_days`",
+             `notifications`, `retention_days`",
             "tasker.toml:3: `limits.context` is { apiToken = \"[FILTERED]\", user = \"ada\" }, but it must be a whole \
              number that is at least 1",
         ],
@@ -482,7 +482,7 @@ fn secrets_are_not_told() {
         "hunter2",
         "environment variable TASKER_DATABASE__PASSWORD: unknown key `database.password` = \"[FILTERED]\"; known are \
          `url`, `secondary_url`, `synchronous`, `readers`, `writers`, `busy_timeout_seconds`, \
-         `statement_timeout_seconds`, `retention_days`",
+         `statement_timeout_seconds`, `notifications`, `retention_days`",
     );
 }
 

@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(decimal(0.0), Some((0, 0)));
         assert_eq!(decimal(f64::INFINITY), None);
         assert_eq!(in_one_unit(&[0.1, 0.0, 25.0, 1.35]), Some(vec![10, 0, 2500, 135]));
+        assert_eq!(in_one_unit(&[1500.0, 0.0]), Some(vec![15, 0]));
     }
 
     #[test]
@@ -261,6 +262,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_first_number_that_no_integer_holds_does_not_fit() {
+        let single = OF_BOTTLENECKS[3];
+        assert!(!fit(&[(single, i64::MAX as f64)]));
+        assert!(fit(&[(single, (i64::MAX as f64).next_down())]));
     }
 
     #[test]

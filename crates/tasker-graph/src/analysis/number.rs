@@ -39,4 +39,17 @@ mod tests {
         assert_eq!(tenths(1, 3), 33.3);
         assert_eq!(tenths(0, 0), 0.0);
     }
+
+    #[test]
+    fn a_number_without_a_fraction_is_written_without_one() {
+        for (number, text) in [
+            (2.0, "2"),
+            (-2.0, "-2"),
+            (2.5, "2.5"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (18_014_398_509_481_984.0, "1.8014398509481984e+16"),
+        ] {
+            assert_eq!(serde_json::to_string(&Plain(number)).unwrap(), text);
+        }
+    }
 }

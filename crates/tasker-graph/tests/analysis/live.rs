@@ -58,3 +58,37 @@ fn a_change_of_an_unknown_step_changes_nothing() {
     assert_eq!(refused.to_string(), "there is no step with the id 8");
     assert_eq!(live.analysis(), &analyze(&facts, &[], &weights(0)).unwrap());
 }
+
+#[test]
+fn the_health_of_a_task_decides_anew_on_its_paths() {
+    // Ten steps that were tried often, and ten whose child waits: what waits counts for more when the task is not healthy.
+    let running = |attempts| StepFacts {
+        state: StepState::InProgress,
+        attempts,
+        ..StepFacts::default()
+    };
+    let pairs = (0..10).flat_map(|pair| {
+        [
+            Step::new(pair, format!("tried_{pair}"), running(42)),
+            Step::new(100 + pair, format!("first_{pair}"), running(0)),
+            Step::new(200 + pair, format!("waits_{pair}"), StepFacts::default()),
+        ]
+    });
+    let other = Step::new(300, "other", running(1));
+    let mut facts = TaskFacts::new(pairs.chain([other]));
+    let edges: Vec<_> = (0..10).map(|pair| (100 + pair, 200 + pair)).collect();
+    let mut live = LiveAnalysis::new(&facts, &edges, &weights(0)).unwrap();
+    // The first path is that of the other step while it is in error.
+    let steps = |live: &LiveAnalysis| live.analysis().critical_paths().paths[1].steps.len();
+    for (state, length) in [
+        (StepState::InProgress, 1),
+        (StepState::Error, 2),
+        (StepState::Complete, 1),
+    ] {
+        let step = facts.steps.last_mut().unwrap();
+        step.facts.state = state;
+        live.update(300, step.facts.clone(), None).unwrap();
+        assert_eq!(steps(&live), length, "{state}");
+        assert_eq!(live.analysis(), &analyze(&facts, &edges, &weights(0)).unwrap());
+    }
+}

@@ -43,6 +43,17 @@ const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; S
      SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '60s'; \
      SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'";
 
+/// Marks a session, tells that another has no such mark, and that this one still has it.
+const MARK: &str = "SET tasker.session = 'marked'";
+const UNMARKED: &str = "BEGIN; DO $$ BEGIN IF current_setting('tasker.session', true) = 'marked' \
+     THEN RAISE EXCEPTION 'a session is shared'; END IF; END $$";
+const MARKED: &str = "DO $$ BEGIN IF current_setting('tasker.session', true) IS DISTINCT FROM 'marked' \
+     THEN RAISE EXCEPTION 'a session is shared'; END IF; END $$; RESET tasker.session";
+const UNMARK: &str = "ROLLBACK; RESET tasker.session";
+
+/// What a session says that is not as it should be.
+const SHARED: &str = "a session is shared";
+
 /// The longest time for which a statement waits for a lock.
 const LOCK: Duration = Duration::from_secs(30);
 
@@ -121,6 +132,41 @@ impl Target {
     /// Returns the schema that the tables are in, if it is not the first of the user's search path.
     pub(super) fn schema(&self) -> Option<&str> {
         self.schema.as_deref()
+    }
+
+    /// Opens two connections, and makes sure that each has a session of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses, or something between hands its sessions out for a transaction at a
+    /// time.
+    pub(super) async fn connect_two(&self) -> Result<[Connection<'static>; 2], StoreError> {
+        let (first, second) = (self.connect().await?, self.connect().await?);
+        let parted = async {
+            first.batch_execute(MARK).await?;
+            // Where sessions are shared, this one is given the first one's, which is free, or the first one another
+            // afterwards, since this one keeps what it was given.
+            second.batch_execute(UNMARKED).await?;
+            first.batch_execute(MARKED).await?;
+            second.batch_execute("ROLLBACK").await
+        };
+        let Err(error) = parted.await else {
+            return Ok([first, second]);
+        };
+        if !error.to_string().contains(SHARED) {
+            return Err(classify(&self.shown, error));
+        }
+        for connection in [second, first] {
+            // Whoever is given the session later is to find it as it was.
+            let _ = connection.batch_execute(UNMARK).await;
+        }
+        Err(StoreError::Unusable {
+            store: self.shown.clone(),
+            problem: "its connections share sessions: there is a pooler before it that hands them out for a transaction at a \
+                      time"
+                .to_owned(),
+            advice: "name the server itself, or a pool in session mode (`pool_mode = session` in PgBouncer)",
+        })
     }
 
     /// Opens a connection.

@@ -3,6 +3,7 @@
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use tasker_engine::StoreError;
+use tasker_types::Database;
 
 use super::PostgresOptions;
 use super::connection::Connection;
@@ -14,8 +15,10 @@ use crate::checkup::{Checkup, Finding, bytes};
 /// How many bytes of log a replication slot may hold back.
 const LOG_BYTES: u64 = 1 << 30;
 
-/// Connections of a process beside those that write and read: two for hints, one that prunes.
-const BESIDE: u32 = 3;
+/// Returns how many connections a process has beside those that write and read: two for hints, one that prunes.
+fn beside(database: &Database) -> u32 {
+    if database.notifications { 3 } else { 1 }
+}
 
 /// Looks at the server, the database and the schema, and changes nothing.
 ///
@@ -35,11 +38,12 @@ pub async fn examine(options: &PostgresOptions, checkup: &Checkup) -> Result<Vec
         ));
     }
     let database = &options.database;
-    let needed = database.writers + database.readers + BESIDE;
+    let beside = beside(database);
+    let needed = database.writers + database.readers + beside;
     let found = async {
         let mut found = server(&connection).await?;
         found.extend(pins(&connection, checkup).await?);
-        found.extend(budget(&connection, needed).await?);
+        found.extend(budget(&connection, needed, beside).await?);
         if !status.applied.is_empty() {
             found.extend(tables(&connection, checkup).await?);
         }
@@ -207,7 +211,7 @@ async fn pins(connection: &Connection<'_>, checkup: &Checkup) -> QueryResult<Vec
 }
 
 /// Whether another worker can connect.
-async fn budget(connection: &Connection<'_>, needed: u32) -> QueryResult<Vec<Finding>> {
+async fn budget(connection: &Connection<'_>, needed: u32, beside: u32) -> QueryResult<Vec<Finding>> {
     const BUDGET: &str = "SELECT current_setting('max_connections')::bigint, \
          current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint - \
          (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' \
@@ -226,7 +230,7 @@ async fn budget(connection: &Connection<'_>, needed: u32) -> QueryResult<Vec<Fin
         findings.push(Finding::problem(
             "connection_budget",
             format!(
-                "a process takes up to {needed} connections (`database.writers`, `database.readers` and {BESIDE}), and \
+                "a process takes up to {needed} connections (`database.writers`, `database.readers` and {beside}), and \
                  {} of {most} are free",
                 free.max(0)
             ),

@@ -48,7 +48,8 @@ const FORGET: &str = "DELETE FROM __diesel_schema_migrations WHERE version = $1"
 ///
 /// When the server cannot be reached, refuses, or the schema belongs to a newer program.
 pub async fn up(options: &PostgresOptions) -> Result<Vec<String>, StoreError> {
-    ensure(&options.target()?).await
+    let target = options.target()?;
+    ensure(&target, target.connect().await?).await
 }
 
 /// Takes back the last `steps` migrations with all that they hold, and returns their names.
@@ -58,7 +59,7 @@ pub async fn up(options: &PostgresOptions) -> Result<Vec<String>, StoreError> {
 /// As [`up`].
 pub async fn down(options: &PostgresOptions, steps: u32) -> Result<Vec<String>, StoreError> {
     let target = options.target()?;
-    let connection = open(&target).await?;
+    let connection = target.connect().await?;
     exclusively(&target, &connection, async |connection| {
         check(&target, connection).await?;
         let mut names = Vec::new();
@@ -83,7 +84,7 @@ pub async fn down(options: &PostgresOptions, steps: u32) -> Result<Vec<String>, 
 /// When the server cannot be reached, or the schema belongs to a newer program.
 pub async fn status(options: &PostgresOptions) -> Result<Status, StoreError> {
     let target = options.target()?;
-    let connection = open(&target).await?;
+    let connection = target.connect().await?;
     let versions = check(&target, &connection).await?;
     let applied = match versions {
         Some(_) => applied(&connection)
@@ -102,9 +103,11 @@ pub async fn status(options: &PostgresOptions) -> Result<Status, StoreError> {
     })
 }
 
-/// Brings the schema up to date, and returns the names of what was applied.
-pub(super) async fn ensure(target: &Target) -> Result<Vec<String>, StoreError> {
-    let connection = open(target).await?;
+/// Brings the schema up to date by a connection, and returns the names of what was applied.
+pub(super) async fn ensure(
+    target: &Target,
+    connection: Connection<'static>,
+) -> Result<Vec<String>, StoreError> {
     let version = check(target, &connection).await?;
     if version.is_some_and(|(version, _)| version >= SCHEMA_VERSION) {
         return Ok(Vec::new());
@@ -127,10 +130,6 @@ pub(super) async fn ensure(target: &Target) -> Result<Vec<String>, StoreError> {
         Ok(names)
     })
     .await
-}
-
-async fn open(target: &Target) -> Result<Connection<'static>, StoreError> {
-    target.connect().await
 }
 
 /// Works in one transaction that keeps every other one who migrates out.

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::cache::{Cache, Contexts};
 use super::connect::Target;
+use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
 use super::statement::Statement;
 use super::tokens::TokenChange;
@@ -150,8 +151,9 @@ impl Writer {
     }
 }
 
-/// Opens a connection that writes.
-pub(super) async fn open(
+/// Has a connection write.
+pub(super) async fn begin(
+    connection: Connection<'static>,
     target: &Target,
     clock: Option<&Arc<dyn Clock>>,
     contexts: &Arc<Contexts>,
@@ -160,7 +162,6 @@ pub(super) async fn open(
 ) -> Result<Session, StoreError> {
     const OFFSET: &str =
         "SELECT position_offset, gen_random_uuid()::text, pg_backend_pid()::bigint FROM tasker_schema";
-    let connection = target.connect().await?;
     let (offset, nonce, backend) = Statement::<(BigInt, Text, BigInt)>::new(OFFSET, Vec::new())
         .get_result::<(i64, String, i64)>(&connection)
         .await
@@ -495,7 +496,8 @@ impl Flusher {
                 busy,
                 ..
             } = &*self.desk;
-            let session = open(target, clock.as_ref(), contexts, graphs, &busy.open).await?;
+            let connection = target.connect().await?;
+            let session = begin(connection, target, clock.as_ref(), contexts, graphs, &busy.open).await?;
             self.session = Some(session);
         }
         self.session.as_mut().ok_or(StoreError::Closed)

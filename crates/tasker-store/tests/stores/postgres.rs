@@ -4,6 +4,7 @@ mod budget;
 mod conformance;
 mod doctor;
 mod lists;
+mod pooled;
 mod pruning;
 mod random;
 mod tokens;

@@ -35,6 +35,9 @@ table! {
         /// Seconds after which PostgreSQL ends a statement, and half of them, at most 30, for which it waits for a lock; `0`
         /// lets statements take as long as they like. SQLite has its `busy_timeout_seconds` alone.
         statement_timeout_seconds: f64 = 60.0; in Bounds::between(0.0, 86_400.0),
+        /// Whether processes on one PostgreSQL database tell each other at once that there may be work, by `LISTEN` and
+        /// `NOTIFY`; without it each looks by itself, `execution.poll_max_seconds` later at most.
+        notifications: bool = true,
         /// Days after which workers and services remove tasks that ended for good; they are kept for ever by default.
         retention_days: Option<f64> = None; in Bounds::between(0.0, 36_500.0),
     }

@@ -1,13 +1,17 @@
 //! Servers that restart, connections that break, answers that are lost.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tasker_engine::{StoreError, Turn};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use tasker_engine::{Receipt, StoreError, Turn};
 use tasker_store::PostgresStore;
 use tasker_testkit::{Cluster, Durability, Harness, ManualClock, shapes, succeed};
-use tasker_types::{StepState, TaskState};
+use tasker_types::{StepNo, StepState, TaskId, TaskState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -133,6 +137,206 @@ async fn the_first_transaction_of_a_connection_is_undone_as_a_whole() {
     h.run_ready().await;
     assert_eq!(h.state(id).await, TaskState::Complete);
     h.verify().await;
+}
+
+/// Two transactions that lock the same rows in different orders: the server ends one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_costs_nothing() {
+    let settings = [("deadlock_timeout", "20ms")];
+    let cluster = Cluster::start_with(Durability::None, &settings).unwrap();
+    let clock = ManualClock::new();
+    let options = tasker_store::PostgresOptions::new(cluster.url())
+        .schema("crossed")
+        .clock(Arc::new(clock.clone()));
+    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let tasks = [h.create(shapes::single()).await, h.create(shapes::single()).await];
+    let claims = h.claim(2).await;
+    let mut other = AsyncPgConnection::establish(cluster.url()).await.unwrap();
+    let mut watching = AsyncPgConnection::establish(cluster.url()).await.unwrap();
+    let lock = |task: TaskId| format!("SELECT FROM crossed.tasks WHERE id = '{task}' FOR UPDATE");
+    // The other one waits without looking for a deadlock, so that the store's transaction is the one that is ended.
+    let begin = format!("SET deadlock_timeout = '1min'; BEGIN; {}", lock(tasks[1]));
+    other.batch_execute(&begin).await.unwrap();
+    let reporting = h.turn(claims.iter().map(succeed).collect(), 0);
+    let crossing = async {
+        // The store has locked the first task by now, and waits for the second.
+        const WAITING: &str = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity \
+             WHERE application_name = 'tasker' AND wait_event_type = 'Lock') LOOP \
+             PERFORM pg_sleep(0.001); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$";
+        watching.batch_execute(WAITING).await.unwrap();
+        other.batch_execute(&lock(tasks[0])).await.unwrap();
+        other.batch_execute("COMMIT").await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(reporting, crossing);
+    assert_eq!(reply.receipts, [Receipt::Recorded; 2]);
+    for task in tasks {
+        assert_eq!(h.state(task).await, TaskState::Complete);
+        assert_eq!(h.life(task, StepNo(0)).await.len(), 2);
+    }
+    h.verify().await;
+}
+
+/// Errors that the same request may not meet again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_is_tried_again() {
+    let cluster = Cluster::shared();
+    let (clock, schema) = (ManualClock::new(), cluster.schema());
+    let options = tasker_store::PostgresOptions::new(cluster.url())
+        .schema(&schema)
+        .clock(Arc::new(clock.clone()));
+    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let mut other = AsyncPgConnection::establish(cluster.url()).await.unwrap();
+    for (code, message) in [
+        ("40001", "could not serialize access due to concurrent update"),
+        ("40P01", "deadlock detected"),
+        ("57014", "canceling statement due to statement timeout"),
+        ("55P03", "canceling statement due to lock timeout"),
+        (
+            "25P03",
+            "terminating connection due to idle-in-transaction timeout",
+        ),
+    ] {
+        let refusing = format!(
+            "SET search_path = {schema}; CREATE SEQUENCE refusals; \
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('{schema}.refusals') <= 2 \
+                 THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{code}'; END IF; RETURN NULL; END $$; \
+             CREATE TRIGGER refuse AFTER UPDATE ON steps FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+        );
+        let task = h.create(shapes::single()).await;
+        let claim = h.claim_one().await;
+        other.batch_execute(&refusing).await.unwrap();
+        let mut turn = Turn::new(h.worker(), vec![succeed(&claim)], h.want(0));
+        let reply = insist(async || {
+            let answer = h.store.turn(turn.clone()).await;
+            turn.again = true;
+            answer
+        })
+        .await;
+        assert_eq!(reply.receipts, [Receipt::Recorded], "{message}");
+        assert_eq!(h.life(task, StepNo(0)).await.len(), 2, "{message}");
+        let gone = "DROP TRIGGER refuse ON steps; DROP FUNCTION refuse; DROP SEQUENCE refusals";
+        other.batch_execute(gone).await.unwrap();
+    }
+    h.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_a_free_connection_is_asked_again() {
+    let settings = [("max_connections", "12"), ("superuser_reserved_connections", "0")];
+    let cluster = Cluster::start_with(Durability::None, &settings).unwrap();
+    let h = on(&cluster).await;
+    let task = h.create(shapes::single()).await;
+    cluster.restart().unwrap();
+    let mut others = Vec::new();
+    while let Ok(other) = AsyncPgConnection::establish(cluster.url()).await {
+        others.push(other);
+    }
+    // What the store finds broken it cannot replace.
+    let refused = h.store.examine(task).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused:?}");
+    others.clear();
+    insist(async || h.store.examine(task).await).await;
+    h.run_ready().await;
+    assert_eq!(h.state(task).await, TaskState::Complete);
+    h.verify().await;
+}
+
+/// A copy of a server that follows it, in a directory beside its data.
+struct Standby<'c> {
+    cluster: &'c Cluster,
+    directory: PathBuf,
+}
+
+impl<'c> Standby<'c> {
+    fn follow(cluster: &'c Cluster) -> Self {
+        let directory = cluster.directory().unwrap().join("standby");
+        let standby = Self { cluster, directory };
+        let mut copy = standby.command("pg_basebackup");
+        copy.args([
+            "--username=tasker",
+            "--checkpoint=fast",
+            "--write-recovery-conf",
+            "--host",
+        ])
+        .arg(cluster.directory().unwrap())
+        .arg("--pgdata")
+        .arg(&standby.directory);
+        standby.done(copy);
+        let sockets = format!("unix_socket_directories = '{}'\n", standby.directory.display());
+        let settings = standby.directory.join("postgresql.auto.conf");
+        let before = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(settings, before + &sockets).unwrap();
+        standby.control("start");
+        standby
+    }
+
+    /// Returns a command that runs as the server's user.
+    fn command(&self, program: &str) -> Command {
+        let owner = std::fs::metadata(self.cluster.directory().unwrap()).unwrap();
+        let mut command = Command::new(self.cluster.programs().join(program));
+        command.current_dir("/").uid(owner.uid()).gid(owner.gid());
+        command
+    }
+
+    fn control(&self, what: &str) {
+        let mut control = self.command("pg_ctl");
+        control
+            .args([what, "-w", "-s", "-D"])
+            .arg(&self.directory)
+            .arg("-l")
+            .arg(self.directory.join("log"));
+        if what == "stop" {
+            control.args(["-m", "immediate"]);
+        }
+        self.done(control);
+    }
+
+    fn done(&self, mut command: Command) {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let status = command.status().unwrap();
+        assert!(status.success(), "{command:?}: {status}");
+    }
+}
+
+impl Drop for Standby<'_> {
+    fn drop(&mut self) {
+        self.control("stop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_takes_over_costs_nothing() {
+    // What was acknowledged is on both.
+    let settings = [
+        ("synchronous_standby_names", "*"),
+        ("synchronous_commit", "local"),
+    ];
+    let cluster = Cluster::start_with(Durability::Full, &settings).unwrap();
+    let standby = Standby::follow(&cluster);
+    let mut primary = AsyncPgConnection::establish(cluster.url()).await.unwrap();
+    let following = "ALTER SYSTEM SET synchronous_commit = on";
+    primary.batch_execute(following).await.unwrap();
+    primary.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let socket = |directory: &Path| directory.display().to_string().replace('/', "%2F");
+    let url = format!(
+        "postgres://tasker@{},{}/postgres?target_session_attrs=read-write",
+        socket(cluster.directory().unwrap()),
+        socket(&standby.directory)
+    );
+    let clock = ManualClock::new();
+    let options = tasker_store::PostgresOptions::new(url)
+        .schema("followed")
+        .clock(Arc::new(clock.clone()));
+    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let mut left = 3;
+    run_through(&h, || {
+        left -= 1;
+        if left == 0 {
+            cluster.stop().unwrap();
+            standby.control("promote");
+        }
+    })
+    .await;
 }
 
 /// A socket between the store and the server that can swallow the answer to a commit.
