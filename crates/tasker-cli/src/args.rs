@@ -631,7 +631,7 @@ Examples:
 ///
 /// States follow their tables, histories have no gaps, children ran after their parents, no two leases overlap, every
 /// run has one outcome, counters are right, and every unfinished task can progress or says why not. The last line is
-/// `N tasks, M transitions, K violations`; any violation is exit code 1.
+/// `N histories, M transitions, K violations`, a history for each task; any violation is exit code 1.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -58,7 +58,7 @@ fn text(Answer { report, proposals }: &Answer, output: Output) -> String {
         ..
     } = report;
     text.push_str(&format!(
-        "{tasks} tasks, {transitions} transitions, {} violations\n",
+        "{tasks} histories, {transitions} transitions, {} violations\n",
         violations.len()
     ));
     text

@@ -28,13 +28,13 @@ fn a_sound_database_verifies() {
     let ran = place.run("verify").exits(0);
     assert_eq!(
         ran.stdout.lines().last(),
-        Some("1 tasks, 7 transitions, 0 violations")
+        Some("1 histories, 7 transitions, 0 violations")
     );
     let id = place.newest_task();
     place
         .run(&format!("verify {id}"))
         .exits(0)
-        .says("1 tasks, 7 transitions, 0 violations");
+        .says("1 histories, 7 transitions, 0 violations");
     let report = place.run("verify --json").exits(0).json();
     assert_eq!(report["violations"], serde_json::json!([]));
     assert!(report.get("proposals").is_none());
@@ -124,7 +124,7 @@ fn tasks_are_moved_to_another_file() {
     place
         .run("verify --data-dir other")
         .exits(0)
-        .says("1 tasks, 7 transitions, 0 violations");
+        .says("1 histories, 7 transitions, 0 violations");
     let again = place
         .run("move --from sqlite:data/tasker.db --to sqlite:other/tasker.db")
         .exits(3);

@@ -213,6 +213,21 @@ fn a_page_lists_twenty_errors_and_counts_the_others() {
 }
 
 #[test]
+fn a_page_names_all_of_a_path_of_sixteen_steps() {
+    for (count, left_out) in [(16, None), (17, Some("→ (1 more) →"))] {
+        let names: Vec<String> = (0..count).map(|step| format!("s{step}")).collect();
+        let steps: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), StepFacts::default()))
+            .collect();
+        let edges: Vec<(u64, u64)> = (1..count).map(|step| (step - 1, step)).collect();
+        let page = Page::new(&analysis(&steps, &edges), "chain").to_html();
+        assert_eq!(page.contains(" more) →"), left_out.is_some());
+        assert!(left_out.is_none_or(|left_out| page.contains(left_out)));
+    }
+}
+
+#[test]
 fn paths_that_are_too_many_to_count_are_at_least_so_many() {
     // Three times as many with each layer.
     let names: Vec<String> = (0..300).map(|step| format!("s{step}")).collect();

@@ -97,7 +97,7 @@ fn measure(mut verify: Command, tasks: usize) -> anyhow::Result<Duration> {
     let took = began.elapsed();
     let told = String::from_utf8_lossy(&output.stdout);
     anyhow::ensure!(
-        output.status.success() && told.starts_with(&format!("{tasks} tasks, ")),
+        output.status.success() && told.starts_with(&format!("{tasks} histories, ")),
         "`tasker verify` found: {told}{}",
         String::from_utf8_lossy(&output.stderr)
     );
