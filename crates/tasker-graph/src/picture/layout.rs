@@ -363,12 +363,21 @@ mod tests {
 
     #[test]
     fn edges_are_straight_when_there_is_too_much_to_draw() {
-        // Three steps in a row, an edge across the second, and others beside them.
+        // Three steps in a row, an edge across the second, one beside that, and others beside the first.
         for (steps, bends) in [(LARGE - 1, 1), (LARGE, 0)] {
-            let dag = Dag::build((0..steps).map(|step| step.to_string()), [(0, 1), (1, 2), (0, 2)]);
+            let dag = Dag::build(
+                (0..steps).map(|step| step.to_string()),
+                [(0, 1), (1, 2), (0, 2), (0, 3)],
+            );
             let layout = layout(&dag.unwrap());
             let long = layout.edges.iter().find(|edge| (edge.from, edge.to) == (0, 2));
             assert_eq!(long.unwrap().bends.len(), bends, "{steps} steps");
+            if bends == 0 {
+                // Layers stand in the middle.
+                let widest = (steps - 3) as f64;
+                let middle = [(widest - 2.0) / 2.0, (widest - 1.0) / 2.0, widest / 2.0];
+                assert_eq!(layout.places[1..4], middle);
+            }
         }
     }
 }

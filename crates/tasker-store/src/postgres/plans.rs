@@ -74,34 +74,76 @@ const TABLES: [&str; 7] = [
     "task_history",
 ];
 
-#[tokio::test]
-async fn no_statement_of_a_turn_reads_a_table_from_end_to_end() {
-    let cluster = Cluster::shared();
-    let options = PostgresOptions::new(cluster.url()).schema(cluster.schema());
-    let store = PostgresStore::open(options).await.unwrap();
-    let h = Harness::new(Arc::new(store.clone()), ManualClock::new());
-    let tasks = (0..2_000).map(|_| h.new_task(shapes::diamond())).collect();
-    let create = Create::new(h.worker(), tasker_engine::Actor::System, tasks);
-    store.create(create).await.unwrap();
+/// Returns the statements of turns and sweeps, with the types of what they are given.
+fn statements() -> Vec<(&'static str, &'static str)> {
     let begins = [
         (LOCKED_TASKS, "bigint[]"),
         (STEPS, "bigint[], integer[]"),
         (COUNTS, "bigint[]"),
         (COUNTS_AHEAD, "bigint[], bigint[]"),
     ];
-    let statements: Vec<(&'static str, &'static str)> = begins
+    begins
         .into_iter()
         .chain(claim::LOOKS)
         .chain(flush::ENDINGS)
         .chain(sweep::SWEEPS)
-        .collect();
-    for analyzed in [false, true] {
-        if analyzed {
-            analyze(&store).await;
+        .collect()
+}
+
+#[test]
+fn the_statements_of_a_turn_are_these() {
+    let texts: Vec<&str> = statements().into_iter().map(|(sql, _)| sql).collect();
+    insta::assert_snapshot!(texts.join(";\n\n"));
+}
+
+/// Copies all tasks with their steps, places in the queue and payloads, until there are a million steps of eight thousand.
+fn multiply(cluster: &Cluster, schema: &str) {
+    let copies = |table: &str, key: &str, others: &str| {
+        format!(
+            "INSERT INTO {table} SELECT (jsonb_populate_record(row, \
+                 jsonb_build_object('{key}', row.{key} + copy * 1000000{others}))).* \
+             FROM {table} AS row CROSS JOIN generate_series(1, 124) AS copy;"
+        )
+    };
+    let sql = [
+        format!("SET search_path = {schema};"),
+        copies("tasks", "key", ", 'id', gen_random_uuid()")
+            .replace("INTO tasks SELECT", "INTO tasks OVERRIDING SYSTEM VALUE SELECT"),
+        copies("steps", "task", ""),
+        copies("ready_steps", "task", ""),
+        copies("payloads", "task", ""),
+    ];
+    let told = cluster
+        .psql()
+        .args(["--command", &sql.concat()])
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[tokio::test]
+async fn no_statement_of_a_turn_reads_a_table_from_end_to_end() {
+    let (cluster, schema) = (Cluster::shared(), Cluster::shared().schema());
+    let options = PostgresOptions::new(cluster.url()).schema(&schema);
+    let store = PostgresStore::open(options).await.unwrap();
+    let h = Harness::new(Arc::new(store.clone()), ManualClock::new());
+    let tasks = (0..2_000).map(|_| h.new_task(shapes::diamond())).collect();
+    let create = Create::new(h.worker(), tasker_engine::Actor::System, tasks);
+    store.create(create).await.unwrap();
+    for stage in [
+        "eight thousand steps",
+        "analyzed",
+        "a million steps",
+        "a million steps, analyzed",
+    ] {
+        match stage {
+            "a million steps" => multiply(cluster, &schema),
+            "eight thousand steps" => {}
+            _ => analyze(&store).await,
         }
-        for (sql, types) in &statements {
+        for (sql, types) in statements() {
             let text = explain(&store, sql, types).await;
-            assert_eq!(read_whole(&text), None, "{sql}\n{text}");
+            assert_eq!(read_whole(&text), None, "{stage}: {sql}\n{text}");
         }
     }
     store.close().await.unwrap();

@@ -35,11 +35,11 @@ UPDATE leases AS l SET until = n.until FROM n WHERE l.token = n.token AND l.acto
 
 /// Hand-outs of which no step is held any more are forgotten.
 const FORGET: &str = "\
-DELETE FROM leases AS l WHERE (l.token, l.actor) IN \
-    (SELECT l.token, l.actor FROM leases AS l WHERE l.until < $1 AND NOT EXISTS \
-        (SELECT FROM unnest(l.tasks, l.steps) AS k (task, step) \
-        JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = l.token) \
-    ORDER BY l.until LIMIT 10000 FOR UPDATE SKIP LOCKED)";
+DELETE FROM leases AS l WHERE l.ctid = ANY (ARRAY( \
+    SELECT o.ctid FROM leases AS o WHERE o.until < $1 AND NOT EXISTS \
+        (SELECT FROM unnest(o.tasks, o.steps) AS k (task, step) \
+        JOIN steps AS s ON s.task = k.task AND s.step = k.step AND s.token = o.token) \
+    ORDER BY o.until LIMIT 10000 FOR UPDATE SKIP LOCKED))";
 
 /// Tasks past their deadline, by an index that has only those with one.
 const OVERDUE: &str = "\

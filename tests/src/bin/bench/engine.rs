@@ -85,7 +85,18 @@ pub(crate) fn open(directory: &std::path::Path) -> anyhow::Result<Arc<SqliteStor
 }
 
 pub(crate) fn worker(store: Arc<dyn Store>, slots: u32, batch: u32) -> anyhow::Result<Worker> {
-    let handlers = Handlers::new(Nothing(handler(async || Ok(json!({ "done": true })))));
+    let nothing = handler(async || Ok(json!({ "done": true })));
+    worker_with(store, slots, batch, Nothing(nothing))
+}
+
+/// Returns a worker that has these handlers.
+pub(crate) fn worker_with(
+    store: Arc<dyn Store>,
+    slots: u32,
+    batch: u32,
+    handlers: impl Resolve + 'static,
+) -> anyhow::Result<Worker> {
+    let handlers = Handlers::new(handlers);
     let mut setup = WorkerSetup::new(store, handlers, Arc::new(SystemClock), Arc::new(SystemEntropy));
     let values = ExecutionValues {
         max_concurrent_steps: Some(slots),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something that was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -82,12 +82,47 @@ impl Figures {
         self.0.push(figure);
     }
 
-    /// Writes all figures to a file, if there is to be one.
-    pub(crate) fn write(&self, path: Option<&Path>) -> anyhow::Result<()> {
-        let Some(path) = path else { return Ok(()) };
-        std::fs::write(path, serde_json::to_string_pretty(&self.0)?)
-            .with_context(|| format!("`{}` cannot be written", path.display()))
+    /// Writes all figures to a file, and shows them beside those of another run, if that is wanted.
+    pub(crate) fn finish(&self, json: Option<&Path>, against: Option<&Path>) -> anyhow::Result<()> {
+        if let Some(path) = json {
+            std::fs::write(path, serde_json::to_string_pretty(&self.0)?)
+                .with_context(|| format!("`{}` cannot be written", path.display()))?;
+        }
+        if let Some(path) = against {
+            let unreadable = || format!("`{}` does not hold the figures of a run", path.display());
+            let before = std::fs::read_to_string(path).with_context(unreadable)?;
+            let before: Vec<Earlier> = serde_json::from_str(&before).with_context(unreadable)?;
+            self.compare(&before);
+        }
+        Ok(())
     }
+
+    /// Shows what both runs have. What stands beside a baseline is compared as its ratio, for the machine may have been
+    /// faster or slower.
+    fn compare(&self, before: &[Earlier]) {
+        for now in &self.0 {
+            let Some(before) = before.iter().find(|before| before.name == now.name) else {
+                continue;
+            };
+            let (what, was, is) = match (before.ratio, now.ratio) {
+                (Some(was), Some(is)) => ("ratio", was, is),
+                _ => (now.unit, before.value, now.value),
+            };
+            println!(
+                "{:32} {was:>12.3} then, {is:>12.3} now: {:.2} times ({what})",
+                now.name,
+                is / was
+            );
+        }
+    }
+}
+
+/// A figure of another run.
+#[derive(Debug, Deserialize)]
+struct Earlier {
+    name: String,
+    value: f64,
+    ratio: Option<f64>,
 }
 
 /// Returns the median of times, in milliseconds.

@@ -14,6 +14,7 @@ mod http;
 mod postgres;
 mod registry;
 mod verify;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -26,12 +27,15 @@ use figure::{Figure, Figures, median};
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench http\n  cargo xtask bench http --store sqlite --listed 100000\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench http\n  cargo xtask bench http --store sqlite --listed 100000\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json\n  cargo xtask bench --against figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Show the figures beside those of an earlier run, from the file that `--json` wrote.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Measure only this: throughput, latency, memory, start-up, graph, registry, config, verify, or http, which nothing else brings
     /// along.
     #[arg(value_name = "BENCH")]
@@ -54,6 +58,12 @@ struct Args {
     /// Run one shape to its end and print the peak of memory; for the bench itself.
     #[arg(long, hide = true)]
     shape: Option<engine::Shape>,
+    /// Work on the tasks of this database until the process is ended; for the bench itself.
+    #[arg(long, hide = true, requires = "schema")]
+    work: Option<String>,
+    /// The schema of that database.
+    #[arg(long, hide = true)]
+    schema: Option<String>,
     /// Analyse one graph and print what that took; for the bench itself.
     #[arg(long, hide = true)]
     graph: Option<graph::Graph>,
@@ -98,6 +108,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         );
         return Ok(());
     }
+    if let (Some(url), Some(schema)) = (&args.work, &args.schema) {
+        return workers::work(url, schema, args.batch);
+    }
     if let Some(graph) = args.graph {
         println!("{}", serde_json::to_string(&graph::measure(graph, args.steps)?)?);
         return Ok(());
@@ -128,7 +141,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         if args.store != Some(Engine::Sqlite) {
             http::postgres(args.listed, &mut figures)?;
         }
-        return figures.write(args.json.as_deref());
+        return figures.finish(args.json.as_deref(), args.against.as_deref());
     }
     if args.only.as_deref() == Some("verify") {
         verify::bench(
@@ -136,11 +149,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
             args.verified,
             &mut figures,
         )?;
-        return figures.write(args.json.as_deref());
+        return figures.finish(args.json.as_deref(), args.against.as_deref());
     }
     if args.store == Some(Engine::Postgres) {
         postgres::measure(args.tasks, args.batch, &mut figures)?;
-        return figures.write(args.json.as_deref());
+        return figures.finish(args.json.as_deref(), args.against.as_deref());
     }
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
     if wanted("throughput") {
@@ -167,7 +180,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if wanted("verify") {
         verify::bench("sqlite", args.verified, &mut figures)?;
     }
-    figures.write(args.json.as_deref())
+    figures.finish(args.json.as_deref(), args.against.as_deref())
 }
 
 /// Steps per second on SQLite, beside bare pairs of claim and completion by sets.

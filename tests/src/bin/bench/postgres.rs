@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{chain, diamond, new_task, runtime, worker};
 use crate::figure::{Figure, Figures, median, percentile};
+use crate::workers;
 
 /// How long `pgbench` runs each time.
 const SECONDS: &str = "5";
@@ -29,7 +30,8 @@ pub(crate) fn measure(tasks: usize, batch: u32, figures: &mut Figures) -> anyhow
     }
     bench.one_by_one(tasks / 10, figures)?;
     bench.latency(figures)?;
-    Ok(())
+    workers::hand_over(&bench, figures)?;
+    workers::processes(&bench, tasks, batch, figures)
 }
 
 /// A server of its own with the tables of `pgbench`.
@@ -101,20 +103,13 @@ impl Bench {
     }
 
     /// Returns the mean latency of a single client's transaction, in milliseconds.
-    fn single_latency(&self) -> anyhow::Result<f64> {
+    pub(crate) fn single_latency(&self) -> anyhow::Result<f64> {
         let told = self.pgbench(&["-N", "-n", "-c", "1", "-M", "prepared", "-T", SECONDS])?;
         number_after(&told, "latency average = ")
     }
 
     async fn open(&self, writers: u32) -> anyhow::Result<PostgresStore> {
-        let values = DatabaseValues {
-            writers,
-            ..DatabaseValues::default()
-        };
-        let options = PostgresOptions::new(self.cluster.url())
-            .schema(self.cluster.schema())
-            .settings(&Database::try_from(values)?);
-        Ok(PostgresStore::open(options).await?)
+        open(self.cluster.url(), &self.cluster.schema(), writers).await
     }
 
     async fn counts(&self) -> anyhow::Result<Counts> {
@@ -349,6 +344,18 @@ struct Ran {
     wal: f64,
     commits: f64,
     per_cpu: f64,
+}
+
+/// Opens a store with so many connections that write.
+pub(crate) async fn open(url: &str, schema: &str, writers: u32) -> anyhow::Result<PostgresStore> {
+    let values = DatabaseValues {
+        writers,
+        ..DatabaseValues::default()
+    };
+    let options = PostgresOptions::new(url)
+        .schema(schema)
+        .settings(&Database::try_from(values)?);
+    Ok(PostgresStore::open(options).await?)
 }
 
 fn number_after(text: &str, words: &str) -> anyhow::Result<f64> {
