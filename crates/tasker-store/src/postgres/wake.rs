@@ -1,19 +1,23 @@
 //! Telling other processes that there may be work, and being told.
 //!
-//! A hint is sent by a connection of its own, outside of any transaction that writes, at most once in a while: the server
-//! lets only one commit at a time through that sends one.
+//! A hint is sent by a connection of its own, outside of any transaction that writes, and not too often: the server lets
+//! only one commit at a time through that sends one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::writer::Desk;
 
-/// The shortest time between two hints of one process.
-const APART: Duration = Duration::from_millis(10);
+/// How many hints a process sends in [`WINDOW`] at most. A few follow one another at once, so that a chain of steps that
+/// goes back and forth between processes is not held up; many are paced.
+const HINTS: usize = 16;
+const WINDOW: Duration = Duration::from_millis(160);
 
 /// How long to wait before a connection is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,6 +74,7 @@ async fn listen(desk: Arc<Desk>) {
 async fn tell(desk: Arc<Desk>) {
     let text = format!("NOTIFY {}, '{}'", quoted(&channel(&desk)), desk.nonce);
     let mut connection: Option<Connection<'static>> = None;
+    let mut sent = VecDeque::with_capacity(HINTS);
     loop {
         desk.hint.notified().await;
         if connection.is_none() {
@@ -81,8 +86,15 @@ async fn tell(desk: Arc<Desk>) {
         };
         if !told {
             connection = None;
+            tokio::time::sleep(PATIENCE).await;
+            continue;
         }
-        tokio::time::sleep(if told { APART } else { PATIENCE }).await;
+        sent.push_back(Instant::now());
+        if sent.len() == HINTS
+            && let Some(first) = sent.pop_front()
+        {
+            tokio::time::sleep_until(first + WINDOW).await;
+        }
     }
 }
 
