@@ -28,7 +28,7 @@ struct Bouncer {
 
 impl Bouncer {
     /// Starts one before a server.
-    fn start(cluster: &Cluster, mode: &str) -> Self {
+    async fn start(cluster: &Cluster, mode: &str) -> Self {
         let server = cluster
             .directory()
             .expect("the server has a socket in its directory");
@@ -72,7 +72,7 @@ impl Bouncer {
             if UnixStream::connect(bouncer.directory.path().join(format!(".s.PGSQL.{PORT}"))).is_ok() {
                 return bouncer;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("PgBouncer does not start");
     }
@@ -108,7 +108,10 @@ fn polling(url: &str, schema: &str, clock: &ManualClock) -> PostgresOptions {
 /// Opens a new store that polls, behind a PgBouncer in session mode; before the server itself where that is not this run's.
 async fn open(clock: ManualClock) -> Harness {
     let cluster = Cluster::shared();
-    let bouncer = cluster.directory().map(|_| Bouncer::start(cluster, "session"));
+    let bouncer = match cluster.directory() {
+        Some(_) => Some(Bouncer::start(cluster, "session").await),
+        None => None,
+    };
     let url = bouncer.as_ref().map_or(cluster.url().to_owned(), Bouncer::url);
     let store = PostgresStore::open(polling(&url, &cluster.schema(), &clock))
         .await
@@ -123,7 +126,7 @@ mod in_session_mode {
 #[tokio::test]
 async fn a_pool_that_hands_out_transactions_is_refused() {
     let cluster = Cluster::start(Durability::None).unwrap();
-    let bouncer = Bouncer::start(&cluster, "transaction");
+    let bouncer = Bouncer::start(&cluster, "transaction").await;
     for _ in 0..2 {
         let options = polling(&bouncer.url(), &cluster.schema(), &ManualClock::new());
         let refused = PostgresStore::open(options).await.unwrap_err();
@@ -135,7 +138,7 @@ async fn a_pool_that_hands_out_transactions_is_refused() {
     }
     // It left no mark behind.
     drop(bouncer);
-    let bouncer = Bouncer::start(&cluster, "session");
+    let bouncer = Bouncer::start(&cluster, "session").await;
     let options = polling(&bouncer.url(), &cluster.schema(), &ManualClock::new());
     PostgresStore::open(options).await.unwrap().close().await.unwrap();
 }
