@@ -115,7 +115,7 @@ impl SqliteOptions {
 /// Connections that only read, lent one at a time.
 struct Readers {
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     count: u32,
     waiting: Tally,
 }
@@ -195,7 +195,7 @@ impl SqliteStore {
                 source: Box::new(error),
             })?
         };
-        let permits = Semaphore::new(readers.len());
+        let permits = Arc::new(Semaphore::new(readers.len()));
         let readers = Readers {
             count: u32::try_from(readers.len()).unwrap_or(u32::MAX),
             idle: Mutex::new(readers),
@@ -308,19 +308,16 @@ impl SqliteStore {
         }
         let shared = Arc::clone(&self.shared);
         let waiting = shared.readers.waiting.begin();
-        let permit = shared
-            .readers
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        let permit = Arc::clone(&shared.readers.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
         drop(waiting);
-        let reading = Arc::clone(&self.shared);
-        let result = tokio::task::spawn_blocking(move || reading.read(look))
-            .await
-            .map_err(|_| StoreError::Closed)?;
-        drop(permit);
-        result
+        // It runs to its end though the caller may go away, and only then may another one read.
+        let reading = tokio::task::spawn_blocking(move || {
+            let result = shared.read(look);
+            drop(permit);
+            result
+        });
+        reading.await.map_err(|_| StoreError::Closed)?
     }
 }
 
