@@ -89,7 +89,7 @@ fn statements(place: Place) -> BTreeSet<(String, String)> {
     let mut all = BTreeSet::new();
     for file in sources(&root) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if is_others(&file) || BESIDE.contains(&name.as_str()) {
+        if is_others(&file) || BESIDE.contains(&name.as_str()) || !name.ends_with(".rs") {
             continue;
         }
         let mut found = Vec::new();

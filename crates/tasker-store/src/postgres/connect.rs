@@ -49,7 +49,7 @@ const UNMARKED: &str = "BEGIN; DO $$ BEGIN IF current_setting('tasker.session', 
      THEN RAISE EXCEPTION 'a session is shared'; END IF; END $$";
 const MARKED: &str = "DO $$ BEGIN IF current_setting('tasker.session', true) IS DISTINCT FROM 'marked' \
      THEN RAISE EXCEPTION 'a session is shared'; END IF; END $$; RESET tasker.session";
-const UNMARK: &str = "ROLLBACK; RESET tasker.session";
+const UNMARK: &str = "RESET tasker.session";
 
 /// What a session says that is not as it should be.
 const SHARED: &str = "a session is shared";
@@ -158,6 +158,7 @@ impl Target {
         }
         for connection in [second, first] {
             // Whoever is given the session later is to find it as it was.
+            let _ = connection.batch_execute("ROLLBACK").await;
             let _ = connection.batch_execute(UNMARK).await;
         }
         Err(StoreError::Unusable {
