@@ -190,6 +190,7 @@ mod tests {
              fewer digits"
         );
     }
+
     /// A weight, and how often it counts at most for each step of a path, or for a bottleneck of a thousand steps.
     type Part = (fn(&mut DependencyGraphValues) -> &mut f64, f64);
 

@@ -54,10 +54,13 @@ impl Bouncer {
             chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
         }
         // It refuses to run as root, and Debian keeps it where only root looks.
-        let program = ["/usr/sbin/pgbouncer", "pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).exists());
-        let process = Command::new(program.unwrap_or("pgbouncer"))
+        let debian = "/usr/sbin/pgbouncer";
+        let program = if Path::new(debian).exists() {
+            debian
+        } else {
+            "pgbouncer"
+        };
+        let process = Command::new(program)
             .args(["-q", "settings"])
             .current_dir(directory.path())
             .uid(owner.uid())

@@ -29,9 +29,14 @@ async fn insist<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
 }
 
 async fn on(cluster: &Cluster) -> Harness {
+    at(cluster.url(), &cluster.schema()).await
+}
+
+/// Opens a store in a schema.
+async fn at(url: &str, schema: &str) -> Harness {
     let clock = ManualClock::new();
-    let options = tasker_store::PostgresOptions::new(cluster.url())
-        .schema(cluster.schema())
+    let options = tasker_store::PostgresOptions::new(url)
+        .schema(schema)
         .clock(Arc::new(clock.clone()));
     Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock)
 }
@@ -107,11 +112,7 @@ async fn connections_that_are_terminated_cost_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_transaction_of_a_connection_is_undone_as_a_whole() {
     let cluster = Cluster::start(Durability::None).unwrap();
-    let clock = ManualClock::new();
-    let options = tasker_store::PostgresOptions::new(cluster.url())
-        .schema("refusing")
-        .clock(Arc::new(clock.clone()));
-    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let h = at(cluster.url(), "refusing").await;
     let psql = |sql: &str| {
         let done = std::process::Command::new(cluster.programs().join("psql"))
             .args(["-q", "-U", "tasker", "-d", "postgres", "-h"])
@@ -144,11 +145,7 @@ async fn the_first_transaction_of_a_connection_is_undone_as_a_whole() {
 async fn a_deadlock_costs_nothing() {
     let settings = [("deadlock_timeout", "20ms")];
     let cluster = Cluster::start_with(Durability::None, &settings).unwrap();
-    let clock = ManualClock::new();
-    let options = tasker_store::PostgresOptions::new(cluster.url())
-        .schema("crossed")
-        .clock(Arc::new(clock.clone()));
-    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let h = at(cluster.url(), "crossed").await;
     let tasks = [h.create(shapes::single()).await, h.create(shapes::single()).await];
     let claims = h.claim(2).await;
     let mut other = AsyncPgConnection::establish(cluster.url()).await.unwrap();
@@ -180,11 +177,8 @@ async fn a_deadlock_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_tried_again() {
     let cluster = Cluster::shared();
-    let (clock, schema) = (ManualClock::new(), cluster.schema());
-    let options = tasker_store::PostgresOptions::new(cluster.url())
-        .schema(&schema)
-        .clock(Arc::new(clock.clone()));
-    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let schema = cluster.schema();
+    let h = at(cluster.url(), &schema).await;
     let mut other = AsyncPgConnection::establish(cluster.url()).await.unwrap();
     for (code, message) in [
         ("40001", "could not serialize access due to concurrent update"),
@@ -323,11 +317,7 @@ async fn a_standby_that_takes_over_costs_nothing() {
         socket(cluster.directory().unwrap()),
         socket(&standby.directory)
     );
-    let clock = ManualClock::new();
-    let options = tasker_store::PostgresOptions::new(url)
-        .schema("followed")
-        .clock(Arc::new(clock.clone()));
-    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let h = at(&url, "followed").await;
     let mut left = 3;
     run_through(&h, || {
         left -= 1;
@@ -401,15 +391,11 @@ async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     let directory = tempfile::tempdir().unwrap();
     let socket = cluster.directory().unwrap().join(".s.PGSQL.5432");
     let between = Between::listen(directory.path(), socket);
-    let clock = ManualClock::new();
     let url = format!(
         "postgres:///postgres?host={}&user=tasker",
         between.directory.display()
     );
-    let options = tasker_store::PostgresOptions::new(url)
-        .schema("lost")
-        .clock(Arc::new(clock.clone()));
-    let h = Harness::new(Arc::new(PostgresStore::open(options).await.unwrap()), clock);
+    let h = at(&url, "lost").await;
     let cut = Arc::clone(&between.cut);
     run_through(&h, move || cut.store(true, Ordering::SeqCst)).await;
 }
