@@ -158,7 +158,8 @@ impl Fault {
     /// Returns how often it happened, by what `strace` saw.
     pub(super) fn happened(&self, trace: &str) -> usize {
         let did = |line: &&str| match self {
-            Self::Fails { way: Way::Kill, .. } => line.contains("killed by SIGKILL"),
+            // `strace` may end with the process before it tells so; the call in which that did has no answer.
+            Self::Fails { way: Way::Kill, .. } => line.contains("killed by SIGKILL") || line.ends_with("= ?"),
             Self::Fails { .. } => line.ends_with("(INJECTED)"),
             Self::Limit { .. } => line.contains(" EFBIG ") || is_short(line),
         };
@@ -179,5 +180,25 @@ impl fmt::Display for Fault {
             }
             Self::Limit { bytes } => write!(f, "no file larger than {bytes} bytes"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_without_an_answer_tells_of_a_process_that_was_killed() {
+        let killed = Fault::Fails {
+            call: Call::Truncate,
+            number: 1,
+            way: Way::Kill,
+        };
+        assert_eq!(killed.happened("17 ftruncate(11</d/a>, 4096)             = ?"), 1);
+        assert_eq!(killed.happened("17 +++ killed by SIGKILL +++"), 1);
+        assert_eq!(
+            killed.happened("17 ftruncate(11</d/a>, 4096) = 0\n17 +++ exited with 0 +++"),
+            0
+        );
     }
 }

@@ -53,18 +53,10 @@ fn look(
     checkup: &Checkup,
 ) -> QueryResult<Vec<Finding>> {
     let mut findings = Vec::new();
-    let damages: Vec<String> = texts(connection, "PRAGMA quick_check(5)")?
-        .into_iter()
-        .filter(|line| line != "ok")
-        .take(FAULTS)
-        .collect();
-    if !damages.is_empty() {
-        findings.push(Finding::problem(
-            "damaged",
-            format!("the file is damaged: {}", damages.join("; ")),
-            "restore the file from a copy, or save what can be read with `.recover` of the program `sqlite3`",
-        ));
-    }
+    let mut faults = texts(connection, "PRAGMA quick_check(5)")?;
+    faults.retain(|line| line != "ok");
+    faults.truncate(FAULTS);
+    findings.extend(judge(&faults));
     let mode = texts(connection, "PRAGMA journal_mode")?.join("");
     if mode != "wal" {
         findings.push(Finding::problem(
@@ -112,6 +104,38 @@ fn look(
     Ok(findings)
 }
 
+/// Returns what the faults mean that SQLite's check found.
+///
+/// The check tells a page that the disk did not give as it tells a page that is wrong, and what stands on such a page
+/// as missing; so as long as one cannot be read, nobody knows whether the file is damaged.
+fn judge(faults: &[String]) -> Option<Finding> {
+    if faults.is_empty() {
+        return None;
+    }
+    let told = faults.join("; ");
+    Some(if faults.iter().any(|line| is_unread(line)) {
+        Finding::problem(
+            "unreadable",
+            format!("the disk does not give all of the file, which may be whole all the same: {told}"),
+            "look at the disk, then run `tasker doctor` again",
+        )
+    } else {
+        Finding::problem(
+            "damaged",
+            format!("the file is damaged: {told}"),
+            "restore the file from a copy, or save what can be read with `.recover` of the program `sqlite3`",
+        )
+    })
+}
+
+/// Tells whether a page could not be read: its line ends with a code whose low byte is `SQLITE_IOERR`.
+fn is_unread(line: &str) -> bool {
+    const IOERR: u32 = 10;
+    line.rsplit_once("error code=")
+        .and_then(|(_, code)| code.trim().parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == IOERR)
+}
+
 fn texts(connection: &mut Connection, sql: &'static str) -> QueryResult<Vec<String>> {
     let rows = Statement::<(Text,)>::new(sql, &[]).load::<(String,)>(connection)?;
     Ok(rows.into_iter().map(|row| row.0).collect())
@@ -120,4 +144,48 @@ fn texts(connection: &mut Connection, sql: &'static str) -> QueryResult<Vec<Stri
 fn number(connection: &mut Connection, sql: &'static str) -> QueryResult<u64> {
     let row: (i64,) = Statement::<(BigInt,)>::new(sql, &[]).get_result(connection)?;
     Ok(u64::try_from(row.0).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn means(faults: &[&str], code: Option<&str>) {
+        let faults: Vec<String> = faults.iter().map(|&line| line.to_owned()).collect();
+        let finding = judge(&faults);
+        assert_eq!(finding.as_ref().map(|finding| finding.code), code, "{finding:?}");
+        if let Some(finding) = finding {
+            assert!(
+                faults.iter().all(|line| finding.message.contains(line)),
+                "{finding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_that_the_disk_does_not_give_is_no_damage() {
+        const UNREAD: &str =
+            "*** in database main ***\nTree 23 page 23: unable to get the page. error code=8458";
+        means(&[UNREAD], Some("unreadable"));
+        means(&[UNREAD, "Page 24: never used"], Some("unreadable"));
+        means(
+            &["Tree 2 page 2: unable to get the page. error code=10"],
+            Some("unreadable"),
+        );
+    }
+
+    #[test]
+    fn a_page_that_is_wrong_is_damage() {
+        means(
+            &["Tree 23 page 23: unable to get the page. error code=11"],
+            Some("damaged"),
+        );
+        means(
+            &["Tree 23 page 23: btreeInitPage() returns error code 11"],
+            Some("damaged"),
+        );
+        means(&["Page 24: never used"], Some("damaged"));
+        means(&[], None);
+    }
 }

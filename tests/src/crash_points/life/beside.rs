@@ -403,22 +403,39 @@ impl Life {
             }
         }
         self.probe.sleep(true);
+        let mut tries = 0;
+        // The disk may be bad while one looks, too.
+        while let Err(error) = self.compare(&there).await {
+            self.close().await;
+            tries += 1;
+            if tries == TRIES {
+                self.gave_up = true;
+                return Err(error).context("what was moved cannot be looked at");
+            }
+        }
+        self.probe.sleep(false);
+        Ok(())
+    }
+
+    /// Holds the database that everything was moved to against this one.
+    async fn compare(&mut self, there: &Ground) -> anyhow::Result<()> {
+        let here = self.opened().await?;
         let moved = there.open(&self.clock, &self.probe).await?;
-        let report = verify_all(moved.store()).await?;
+        let compared = async {
+            let report = verify_all(moved.store()).await?;
+            let all = TaskQuery::new(TaskFilter::default(), 100);
+            let is_whole = here.store().list(all.clone()).await? == moved.store().list(all).await?;
+            Ok::<_, StoreError>((report, is_whole))
+        };
+        let compared = compared.await;
+        moved.close().await;
+        let (report, is_whole) = compared?;
         if !report.holds() {
             self.problem(format!("after the move: {report}"));
         }
-        let (here, there) = (self.opened().await?, moved.clone());
-        let all = TaskQuery::new(TaskFilter::default(), 100);
-        let (here, there) = (
-            here.store().list(all.clone()).await?,
-            there.store().list(all).await?,
-        );
-        if here != there {
+        if !is_whole {
             self.problem("not everything was moved");
         }
-        moved.close().await;
-        self.probe.sleep(false);
         Ok(())
     }
 }
