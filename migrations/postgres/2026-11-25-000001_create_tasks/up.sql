@@ -235,7 +235,7 @@ CREATE TABLE ready_steps (
     gate   text,
     CONSTRAINT ready_steps_pkey PRIMARY KEY (queue, parked, rank, task, step)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX ready_steps_due_at_index ON ready_steps (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX ready_steps_due_at_index ON ready_steps (parked, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON TABLE ready_steps IS 'The queue: steps that may be claimed now or at a time.';
 COMMENT ON COLUMN ready_steps.queue IS 'Where the step waits.';
 COMMENT ON COLUMN ready_steps.task IS 'The task''s key: older first.';

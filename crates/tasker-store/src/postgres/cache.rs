@@ -186,12 +186,12 @@ impl Cache {
     }
 }
 
-/// Returns the server's time, and the queues that were added after one.
+/// Returns when the transaction began by the server's clock, and the queues that were added after one.
 pub(super) async fn now_and_queues(
     connection: &Connection<'_>,
     last: i64,
 ) -> QueryResult<(Timestamp, Vec<(i64, String, String)>)> {
-    const SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, q.id, q.namespace, q.handler \
+    const SQL: &str = "SELECT (extract(epoch FROM now()) * 1000000)::bigint, q.id, q.namespace, q.handler \
          FROM (VALUES (true)) AS one (is_there) LEFT JOIN queues AS q ON q.id > $1";
     type Row = (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<Text>);
     let rows = Statement::<Row>::new(SQL, vec![Bind::Int(last)])

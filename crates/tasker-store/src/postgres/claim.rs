@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use futures_util::future::try_join4;
+use futures_util::future::{try_join, try_join3};
 use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
 use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use super::unit::{Trouble, Unit};
 use crate::work::{Accepted, Brought, Candidate, Choice, Note, Place, StepKey, TaskRow};
 
 /// What a worker could be handed at all.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     pub(super) accepted: Accepted,
     /// The key of the one task in scope; `None` for all.
@@ -29,11 +29,14 @@ pub(super) struct Reach {
 /// Takes the first places of each queue that nobody else is taking, with their steps and tasks. A place whose task has not
 /// begun is taken only with the task, and what a later transaction wrote is left for the next time. Tasks that have not begun
 /// are found by their keys, not by their state, which many have.
+///
+/// The time is that of a test, or that at which the transaction began.
 const TAKE: &str = "\
-WITH r AS MATERIALIZED ( \
+WITH clock AS MATERIALIZED (SELECT coalesce($2::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now), \
+r AS MATERIALIZED ( \
     SELECT c.* FROM unnest($1) AS q (id) CROSS JOIN LATERAL ( \
         SELECT r.queue, r.rank, r.task, r.step, age(r.xmin) AS age FROM ready_steps AS r \
-        WHERE r.queue = q.id AND NOT r.parked AND (r.due_at IS NULL OR r.due_at <= $2) \
+        WHERE r.queue = q.id AND NOT r.parked AND (r.due_at IS NULL OR r.due_at <= (SELECT clock.now FROM clock)) \
             AND ($3::bigint IS NULL OR r.task = $3) \
         ORDER BY r.rank, r.task, r.step LIMIT $4 FOR UPDATE SKIP LOCKED) AS c), \
 begun AS MATERIALIZED ( \
@@ -52,16 +55,22 @@ UPDATE ready_steps AS r SET parked = false WHERE r.ctid = ANY (ARRAY( \
     SELECT r.ctid FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
     ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
 
-/// Most steps in the queue wait for nothing: those that do have an index of their own, and no other may be taken.
-const NEXT: &str = "SELECT r.due_at FROM ready_steps AS r WHERE r.due_at > $1 \
-     AND (r.queue = ANY($2)) IS TRUE AND ($3::bigint IS NULL OR (r.task = $3) IS TRUE) ORDER BY r.due_at LIMIT 1";
+/// When the next of the steps is due that wait for their time: one that is parked after some time, for it may be due by now,
+/// and one that is not later than now, for it may be claimed if it is due. Most steps in the queue wait for nothing: those that do have an index of their own, and no other may
+/// be taken.
+const NEXT: &str = "\
+WITH clock AS MATERIALIZED (SELECT coalesce($1::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now) \
+SELECT o.due_at FROM (VALUES (true, $4::bigint), (false, (SELECT clock.now FROM clock))) AS p (parked, after) CROSS JOIN LATERAL ( \
+    SELECT r.due_at FROM ready_steps AS r WHERE r.parked = p.parked AND r.due_at > p.after \
+        AND (r.queue = ANY($2)) IS TRUE AND ($3::bigint IS NULL OR (r.task = $3) IS TRUE) ORDER BY r.due_at LIMIT 1) AS o \
+ORDER BY o.due_at LIMIT 1";
 
 /// The statements that look at the queue, each with the types of its values.
 #[cfg(test)]
 pub(super) const LOOKS: [(&str, &str); 3] = [
     (TAKE, "bigint[], bigint, bigint, bigint"),
     (UNPARK, "bigint"),
-    (NEXT, "bigint, bigint[], bigint"),
+    (NEXT, "bigint, bigint[], bigint, bigint"),
 ];
 
 type TakenSql = (
@@ -117,11 +126,19 @@ impl Look {
     }
 }
 
+/// What a look at the queue shows.
+#[derive(Debug)]
+pub(super) struct Seen {
+    places: Vec<TakenTuple>,
+    /// When the next step is due that waits for its time; if by now, it is to be made claimable.
+    next_due: Option<Timestamp>,
+    served: BTreeMap<Namespace, i64>,
+}
+
 /// Prepares the statements that share a trip.
 pub(super) async fn warm(connection: &Connection<'_>) -> QueryResult<()> {
-    unpark(connection, i64::MIN).await?;
-    take(connection, Vec::new(), i64::MIN, None, 0).await?;
-    next_due(connection, Vec::new(), i64::MAX, None).await?;
+    take(connection, Vec::new(), None, None, 0).await?;
+    next_due(connection, Vec::new(), None, None, i64::MAX).await?;
     Ok(())
 }
 
@@ -131,17 +148,39 @@ async fn unpark(connection: &Connection<'_>, now: i64) -> QueryResult<()> {
     Ok(())
 }
 
+/// Takes so many first places of each queue, and learns what a choice among them needs, in one trip. The time is that at which
+/// the transaction began, unless it is given.
+pub(super) async fn see(
+    connection: &Connection<'_>,
+    reach: &Reach,
+    now: Option<Timestamp>,
+    wanted: u32,
+) -> QueryResult<Seen> {
+    let queues: Vec<i64> = reach.accepted.keys().copied().collect();
+    let (places, next_due, served) = try_join3(
+        take(connection, queues.clone(), now, reach.task, wanted),
+        next_due(connection, queues, now, reach.task, i64::MIN),
+        served(connection, reach),
+    )
+    .await?;
+    Ok(Seen {
+        places,
+        next_due,
+        served,
+    })
+}
+
 /// Takes the first places of the queues.
 async fn take(
     connection: &Connection<'_>,
     queues: Vec<i64>,
-    now: i64,
+    now: Option<Timestamp>,
     task: Option<i64>,
     limit: u32,
 ) -> QueryResult<Vec<TakenTuple>> {
     let binds = vec![
         Bind::Ints(queues),
-        Bind::Int(now),
+        Bind::MaybeInt(now.map(Timestamp::as_micros)),
         Bind::MaybeInt(task),
         Bind::Int(i64::from(limit)),
     ];
@@ -150,14 +189,21 @@ async fn take(
         .await
 }
 
-/// Returns when the earliest step in the queues is due that waits for its time.
+/// Returns when the next step in the queues is due that waits for its time: of those that are parked, the next one after
+/// `parked_after`.
 async fn next_due(
     connection: &Connection<'_>,
     queues: Vec<i64>,
-    now: i64,
+    now: Option<Timestamp>,
     task: Option<i64>,
+    parked_after: i64,
 ) -> QueryResult<Option<Timestamp>> {
-    let binds = vec![Bind::Int(now), Bind::Ints(queues), Bind::MaybeInt(task)];
+    let binds = vec![
+        Bind::MaybeInt(now.map(Timestamp::as_micros)),
+        Bind::Ints(queues),
+        Bind::MaybeInt(task),
+        Bind::Int(parked_after),
+    ];
     let rows = Statement::<(BigInt,)>::new(NEXT, binds)
         .load::<(i64,)>(connection)
         .await?;
@@ -221,8 +267,7 @@ impl Unit<'_> {
         if !self.look.as_ref().is_some_and(|look| look.is_at(reach)) {
             let ready = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
             let own = want.limit.saturating_sub(ready).max(1);
-            let all = std::mem::take(&mut self.outlook);
-            self.look = Some(self.look(reach, own.max(all)).await?);
+            self.look = Some(self.look(reach, own).await?);
         }
         let choice = loop {
             let Some(look) = &self.look else {
@@ -268,25 +313,33 @@ impl Unit<'_> {
         self.claims_of(&keys).await
     }
 
-    /// Takes the first places of the queues, and learns what a choice among them needs, in one trip.
+    /// Takes the first places of the queues.
     async fn look(&mut self, reach: &Reach, wanted: u32) -> Result<Look, Trouble> {
-        let queues: Vec<i64> = reach.accepted.keys().copied().collect();
-        let now = self.work.now.as_micros();
-        let ((), rows, next_due, mut served) = try_join4(
-            unpark(self.connection, now),
-            take(self.connection, queues.clone(), now, reach.task, wanted),
-            next_due(self.connection, queues.clone(), now, reach.task),
-            served(self.connection, reach),
-        )
-        .await?;
-        let taken = self.take_up(rows, &mut served).await?;
+        let seen = see(self.connection, reach, Some(self.work.now), wanted).await?;
+        self.take_in(reach, wanted, seen).await
+    }
+
+    /// Takes up what a look at the queue showed; when there are steps that have become due, it looks again with them.
+    pub(super) async fn take_in(
+        &mut self,
+        reach: &Reach,
+        wanted: u32,
+        mut seen: Seen,
+    ) -> Result<Look, Trouble> {
+        let now = self.work.now;
+        if seen.next_due.is_some_and(|due| due <= now) {
+            let unparked = unpark(self.connection, now.as_micros());
+            ((), seen) = try_join(unparked, see(self.connection, reach, Some(now), wanted)).await?;
+        }
+        let mut served = seen.served;
+        let taken = self.take_up(seen.places, &mut served).await?;
         Ok(Look {
-            queues,
+            queues: reach.accepted.keys().copied().collect(),
             task: reach.task,
             wanted,
             taken,
             served,
-            next_due,
+            next_due: seen.next_due.filter(|due| *due > now),
         })
     }
 
@@ -479,7 +532,8 @@ impl Unit<'_> {
             Some(look) => look.next_due,
             None => {
                 let queues = reach.accepted.keys().copied().collect();
-                next_due(self.connection, queues, self.work.now.as_micros(), reach.task).await?
+                let now = self.work.now;
+                next_due(self.connection, queues, Some(now), reach.task, now.as_micros()).await?
             }
         };
         // What this unit adds, removes or moves is not written yet.

@@ -12,6 +12,7 @@ use tasker_engine::{Create, CreateReply, Created, Json, NewTask, StepEvent, Stor
 use tasker_types::{Namespace, TaskId};
 use uuid::Uuid;
 
+use super::connection::Connection;
 use super::flush::created_steps;
 use super::rows::{StepRow, task_id, uuid};
 use super::statement::{Bind, Statement, execute};
@@ -19,7 +20,7 @@ use super::unit::{Trouble, Unit};
 use crate::work::{Note, StepKey, Taken, identity, key};
 
 /// How many tasks one request may create: a position has room for half a million entries of one transaction.
-const TASKS: usize = 100_000;
+pub(super) const TASKS: usize = 100_000;
 
 /// How many entries of the history one transaction has room for: a place within it has 19 bits.
 pub(super) const ENTRIES: usize = (1 << 19) - 1;
@@ -34,6 +35,19 @@ pub(super) struct Creation {
     keys: Vec<i64>,
     /// Steps that are bypassed, and by whom.
     bypassed: Vec<(StepKey, i64)>,
+}
+
+/// What is known of the names of new tasks, and keys for them.
+#[derive(Debug)]
+pub(super) struct Room {
+    taken: Taken,
+    keys: Vec<i64>,
+}
+
+/// Looks up which names of new tasks are taken, and reserves their keys, in one trip.
+pub(super) async fn room(connection: &Connection<'_>, tasks: &[&NewTask]) -> QueryResult<Room> {
+    let (taken, keys) = try_join(taken(connection, tasks), next_keys(connection, tasks.len())).await?;
+    Ok(Room { taken, keys })
 }
 
 impl Unit<'_> {
@@ -83,7 +97,7 @@ impl Unit<'_> {
         Ok((replies, known))
     }
 
-    /// Looks up which names of new tasks are taken, and reserves their keys, in one trip.
+    /// Looks up which names of new tasks are taken, and reserves their keys, unless that was done ahead.
     pub(super) async fn begin_creation(&mut self, tasks: &[&NewTask]) -> Result<Creation, Trouble> {
         if tasks.len() > TASKS {
             return Err(StoreError::Rejected {
@@ -93,10 +107,14 @@ impl Unit<'_> {
             }
             .into());
         }
-        let (taken, spare) = try_join(self.taken(tasks), self.next_keys(tasks.len())).await?;
+        let Room { mut taken, keys } = match self.room.take() {
+            Some(room) => room,
+            None => room(self.connection, tasks).await?,
+        };
+        self.add_own_names(&mut taken);
         Ok(Creation {
             taken,
-            spare: spare.into_iter(),
+            spare: keys.into_iter(),
             keys: Vec::new(),
             bypassed: Vec::new(),
         })
@@ -142,27 +160,8 @@ impl Unit<'_> {
         Ok(())
     }
 
-    async fn next_keys(&self, count: usize) -> QueryResult<Vec<i64>> {
-        const SQL: &str = "SELECT nextval('tasks_key_seq') FROM generate_series(1, $1)";
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let rows = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(count)])
-            .load::<(i64,)>(self.connection)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.0).collect())
-    }
-
-    async fn taken(&self, tasks: &[&NewTask]) -> QueryResult<Taken> {
-        const IDS: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.id = ANY($1)";
-        const IDENTITIES: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.identity = ANY($1)";
-        const KEYS: &str = "SELECT t.id, t.request_digest, t.namespace, t.idempotency_key \
-             FROM unnest($1, $2) AS k (namespace, key) \
-             JOIN tasks AS t ON t.namespace = k.namespace AND t.idempotency_key = k.key";
-        type Named = (Uuid, Option<String>);
-        let mut taken = Taken::default();
-        // What this transaction creates is not written yet.
+    /// Adds the names of tasks that this transaction creates, which are not written yet.
+    fn add_own_names(&self, taken: &mut Taken) {
         for (key, new) in &self.work.created {
             let row = &self.work.tasks[key].now;
             let named = new.identity.clone().unwrap_or_else(|| row.id.to_string());
@@ -174,62 +173,6 @@ impl Unit<'_> {
                     .insert((namespace, own.key.clone()), (row.id, own.digest.clone()));
             }
         }
-        let own: BTreeSet<TaskId> = tasks.iter().map(|task| task.id).collect();
-        // An identity may also be the id of a task, whose identity the table leaves out.
-        let named = tasks
-            .iter()
-            .filter_map(|task| identity(task))
-            .filter_map(|identity| identity.parse::<TaskId>().ok());
-        let ids: Vec<Uuid> = own.iter().copied().chain(named).map(uuid).collect();
-        let identities: Vec<&str> = tasks.iter().map(|task| &*task.identity).collect();
-        let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(|task| key(task)).collect();
-        let ids = async {
-            if ids.is_empty() {
-                return Ok(Vec::new());
-            }
-            Statement::<(SqlUuid, Nullable<Text>)>::new(IDS, vec![Bind::Ids(ids)])
-                .load::<Named>(self.connection)
-                .await
-        };
-        let identities = async {
-            if identities.is_empty() {
-                return Ok(Vec::new());
-            }
-            Statement::<(SqlUuid, Nullable<Text>)>::new(IDENTITIES, vec![Bind::Texts(identities)])
-                .load::<Named>(self.connection)
-                .await
-        };
-        let reused = async {
-            if keys.is_empty() {
-                return Ok(Vec::new());
-            }
-            let binds = vec![
-                Bind::Texts(keys.iter().map(|(namespace, _)| namespace.as_str()).collect()),
-                Bind::Texts(keys.iter().map(|(_, key)| key.as_str()).collect()),
-            ];
-            Statement::<(SqlUuid, Nullable<Text>, Text, Text)>::new(KEYS, binds)
-                .load::<(Uuid, Option<String>, String, String)>(self.connection)
-                .await
-        };
-        let (ids, identities, reused) = try_join3(ids, identities, reused).await?;
-        for (id, _) in ids {
-            let id = task_id(id);
-            if own.contains(&id) {
-                taken.ids.insert(id);
-            }
-            taken.identities.insert(id.to_string(), id);
-        }
-        let identities = identities
-            .into_iter()
-            .filter_map(|(id, identity)| Some((identity?, task_id(id))));
-        taken.identities.extend(identities);
-        for (id, digest, namespace, key) in reused {
-            if let Ok(namespace) = namespace.parse() {
-                let of = (task_id(id), digest.unwrap_or_default());
-                taken.keys.insert((namespace, key), of);
-            }
-        }
-        Ok(taken)
     }
 
     /// Takes up those steps of new tasks that wait for nothing; the others are written without a look at them.
@@ -273,4 +216,82 @@ impl Unit<'_> {
         }
         Ok(())
     }
+}
+
+async fn next_keys(connection: &Connection<'_>, count: usize) -> QueryResult<Vec<i64>> {
+    const SQL: &str = "SELECT nextval('tasks_key_seq') FROM generate_series(1, $1)";
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let rows = Statement::<(BigInt,)>::new(SQL, vec![Bind::Int(count)])
+        .load::<(i64,)>(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+async fn taken(connection: &Connection<'_>, tasks: &[&NewTask]) -> QueryResult<Taken> {
+    const IDS: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.id = ANY($1)";
+    const IDENTITIES: &str = "SELECT t.id, t.identity FROM tasks AS t WHERE t.identity = ANY($1)";
+    const KEYS: &str = "SELECT t.id, t.request_digest, t.namespace, t.idempotency_key \
+         FROM unnest($1, $2) AS k (namespace, key) \
+         JOIN tasks AS t ON t.namespace = k.namespace AND t.idempotency_key = k.key";
+    type Named = (Uuid, Option<String>);
+    let mut taken = Taken::default();
+    let own: BTreeSet<TaskId> = tasks.iter().map(|task| task.id).collect();
+    // An identity may also be the id of a task, whose identity the table leaves out.
+    let named = tasks
+        .iter()
+        .filter_map(|task| identity(task))
+        .filter_map(|identity| identity.parse::<TaskId>().ok());
+    let ids: Vec<Uuid> = own.iter().copied().chain(named).map(uuid).collect();
+    let identities: Vec<&str> = tasks.iter().map(|task| &*task.identity).collect();
+    let keys: Vec<(Namespace, String)> = tasks.iter().filter_map(|task| key(task)).collect();
+    let ids = async {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        Statement::<(SqlUuid, Nullable<Text>)>::new(IDS, vec![Bind::Ids(ids)])
+            .load::<Named>(connection)
+            .await
+    };
+    let identities = async {
+        if identities.is_empty() {
+            return Ok(Vec::new());
+        }
+        Statement::<(SqlUuid, Nullable<Text>)>::new(IDENTITIES, vec![Bind::Texts(identities)])
+            .load::<Named>(connection)
+            .await
+    };
+    let reused = async {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let binds = vec![
+            Bind::Texts(keys.iter().map(|(namespace, _)| namespace.as_str()).collect()),
+            Bind::Texts(keys.iter().map(|(_, key)| key.as_str()).collect()),
+        ];
+        Statement::<(SqlUuid, Nullable<Text>, Text, Text)>::new(KEYS, binds)
+            .load::<(Uuid, Option<String>, String, String)>(connection)
+            .await
+    };
+    let (ids, identities, reused) = try_join3(ids, identities, reused).await?;
+    for (id, _) in ids {
+        let id = task_id(id);
+        if own.contains(&id) {
+            taken.ids.insert(id);
+        }
+        taken.identities.insert(id.to_string(), id);
+    }
+    let identities = identities
+        .into_iter()
+        .filter_map(|(id, identity)| Some((identity?, task_id(id))));
+    taken.identities.extend(identities);
+    for (id, digest, namespace, key) in reused {
+        if let Ok(namespace) = namespace.parse() {
+            let of = (task_id(id), digest.unwrap_or_default());
+            taken.keys.insert((namespace, key), of);
+        }
+    }
+    Ok(taken)
 }

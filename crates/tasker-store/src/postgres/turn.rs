@@ -19,28 +19,6 @@ use crate::work::StepKey;
 const SOON: Duration = Duration::from_millis(2);
 
 impl Unit<'_> {
-    /// Reckons how many places of the queue several turns will take: those that they want beyond the children that their
-    /// outcomes make ready.
-    pub(super) fn look_out(&mut self, turns: &[Turn]) {
-        let wanted: u32 = turns.iter().map(|turn| turn.want.limit).sum();
-        let outcomes = turns.iter().flat_map(|turn| &turn.outcomes);
-        let done: Vec<StepKey> = outcomes
-            .filter(|outcome| matches!(outcome.end, End::Succeed { .. }))
-            .map(|outcome| (outcome.lease.task_key, outcome.lease.step.0))
-            .filter(|key| self.work.steps.contains_key(key))
-            .collect();
-        let mut told: BTreeMap<StepKey, u32> = BTreeMap::new();
-        for child in self.work.children(&done) {
-            *told.entry(child).or_default() += 1;
-        }
-        let ready = told.into_iter().filter(|(child, parents)| {
-            let step = self.work.steps.get(child);
-            step.is_some_and(|step| step.now.unmet_parents <= *parents)
-        });
-        let ready = u32::try_from(ready.count()).unwrap_or(u32::MAX);
-        self.outlook = wanted.saturating_sub(ready);
-    }
-
     /// Records outcomes, tells children, ends tasks, and hands out what is ready.
     pub(super) async fn turn(&mut self, turn: Turn) -> Result<TurnReply, Trouble> {
         let mut reply = TurnReply::default();

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use futures_util::future::{try_join_all, try_join3};
-use tasker_engine::{Actor, Clock, StoreError, Template};
+use futures_util::future::{try_join_all, try_join3, try_join5};
+use tasker_engine::{Actor, Clock, NewTask, Scope, StoreError, Template, Want};
 use tasker_types::{Namespace, StepNo, TaskId, TaskState, Timestamp};
 
 use super::cache::{Cache, Contexts, now_and_queues};
-use super::claim::{self, Look};
+use super::claim::{self, Look, Reach, see};
 use super::connection::{Company, Connection};
+use super::create::{Room, TASKS, room};
 use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
     task_row,
@@ -25,7 +26,7 @@ use super::rows::{
 use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute, execute_in};
 use crate::pool::Counted;
-use crate::work::{Counts, Graph, StepKey};
+use crate::work::{Counts, Graph, Queue, StepKey, accepted};
 
 /// The work of a statement that is under way.
 pub(super) type Sent<'c> = Pin<Box<dyn Future<Output = QueryResult<()>> + Send + 'c>>;
@@ -53,11 +54,69 @@ pub(super) struct Session {
 
 /// What a request is known to look at before it begins.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct Ahead<'r> {
     /// Steps that are reported, whose tasks are locked.
     pub(super) reported: BTreeSet<StepKey>,
-    /// Steps may be handed out.
-    pub(super) hands_out: bool,
+    /// Those of them that succeeded.
+    pub(super) done: BTreeSet<StepKey>,
+    /// What is to be handed out.
+    pub(super) wants: Vec<&'r Want>,
+    /// Tasks that are created.
+    pub(super) created: Vec<&'r NewTask>,
+}
+
+impl Ahead<'_> {
+    /// Returns where the first who wants something looks, and how many places of the queue he takes with all who look there,
+    /// beyond the steps that are likely to become ready here.
+    fn look(
+        &self,
+        graphs: &BTreeMap<i64, Arc<Graph>>,
+        queues: &BTreeMap<i64, Queue>,
+    ) -> Option<(Reach, u32)> {
+        let wants = || {
+            self.wants
+                .iter()
+                .filter(|want| want.limit > 0 && want.scope == Scope::All)
+        };
+        let reach = |want: &Want| Reach {
+            accepted: accepted(want, queues),
+            task: None,
+        };
+        let first = reach(wants().next()?);
+        if first.accepted.is_empty() {
+            return None;
+        }
+        let together = wants()
+            .skip(1)
+            .filter(|want| reach(want) == first)
+            .map(|want| want.limit);
+        let wanted: u32 = wants().take(1).map(|want| want.limit).chain(together).sum();
+        let ready = u32::try_from(self.ready(graphs)).unwrap_or(u32::MAX);
+        Some((first, wanted.saturating_sub(ready).max(1)))
+    }
+
+    /// Returns how many steps are likely to become ready: all parents of them succeed here, or they have none.
+    fn ready(&self, graphs: &BTreeMap<i64, Arc<Graph>>) -> usize {
+        let mut ready = BTreeSet::new();
+        for (task, step) in &self.done {
+            // The key of another database may be that of a task here, which has no such step.
+            let graph = graphs.get(task).filter(|graph| graph.has(*step));
+            let Some(Graph { template, .. }) = graph.map(Arc::as_ref) else {
+                continue;
+            };
+            for child in template.children(StepNo(*step)) {
+                let parents = template.steps()[child.0 as usize].depends_on();
+                if parents
+                    .iter()
+                    .all(|parent| self.done.contains(&(*task, parent.0)))
+                {
+                    ready.insert((*task, child.0));
+                }
+            }
+        }
+        let created = self.created.iter().flat_map(|task| task.template.steps());
+        ready.len() + created.filter(|step| step.depends_on().is_empty()).count()
+    }
 }
 
 /// A transaction under way.
@@ -77,10 +136,10 @@ pub(super) struct Unit<'s> {
     pub(super) counted: BTreeMap<i64, Counts>,
     /// All queues are known that there were when the transaction began.
     pub(super) knows_queues: bool,
-    /// How many places of the queue the turns to come would take, if that is known.
-    pub(super) outlook: u32,
     /// The places of the queue that were taken, for this turn and those that follow.
     pub(super) look: Option<Look>,
+    /// What was looked up for tasks that are to be created.
+    pub(super) room: Option<Room>,
     /// Namespaces whose part in a hand-out this transaction notes.
     pub(super) noted: BTreeSet<Namespace>,
     /// New tasks of which the steps are written.
@@ -108,7 +167,7 @@ impl Session {
         &mut self,
         actors: &[Actor],
         templates: &[&Arc<Template>],
-        ahead: &Ahead,
+        ahead: &Ahead<'_>,
     ) -> Result<Unit<'_>, Trouble> {
         // They are looked up, and added, in transactions of their own: what is undone must not be remembered.
         self.cache.make_room();
@@ -121,6 +180,8 @@ impl Session {
         let graphs = self.graphs_of(&tasks).await?;
         let looked_at = LookedAt::of(&ahead.reported, &graphs);
         let last = self.cache.last_queue();
+        let look = ahead.look(&graphs, self.cache.queues());
+        let clock = self.clock.as_ref().map(|clock| clock.now());
         let reported = async {
             if ahead.reported.is_empty() {
                 return Ok((Vec::new(), Vec::new(), BTreeMap::new()));
@@ -139,32 +200,39 @@ impl Session {
             .await
         };
         let now_and_queues = async {
-            if !ahead.hands_out {
+            if ahead.wants.is_empty() {
                 return Ok((self.now().await?, Vec::new()));
             }
             let (now, queues) = now_and_queues(&self.connection, last).await?;
-            Ok((self.clock.as_ref().map_or(now, |clock| clock.now()), queues))
+            Ok((clock.unwrap_or(now), queues))
+        };
+        let seen = async {
+            match &look {
+                Some((reach, wanted)) => see(&self.connection, reach, clock, *wanted).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let room = async {
+            match ahead.created.len() {
+                1..=TASKS => room(&self.connection, &ahead.created).await.map(Some),
+                _ => Ok(None),
+            }
         };
         let begun = self.connection.batch_execute("BEGIN");
-        let ((), (now, queues), (tasks, steps, counted)) = try_join3(begun, now_and_queues, reported).await?;
+        let ((), (now, queues), (tasks, steps, counted), seen, room) =
+            try_join5(begun, now_and_queues, reported, seen, room).await?;
         self.cache.learn(queues);
-        let mut unit = Unit {
-            connection: &self.connection,
-            cache: &mut self.cache,
-            contexts: &self.contexts,
-            offset: self.offset,
-            system,
-            work: Work::new(now),
-            configured: BTreeSet::new(),
-            passed_over: false,
-            counted,
-            knows_queues: ahead.hands_out,
-            outlook: 0,
-            look: None,
-            noted: BTreeSet::new(),
-            steps_written: BTreeSet::new(),
-            is_ordered: false,
-        };
+        let keys = (self.offset, system);
+        let mut unit = Unit::new(
+            &self.connection,
+            &mut self.cache,
+            &self.contexts,
+            keys,
+            Work::new(now),
+        );
+        unit.counted = counted;
+        unit.knows_queues = !ahead.wants.is_empty();
+        unit.room = room;
         unit.add_tasks(tasks).await?;
         // The key of another database may be that of a step here, which is not the one that is meant.
         let known = &unit.work.tasks;
@@ -173,6 +241,9 @@ impl Session {
             .filter(|((task, _), ..)| known.contains_key(task));
         let steps = steps.collect();
         unit.add_steps(steps)?;
+        if let (Some((reach, wanted)), Some(seen)) = (look, seen) {
+            unit.look = Some(unit.take_in(&reach, wanted, seen).await?);
+        }
         Ok(unit)
     }
 
@@ -202,7 +273,7 @@ impl Session {
 
     /// Returns the time: the server's, unless there is a clock of a test.
     pub(super) async fn now(&self) -> QueryResult<Timestamp> {
-        const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        const NOW: &str = "SELECT (extract(epoch FROM now()) * 1000000)::bigint";
         if let Some(clock) = &self.clock {
             return Ok(clock.now());
         }
@@ -248,6 +319,35 @@ impl Session {
     /// Undoes whatever is under way.
     pub(super) async fn rollback(&mut self) -> QueryResult<()> {
         self.connection.batch_execute("ROLLBACK").await
+    }
+}
+
+impl<'s> Unit<'s> {
+    /// Returns one in which nothing was read yet.
+    pub(super) fn new(
+        connection: &'s Connection<'s>,
+        cache: &'s mut Cache,
+        contexts: &'s Contexts,
+        (offset, system): (i64, i64),
+        work: Work,
+    ) -> Self {
+        Self {
+            connection,
+            cache,
+            contexts,
+            offset,
+            system,
+            work,
+            configured: BTreeSet::new(),
+            passed_over: false,
+            counted: BTreeMap::new(),
+            knows_queues: false,
+            look: None,
+            room: None,
+            noted: BTreeSet::new(),
+            steps_written: BTreeSet::new(),
+            is_ordered: false,
+        }
     }
 }
 
@@ -450,9 +550,7 @@ impl LookedAt {
         for (task, step) in reported {
             *counts.entry(*task).or_default() += 1;
             // The key of another database may be that of a task here, which has no such step.
-            let graph = graphs
-                .get(task)
-                .filter(|graph| graph.queues.len() > *step as usize);
+            let graph = graphs.get(task).filter(|graph| graph.has(*step));
             let Some(graph) = graph else { continue };
             let children = graph.template.children(StepNo(*step));
             let mut has_children = false;

@@ -4,7 +4,7 @@
 //! who know of it. Everything else is written by the caller's connection, in a savepoint: what fails leaves the caller's
 //! transaction as it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
@@ -209,24 +209,11 @@ impl PostgresStore {
             None => now(connection).await?,
         };
         let mut cache = Cache::of(&prepared.actors, &prepared.graphs);
-        let mut unit = Unit {
-            connection,
-            cache: &mut cache,
-            contexts: &self.shared.desk.contexts,
-            offset: self.shared.offset,
-            system: prepared.system,
-            work: Work::new(now),
-            configured: BTreeSet::new(),
-            passed_over: false,
-            counted: BTreeMap::new(),
-            knows_queues: false,
-            outlook: 0,
-            look: None,
-            noted: BTreeSet::new(),
-            steps_written: BTreeSet::new(),
-            // Nothing is read but what this transaction has written.
-            is_ordered: true,
-        };
+        let keys = (self.shared.offset, prepared.system);
+        let contexts = &self.shared.desk.contexts;
+        let mut unit = Unit::new(connection, &mut cache, contexts, keys, Work::new(now));
+        // Nothing is read but what this transaction has written.
+        unit.is_ordered = true;
         let (mut replies, _) = unit.create_all(std::slice::from_ref(request)).await?;
         if unit.append().await? {
             let channel = channel(&self.shared.desk);

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use futures_util::FutureExt as _;
 use tasker_engine::{
-    Actor, Clock, Create, CreateReply, Intervened, Intervention, LeaseStatus, Renewal, StoreError, Sweep,
-    Swept, Template, Turn, TurnReply,
+    Actor, Clock, Create, CreateReply, End, Intervened, Intervention, LeaseStatus, Outcome, Renewal,
+    StoreError, Sweep, Swept, Template, Turn, TurnReply,
 };
 use tasker_types::{TaskContext, TaskId};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -210,7 +210,7 @@ trait Request: Sync {
     }
 
     /// Returns what it is known to look at.
-    fn ahead(&self) -> Ahead {
+    fn ahead(&self) -> Ahead<'_> {
         Ahead::default()
     }
 
@@ -241,13 +241,15 @@ impl Request for Shared<'_> {
         tasks.map(|task| &task.template).collect()
     }
 
-    fn ahead(&self) -> Ahead {
-        let outcomes = self.turns.iter().flat_map(|turn| &turn.outcomes);
+    fn ahead(&self) -> Ahead<'_> {
+        let outcomes = || self.turns.iter().flat_map(|turn| &turn.outcomes);
+        let place = |outcome: &Outcome| (outcome.lease.task_key, outcome.lease.step.0);
+        let succeeds = |outcome: &&Outcome| matches!(outcome.end, End::Succeed { .. });
         Ahead {
-            reported: outcomes
-                .map(|outcome| (outcome.lease.task_key, outcome.lease.step.0))
-                .collect(),
-            hands_out: !self.turns.is_empty(),
+            reported: outcomes().map(place).collect(),
+            done: outcomes().filter(succeeds).map(place).collect(),
+            wants: self.turns.iter().map(|turn| &turn.want).collect(),
+            created: self.creates.iter().flat_map(|create| &create.tasks).collect(),
         }
     }
 
@@ -257,9 +259,6 @@ impl Request for Shared<'_> {
             created = unit.create_all(self.creates).await?.0;
         }
         let mut answers = Vec::with_capacity(self.turns.len());
-        if self.turns.len() > 1 {
-            unit.look_out(self.turns);
-        }
         for turn in self.turns {
             let mut turn = turn.clone();
             turn.again |= again;
@@ -282,9 +281,10 @@ impl Request for Create {
         self.tasks.iter().map(|task| &task.template).collect()
     }
 
-    fn ahead(&self) -> Ahead {
+    fn ahead(&self) -> Ahead<'_> {
         Ahead {
-            hands_out: self.want.is_some(),
+            wants: self.want.iter().collect(),
+            created: self.tasks.iter().collect(),
             ..Ahead::default()
         }
     }

@@ -59,6 +59,14 @@ pub(crate) struct Graph {
     pub(crate) queues: Vec<i64>,
 }
 
+impl Graph {
+    /// Tells whether there is a step of this number.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn has(&self, step: u32) -> bool {
+        self.queues.len() > step as usize
+    }
+}
+
 /// A graph never changes.
 impl PartialEq for Graph {
     fn eq(&self, other: &Self) -> bool {
