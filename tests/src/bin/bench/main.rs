@@ -10,6 +10,7 @@ mod configuration;
 mod engine;
 mod figure;
 mod graph;
+mod held;
 mod http;
 mod postgres;
 mod registry;
@@ -27,7 +28,7 @@ use figure::{Figure, Figures, median};
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench",
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench http\n  cargo xtask bench http --store sqlite --listed 100000\n  cargo xtask bench --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json\n  cargo xtask bench --against figures.json"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench throughput --tasks 2000\n  cargo xtask bench graph\n  cargo xtask bench registry\n  cargo xtask bench http\n  cargo xtask bench http --store sqlite --listed 100000\n  cargo xtask bench --store postgres\n  cargo xtask bench held --store postgres\n  cargo xtask bench verify --store postgres\n  cargo xtask bench --json figures.json\n  cargo xtask bench --against figures.json"
 )]
 struct Args {
     /// Write every figure with its name, unit, baseline and ratio to this file.
@@ -36,8 +37,8 @@ struct Args {
     /// Show the figures beside those of an earlier run, from the file that `--json` wrote.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Measure only this: throughput, latency, memory, start-up, graph, registry, config, verify, or http, which nothing else brings
-    /// along.
+    /// Measure only this: throughput, latency, memory, start-up, graph, registry, config or verify; of PostgreSQL throughput,
+    /// one-by-one, latency, processes, held (a transaction, for a minute), or verify; or http, which nothing else brings along.
     #[arg(value_name = "BENCH")]
     only: Option<String>,
     /// Measure this store: sqlite, or postgres beside `pgbench`; by default both for http, and sqlite for all else.
@@ -90,6 +91,20 @@ impl Engine {
     }
 }
 
+/// What is measured on whichever store.
+const BOTH: [&str; 2] = ["verify", "http"];
+
+/// What is measured on SQLite, or without a store.
+const SQLITE: [&str; 7] = [
+    "throughput",
+    "latency",
+    "memory",
+    "start-up",
+    "graph",
+    "registry",
+    "config",
+];
+
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,22 +130,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&graph::measure(graph, args.steps)?)?);
         return Ok(());
     }
-    let known = [
-        "throughput",
-        "latency",
-        "memory",
-        "start-up",
-        "graph",
-        "registry",
-        "config",
-        "verify",
-        "http",
-    ];
-    if let Some(only) = &args.only {
+    if let Some(only) = args.only.as_deref() {
+        let known: &[&str] = match args.store {
+            Some(Engine::Postgres) => &postgres::PARTS,
+            _ => &SQLITE,
+        };
         anyhow::ensure!(
-            known.contains(&only.as_str()),
-            "there is no bench `{only}`, but: {}",
-            known.join(", ")
+            known.contains(&only) || BOTH.contains(&only),
+            "there is no bench `{only}` here, but: {}, {}",
+            known.join(", "),
+            BOTH.join(", ")
         );
     }
     let mut figures = Figures::default();
@@ -152,7 +161,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return figures.finish(args.json.as_deref(), args.against.as_deref());
     }
     if args.store == Some(Engine::Postgres) {
-        postgres::measure(args.tasks, args.batch, &mut figures)?;
+        postgres::measure(args.only.as_deref(), args.tasks, args.batch, &mut figures)?;
         return figures.finish(args.json.as_deref(), args.against.as_deref());
     }
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);

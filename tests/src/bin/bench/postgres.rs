@@ -9,29 +9,52 @@ use anyhow::Context as _;
 use diesel::sql_types::{BigInt, Double};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 use tasker::{SystemClock, SystemEntropy};
-use tasker_engine::{Actor, Clock as _, Create, Entropy as _, NewTask, Store as _, Template};
+use tasker_engine::{Actor, Clock as _, Create, Entropy as _, NewTask, Store as _, StoreError, Template};
 use tasker_store::{PostgresOptions, PostgresStore};
 use tasker_testkit::{Cluster, Durability};
-use tasker_types::{Database, DatabaseValues, TaskState, WorkerId};
+use tasker_types::{Database, DatabaseValues, TaskId, TaskState, WorkerId};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{chain, diamond, new_task, runtime, worker};
 use crate::figure::{Figure, Figures, median, percentile};
-use crate::workers;
+use crate::{held, workers};
 
 /// How long `pgbench` runs each time.
 const SECONDS: &str = "5";
 
-/// Measures throughput and latency beside `pgbench`.
-pub(crate) fn measure(tasks: usize, batch: u32, figures: &mut Figures) -> anyhow::Result<()> {
+/// What can be measured alone.
+pub(crate) const PARTS: [&str; 5] = ["throughput", "one-by-one", "latency", "processes", "held"];
+
+/// Measures throughput and latency beside `pgbench`, all parts of it or one.
+pub(crate) fn measure(
+    only: Option<&str>,
+    tasks: usize,
+    batch: u32,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
     let bench = Bench::start()?;
-    for (shape, template) in [("linear", chain(4)?), ("diamond", diamond()?)] {
-        bench.throughput(shape, &template, tasks, batch, figures)?;
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    if wanted("throughput") {
+        for (shape, template) in [("linear", chain(4)?), ("diamond", diamond()?)] {
+            bench.throughput(shape, &template, tasks, batch, figures)?;
+        }
     }
-    bench.one_by_one(tasks / 10, figures)?;
-    bench.latency(figures)?;
-    workers::hand_over(&bench, figures)?;
-    workers::processes(&bench, tasks, batch, figures)
+    if wanted("one-by-one") {
+        bench.one_by_one(tasks / 10, figures)?;
+    }
+    if wanted("latency") {
+        bench.latency(figures)?;
+        workers::hand_over(&bench, figures)?;
+    }
+    if wanted("processes") {
+        workers::processes(&bench, tasks, batch, figures)?;
+    }
+    if wanted("held") {
+        held::bench(&bench, batch, figures)?;
+    }
+    Ok(())
 }
 
 /// A server of its own with the tables of `pgbench`.
@@ -247,38 +270,16 @@ impl Bench {
         }
         let created = steps / began.elapsed().as_secs_f64();
         let before = self.counts().await?;
-        let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
-        let stop = CancellationToken::new();
-        let mut running = Vec::new();
         let began = Instant::now();
-        for _ in 0..workers.count {
-            let slots = if workers.batch == 1 { 1 } else { workers.batch * 2 };
-            let worker = worker(Arc::new(store.clone()), slots, workers.batch)?;
-            let mut finished = worker.handle().finished();
-            let sender = sender.clone();
-            running.push(tokio::spawn(worker.run(stop.clone(), CancellationToken::new())));
-            tokio::spawn(async move {
-                while let Ok(task) = finished.recv().await {
-                    // The run is over when nobody listens.
-                    let _ = sender.send(task);
-                }
-            });
-        }
+        let mut crew = Crew::start(&store, workers)?;
         for _ in 0..tasks {
-            let told = tokio::time::timeout(Duration::from_secs(120), ended.recv()).await;
-            let (task, state) = told
-                .context("no task has ended for two minutes")?
-                .context("workers")?;
-            anyhow::ensure!(state == TaskState::Complete, "task {task} ended as {state}");
+            crew.ended().await?;
         }
         let seconds = began.elapsed().as_secs_f64();
         // The server adds up what a process did when that ends or half a second has passed.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let after = self.counts().await?;
-        stop.cancel();
-        for worker in running {
-            worker.await??;
-        }
+        crew.stop().await?;
         store.close().await?;
         Ok(Ran {
             created,
@@ -331,10 +332,57 @@ impl Bench {
 
 /// Who works.
 #[derive(Clone, Copy)]
-struct Workers {
-    count: u32,
-    batch: u32,
-    writers: u32,
+pub(crate) struct Workers {
+    pub(crate) count: u32,
+    pub(crate) batch: u32,
+    pub(crate) writers: u32,
+}
+
+/// Workers of one process, at work.
+pub(crate) struct Crew {
+    ended: UnboundedReceiver<(TaskId, TaskState)>,
+    stop: CancellationToken,
+    running: Vec<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl Crew {
+    pub(crate) fn start(store: &PostgresStore, workers: Workers) -> anyhow::Result<Self> {
+        let (sender, ended) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let mut running = Vec::new();
+        for _ in 0..workers.count {
+            let slots = if workers.batch == 1 { 1 } else { workers.batch * 2 };
+            let worker = worker(Arc::new(store.clone()), slots, workers.batch)?;
+            let mut finished = worker.handle().finished();
+            let sender = sender.clone();
+            running.push(tokio::spawn(worker.run(stop.clone(), CancellationToken::new())));
+            tokio::spawn(async move {
+                while let Ok(task) = finished.recv().await {
+                    // The run is over when nobody listens.
+                    let _ = sender.send(task);
+                }
+            });
+        }
+        Ok(Self { ended, stop, running })
+    }
+
+    /// Waits until one more task is complete.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        let told = tokio::time::timeout(Duration::from_secs(120), self.ended.recv()).await;
+        let (task, state) = told
+            .context("no task has ended for two minutes")?
+            .context("workers")?;
+        anyhow::ensure!(state == TaskState::Complete, "task {task} ended as {state}");
+        Ok(())
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for worker in self.running {
+            worker.await??;
+        }
+        Ok(())
+    }
 }
 
 /// How a run went.
