@@ -177,6 +177,8 @@ enum Answer {
         token: LeaseToken,
         /// Whether one of the tasks has a deadline.
         deadlines: bool,
+        /// Whether one of them starts later.
+        delays: bool,
         reply: Reply,
         result: Result<CreateReply, StoreError>,
     },
@@ -379,6 +381,7 @@ impl Worker {
             let want = self.want(free);
             let (wanted, token) = (want.limit, want.token);
             let deadlines = tasks.iter().any(|task| task.deadline_at.is_some());
+            let delays = tasks.iter().any(|task| task.start_at.is_some());
             let create = Create {
                 check_in: self.check_in(),
                 ..Create::new(self.id, actor, tasks).wanting(want)
@@ -389,6 +392,7 @@ impl Worker {
                     wanted,
                     token,
                     deadlines,
+                    delays,
                     reply,
                     result: store.create(create).await,
                 }
@@ -421,6 +425,7 @@ impl Worker {
                 wanted,
                 token,
                 deadlines,
+                delays,
                 reply,
                 result,
             } => {
@@ -440,7 +445,10 @@ impl Worker {
                         }
                     }
                     shift.pace.turned(count(&created.claims), wanted, None);
-                    shift.pace.hurry();
+                    if delays {
+                        // Only a turn tells how far off they are.
+                        shift.pace.hurry();
+                    }
                     self.begin(shift, wanted, created.claims);
                     self.announce(&created.finished);
                     created.tasks
