@@ -10,6 +10,7 @@ mod create;
 pub mod doctor;
 mod error;
 mod flush;
+mod front;
 mod health;
 mod history;
 mod intervene;
@@ -55,6 +56,7 @@ use crate::status::{Connections, Schema};
 use budget::Budget;
 use connect::Target;
 use error::classify;
+use front::Front;
 use readers::{Crowd, Readers};
 use writer::{Desk, Job, Writer};
 
@@ -67,6 +69,7 @@ pub struct PostgresOptions {
     database: Database,
     execution: Execution,
     onlookers: Onlookers,
+    many_deleted: i64,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -86,6 +89,7 @@ impl PostgresOptions {
             database: Database::default(),
             execution: Execution::default(),
             onlookers: Onlookers::default(),
+            many_deleted: front::MANY,
         }
     }
 
@@ -121,6 +125,14 @@ impl PostgresOptions {
     #[must_use]
     pub fn probe(mut self, probe: Arc<dyn Probe>) -> Self {
         self.onlookers.probe = Some(probe);
+        self
+    }
+
+    /// Sets how many places of the queue are many that were deleted and are still there; looks then begin where the last one
+    /// found a place: for tests.
+    #[must_use]
+    pub fn many_deleted_places(mut self, places: u32) -> Self {
+        self.many_deleted = places.into();
         self
     }
 
@@ -176,14 +188,25 @@ impl PostgresStore {
             clock,
             database,
             execution,
+            many_deleted,
             ..
         } = options;
         let notifies = database.notifications;
         let [first, second] = target.connect_two().await?;
         migrate::ensure(&target, first).await?;
         let (contexts, graphs) = (Arc::default(), Arc::default());
+        let front = Arc::new(Front::new(many_deleted));
         let busy = Busy::default();
-        let session = writer::begin(second, &target, clock.as_ref(), &contexts, &graphs, &busy.open).await?;
+        let session = writer::begin(
+            second,
+            &target,
+            clock.as_ref(),
+            &contexts,
+            &front,
+            &graphs,
+            &busy.open,
+        )
+        .await?;
         let offset = session.offset;
         let budget = Budget::new(database, execution);
         let server = budget::server(&session.connection)
@@ -196,11 +219,13 @@ impl PostgresStore {
             target: target.clone(),
             clock,
             contexts,
+            front,
             graphs,
             wake: sender,
             nonce: session.nonce.clone(),
             hint: Arc::default(),
             busy,
+            crowds: writer::Crowds::default(),
         });
         let listener = notifies.then(|| wake::Listener::start(&desk));
         let writer = Writer::start(&desk, budget.most(), sizes.writers, session);

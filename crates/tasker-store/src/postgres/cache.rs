@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use sha2::{Digest, Sha256};
 use tasker_engine::{Actor, Json, StoreError, Template, canonical_json};
-use tasker_types::{Namespace, Timestamp};
+use tasker_types::Namespace;
 
 use super::connection::Connection;
 use super::rows::{Work, number};
@@ -184,22 +184,6 @@ impl Cache {
             }
         }
     }
-}
-
-/// Returns when the transaction began by the server's clock, and the queues that were added after one.
-pub(super) async fn now_and_queues(
-    connection: &Connection<'_>,
-    last: i64,
-) -> QueryResult<(Timestamp, Vec<(i64, String, String)>)> {
-    const SQL: &str = "SELECT (extract(epoch FROM now()) * 1000000)::bigint, q.id, q.namespace, q.handler \
-         FROM (VALUES (true)) AS one (is_there) LEFT JOIN queues AS q ON q.id > $1";
-    type Row = (BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<Text>);
-    let rows = Statement::<Row>::new(SQL, vec![Bind::Int(last)])
-        .load::<(i64, Option<i64>, Option<String>, Option<String>)>(connection)
-        .await?;
-    let now = rows.first().map_or(0, |row| row.0);
-    let queues = rows.into_iter().filter_map(|row| Some((row.1?, row.2?, row.3?)));
-    Ok((Timestamp::from_micros(now), queues.collect()))
 }
 
 async fn find_graph(connection: &Connection<'_>, digest: &str) -> QueryResult<Option<i64>> {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join;
 use tasker_engine::{Actor, Claim, Scope, StepEvent, TaskEvent, Want};
 use tasker_types::{Namespace, StepState, TaskState, Timestamp, Version, WorkerId};
 use uuid::Uuid;
 
-use super::cache::now_and_queues;
 use super::connection::Connection;
+use super::front::{Spot, Start};
 use super::history;
-use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, read_tasks, small, time};
+use super::rows::{self, LeaseRow, StepRow, TASKS, load_payloads, number, read_tasks, small, time};
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
 use crate::work::{Accepted, Brought, Candidate, Choice, Note, Place, StepKey, TaskRow};
@@ -30,13 +30,13 @@ pub(super) struct Reach {
 /// begun is taken only with the task, and what a later transaction wrote is left for the next time. Tasks that have not begun
 /// are found by their keys, not by their state, which many have.
 ///
-/// The time is that of a test, or that at which the transaction began.
+/// The time is that of a test, or that at which the transaction began. The look at each queue begins at a place.
 const TAKE: &str = "\
 WITH clock AS MATERIALIZED (SELECT coalesce($2::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now), \
 r AS MATERIALIZED ( \
-    SELECT c.* FROM unnest($1) AS q (id) CROSS JOIN LATERAL ( \
+    SELECT c.* FROM unnest($1, $5, $6, $7) AS q (id, rank, task, step) CROSS JOIN LATERAL ( \
         SELECT r.queue, r.rank, r.task, r.step, age(r.xmin) AS age FROM ready_steps AS r \
-        WHERE r.queue = q.id AND NOT r.parked AND (r.due_at IS NULL OR r.due_at <= (SELECT clock.now FROM clock)) \
+        WHERE r.queue = q.id AND NOT r.parked AND (r.rank, r.task, r.step) >= (q.rank, q.task, q.step) AND (r.due_at IS NULL OR r.due_at <= (SELECT clock.now FROM clock)) \
             AND ($3::bigint IS NULL OR r.task = $3) \
         ORDER BY r.rank, r.task, r.step LIMIT $4 FOR UPDATE SKIP LOCKED) AS c), \
 begun AS MATERIALIZED ( \
@@ -53,24 +53,36 @@ FROM r JOIN tasks AS t ON t.key = r.task JOIN steps AS s ON s.task = r.task AND 
 const UNPARK: &str = "\
 UPDATE ready_steps AS r SET parked = false WHERE r.ctid = ANY (ARRAY( \
     SELECT r.ctid FROM ready_steps AS r WHERE r.parked AND r.due_at <= $1 \
-    ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
+    ORDER BY r.due_at LIMIT 10000 FOR UPDATE SKIP LOCKED)) RETURNING r.queue, r.rank, r.task, r.step";
 
-/// When the next of the steps is due that wait for their time: one that is parked after some time, for it may be due by now,
-/// and one that is not later than now, for it may be claimed if it is due. Most steps in the queue wait for nothing: those that do have an index of their own, and no other may
-/// be taken.
-const NEXT: &str = "\
-WITH clock AS MATERIALIZED (SELECT coalesce($1::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now) \
-SELECT o.due_at FROM (VALUES (true, $4::bigint), (false, (SELECT clock.now FROM clock))) AS p (parked, after) CROSS JOIN LATERAL ( \
-    SELECT r.due_at FROM ready_steps AS r WHERE r.parked = p.parked AND r.due_at > p.after \
-        AND (r.queue = ANY($2)) IS TRUE AND ($3::bigint IS NULL OR (r.task = $3) IS TRUE) ORDER BY r.due_at LIMIT 1) AS o \
-ORDER BY o.due_at LIMIT 1";
+/// How many places were deleted and are still there, by the server's statistics.
+const DEAD: &str = "SELECT pg_stat_get_dead_tuples('ready_steps'::regclass)";
+
+/// The time, that of a test or that at which the transaction began; when the next of the steps is due that wait for theirs;
+/// and the queues that were added after one.
+///
+/// Of the steps that are parked it is one that is due after some time, for it may be due by now; of those that are not, one
+/// that is due later than now, for it may be claimed if it is due. Most steps in the queue wait for nothing: those that do have
+/// an index of their own, and no other may be taken.
+const MOMENT: &str = "\
+WITH clock AS MATERIALIZED (SELECT coalesce($1::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now), \
+next AS MATERIALIZED (SELECT min(o.due_at) AS due_at \
+    FROM (VALUES (true, $4::bigint), (false, (SELECT clock.now FROM clock))) AS p (parked, after) CROSS JOIN LATERAL ( \
+        SELECT r.due_at FROM ready_steps AS r WHERE r.parked = p.parked AND r.due_at > p.after \
+            AND (r.queue = ANY($2)) IS TRUE AND ($3::bigint IS NULL OR (r.task = $3) IS TRUE) \
+        ORDER BY r.due_at LIMIT 1) AS o) \
+SELECT clock.now, next.due_at, q.id, q.namespace, q.handler \
+FROM clock CROSS JOIN next LEFT JOIN queues AS q ON q.id > $5";
 
 /// The statements that look at the queue, each with the types of its values.
 #[cfg(test)]
 pub(super) const LOOKS: [(&str, &str); 3] = [
-    (TAKE, "bigint[], bigint, bigint, bigint"),
+    (
+        TAKE,
+        "bigint[], bigint, bigint, bigint, integer[], bigint[], integer[]",
+    ),
     (UNPARK, "bigint"),
-    (NEXT, "bigint, bigint[], bigint, bigint"),
+    (MOMENT, "bigint, bigint[], bigint, bigint, bigint"),
 ];
 
 type TakenSql = (
@@ -130,22 +142,37 @@ impl Look {
 #[derive(Debug)]
 pub(super) struct Seen {
     places: Vec<TakenTuple>,
-    /// When the next step is due that waits for its time; if by now, it is to be made claimable.
-    next_due: Option<Timestamp>,
     served: BTreeMap<Namespace, i64>,
+    start: Start,
 }
 
 /// Prepares the statements that share a trip.
 pub(super) async fn warm(connection: &Connection<'_>) -> QueryResult<()> {
-    take(connection, Vec::new(), None, None, 0).await?;
-    next_due(connection, Vec::new(), None, None, i64::MAX).await?;
+    let nowhere = Reach {
+        accepted: Accepted::new(),
+        task: None,
+    };
+    take(connection, &nowhere, None, 0, &Start::whole()).await?;
+    dead_places(connection).await?;
+    Asked::default().answer(connection).await?;
     Ok(())
 }
 
-/// Makes steps whose time has come claimable.
-async fn unpark(connection: &Connection<'_>, now: i64) -> QueryResult<()> {
-    execute(connection, UNPARK, vec![Bind::Int(now)]).await?;
-    Ok(())
+/// Makes steps whose time has come claimable, and returns their places.
+async fn unpark(connection: &Connection<'_>, now: i64) -> QueryResult<Vec<(i64, Spot)>> {
+    let rows = Statement::<(BigInt, SmallInt, BigInt, Integer)>::new(UNPARK, vec![Bind::Int(now)])
+        .load::<(i64, i16, i64, i32)>(connection)
+        .await?;
+    let spot = |(queue, rank, task, step)| (queue, (i64::from(rank), task, small(step)));
+    Ok(rows.into_iter().map(spot).collect())
+}
+
+/// Counts the places that were deleted and are still there.
+pub(super) async fn dead_places(connection: &Connection<'_>) -> QueryResult<i64> {
+    let (dead,) = Statement::<(BigInt,)>::new(DEAD, Vec::new())
+        .get_result::<(i64,)>(connection)
+        .await?;
+    Ok(dead)
 }
 
 /// Takes so many first places of each queue, and learns what a choice among them needs, in one trip. The time is that at which
@@ -155,59 +182,136 @@ pub(super) async fn see(
     reach: &Reach,
     now: Option<Timestamp>,
     wanted: u32,
+    start: Start,
 ) -> QueryResult<Seen> {
-    let queues: Vec<i64> = reach.accepted.keys().copied().collect();
-    let (places, next_due, served) = try_join3(
-        take(connection, queues.clone(), now, reach.task, wanted),
-        next_due(connection, queues, now, reach.task, i64::MIN),
+    let (places, served) = try_join(
+        take(connection, reach, now, wanted, &start),
         served(connection, reach),
     )
     .await?;
     Ok(Seen {
         places,
-        next_due,
         served,
+        start,
     })
 }
 
 /// Takes the first places of the queues.
 async fn take(
     connection: &Connection<'_>,
-    queues: Vec<i64>,
+    reach: &Reach,
     now: Option<Timestamp>,
-    task: Option<i64>,
     limit: u32,
+    start: &Start,
 ) -> QueryResult<Vec<TakenTuple>> {
+    let queues = || reach.accepted.keys().copied();
+    let starts = || queues().map(|queue| start.of(queue));
+    let ranks = starts().map(|spot| spot.map_or(i32::MIN, |spot| i32::try_from(spot.0).unwrap_or(i32::MIN)));
+    let tasks = starts().map(|spot| spot.map_or(i64::MIN, |spot| spot.1));
+    let steps = starts().map(|spot| spot.map_or(i32::MIN, |spot| number(spot.2)));
     let binds = vec![
-        Bind::Ints(queues),
+        Bind::Ints(queues().collect()),
         Bind::MaybeInt(now.map(Timestamp::as_micros)),
-        Bind::MaybeInt(task),
+        Bind::MaybeInt(reach.task),
         Bind::Int(i64::from(limit)),
+        Bind::Smalls(ranks.collect()),
+        Bind::Ints(tasks.collect()),
+        Bind::Smalls(steps.collect()),
     ];
     Statement::<TakenSql>::new(TAKE, binds)
         .load::<TakenTuple>(connection)
         .await
 }
 
-/// Returns when the next step in the queues is due that waits for its time: of those that are parked, the next one after
-/// `parked_after`.
-async fn next_due(
-    connection: &Connection<'_>,
-    queues: Vec<i64>,
-    now: Option<Timestamp>,
-    task: Option<i64>,
-    parked_after: i64,
-) -> QueryResult<Option<Timestamp>> {
-    let binds = vec![
-        Bind::MaybeInt(now.map(Timestamp::as_micros)),
-        Bind::Ints(queues),
-        Bind::MaybeInt(task),
-        Bind::Int(parked_after),
-    ];
-    let rows = Statement::<(BigInt,)>::new(NEXT, binds)
-        .load::<(i64,)>(connection)
-        .await?;
-    Ok(rows.into_iter().next().map(|row| Timestamp::from_micros(row.0)))
+/// What is asked of a moment.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The time of a test.
+    pub(super) now: Option<Timestamp>,
+    /// Where steps wait for their time.
+    pub(super) queues: Vec<i64>,
+    /// The one task in scope; `None` for all.
+    pub(super) task: Option<i64>,
+    /// Of the steps that are parked, those that are due after this.
+    pub(super) parked_after: i64,
+    /// The last queue that is known.
+    pub(super) last_queue: i64,
+}
+
+/// Nothing but the time.
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            now: None,
+            queues: Vec::new(),
+            task: None,
+            parked_after: i64::MIN,
+            last_queue: i64::MAX,
+        }
+    }
+}
+
+/// What is told of it.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// When the next step is due that waits for its time; if by now, it is to be made claimable.
+    pub(super) next_due: Option<Timestamp>,
+    /// The queues that were added, each with its namespace and handler.
+    pub(super) queues: Vec<(i64, String, String)>,
+}
+
+impl Moment {
+    /// Returns one of which nothing but the time is known.
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            next_due: None,
+            queues: Vec::new(),
+        }
+    }
+}
+
+impl Asked {
+    pub(super) async fn answer(self, connection: &Connection<'_>) -> QueryResult<Moment> {
+        type Row = (
+            BigInt,
+            Nullable<BigInt>,
+            Nullable<BigInt>,
+            Nullable<Text>,
+            Nullable<Text>,
+        );
+        let binds = vec![
+            Bind::MaybeInt(self.now.map(Timestamp::as_micros)),
+            Bind::Ints(self.queues),
+            Bind::MaybeInt(self.task),
+            Bind::Int(self.parked_after),
+            Bind::Int(self.last_queue),
+        ];
+        let rows = Statement::<Row>::new(MOMENT, binds)
+            .load::<(i64, Option<i64>, Option<i64>, Option<String>, Option<String>)>(connection)
+            .await?;
+        let first = rows.first();
+        let (now, next_due) = first.map_or((0, None), |row| (row.0, row.1));
+        let queues = rows.into_iter().filter_map(|row| Some((row.2?, row.3?, row.4?)));
+        Ok(Moment {
+            now: Timestamp::from_micros(now),
+            next_due: next_due.map(Timestamp::from_micros),
+            queues: queues.collect(),
+        })
+    }
+}
+
+impl Reach {
+    /// Asks for what a look there needs to know of the moment.
+    pub(super) fn ask(&self, now: Option<Timestamp>) -> Asked {
+        Asked {
+            now,
+            queues: self.accepted.keys().copied().collect(),
+            task: self.task,
+            ..Asked::default()
+        }
+    }
 }
 
 /// Returns when the namespaces were last served if there are several to choose from.
@@ -244,8 +348,11 @@ impl Unit<'_> {
             }
         };
         if !self.knows_queues {
-            let (_, more) = now_and_queues(self.connection, self.cache.last_queue()).await?;
-            self.cache.learn(more);
+            let asked = Asked {
+                last_queue: self.cache.last_queue(),
+                ..Asked::default()
+            };
+            self.cache.learn(asked.answer(self.connection).await?.queues);
             self.knows_queues = true;
         }
         let accepted = crate::work::accepted(want, self.cache.queues());
@@ -313,10 +420,20 @@ impl Unit<'_> {
         self.claims_of(&keys).await
     }
 
+    /// Returns where a look begins.
+    fn start(&self, reach: &Reach) -> Start {
+        match reach.task {
+            None => self.front.start(),
+            Some(_) => Start::whole(),
+        }
+    }
+
     /// Takes the first places of the queues.
     async fn look(&mut self, reach: &Reach, wanted: u32) -> Result<Look, Trouble> {
-        let seen = see(self.connection, reach, Some(self.work.now), wanted).await?;
-        self.take_in(reach, wanted, seen).await
+        let now = Some(self.work.now);
+        let seen = see(self.connection, reach, now, wanted, self.start(reach));
+        let (moment, seen) = try_join(reach.ask(now).answer(self.connection), seen).await?;
+        self.take_in(reach, wanted, seen, moment.next_due).await
     }
 
     /// Takes up what a look at the queue showed; when there are steps that have become due, it looks again with them.
@@ -325,11 +442,25 @@ impl Unit<'_> {
         reach: &Reach,
         wanted: u32,
         mut seen: Seen,
+        mut next_due: Option<Timestamp>,
     ) -> Result<Look, Trouble> {
         let now = self.work.now;
-        if seen.next_due.is_some_and(|due| due <= now) {
-            let unparked = unpark(self.connection, now.as_micros());
-            ((), seen) = try_join(unparked, see(self.connection, reach, Some(now), wanted)).await?;
+        if next_due.is_some_and(|due| due <= now) {
+            self.unparked
+                .extend(unpark(self.connection, now.as_micros()).await?);
+            let mut start = self.start(reach);
+            for (queue, spot) in &self.unparked {
+                start.include(*queue, *spot);
+            }
+            let again = see(self.connection, reach, Some(now), wanted, start);
+            let moment;
+            (moment, seen) = try_join(reach.ask(Some(now)).answer(self.connection), again).await?;
+            next_due = moment.next_due;
+        }
+        if reach.task.is_none() {
+            let places = seen.places.iter();
+            let places = places.map(|row| (row.0.3, (i64::from(row.0.0), row.0.1, small(row.0.2))));
+            self.front.found(&seen.start, places);
         }
         let mut served = seen.served;
         let taken = self.take_up(seen.places, &mut served).await?;
@@ -339,7 +470,7 @@ impl Unit<'_> {
             wanted,
             taken,
             served,
-            next_due: seen.next_due.filter(|due| *due > now),
+            next_due: next_due.filter(|due| *due > now),
         })
     }
 
@@ -531,9 +662,11 @@ impl Unit<'_> {
         let read = match looked {
             Some(look) => look.next_due,
             None => {
-                let queues = reach.accepted.keys().copied().collect();
-                let now = self.work.now;
-                next_due(self.connection, queues, Some(now), reach.task, now.as_micros()).await?
+                let asked = Asked {
+                    parked_after: self.work.now.as_micros(),
+                    ..reach.ask(Some(self.work.now))
+                };
+                asked.answer(self.connection).await?.next_due
             }
         };
         // What this unit adds, removes or moves is not written yet.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tasker_types::{StepState, TaskState, Timestamp};
 
+use super::front::Spot;
 use super::rows::{LeaseRow, StepRow, Work, letter, number, payload_step, uuid};
 use super::statement::Bind;
 use super::unit::Unit;
@@ -154,6 +155,21 @@ pub(super) const ENDINGS: [(&str, &str); 11] = [
     ),
 ];
 
+/// A place that is added to a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added {
+    pub(super) queue: i64,
+    pub(super) spot: Spot,
+    due_at: Option<Timestamp>,
+}
+
+impl Added {
+    /// Tells whether its step can be claimed at this time.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.due_at.is_none_or(|due| due <= now)
+    }
+}
+
 /// A statement and its values.
 pub(super) type Change<'a> = (&'static str, Vec<Bind<'a>>);
 
@@ -169,9 +185,9 @@ macro_rules! column {
 }
 
 impl Unit<'_> {
-    /// Returns the statements that write what changed, and when each place that they add to the queue is due. The transaction
-    /// has so many entries of the history already.
-    pub(super) fn changes(&self, entries_before: i64) -> (Vec<Change<'_>>, Vec<Option<Timestamp>>) {
+    /// Returns the statements that write what changed, and the places that they add to the queue. The transaction has so many
+    /// entries of the history already.
+    pub(super) fn changes(&self, entries_before: i64) -> (Vec<Change<'_>>, Vec<Added>) {
         let mut changes = Vec::new();
         let (queue, added) = queue(&self.work);
         tasks(&self.work, &mut changes);
@@ -408,8 +424,8 @@ fn steps<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {
     ));
 }
 
-/// Returns how the queue changes, and when each place that is added is due.
-fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Option<Timestamp>>) {
+/// Returns how the queue changes, and the places that are added.
+fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Added>) {
     let (mut deletes, mut inserts) = (Vec::new(), Vec::new());
     for (key, row) in &work.steps {
         let owner = &work.tasks[&key.0];
@@ -452,10 +468,13 @@ fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Option<Timestamp>>) {
             ],
         ));
     }
-    (
-        changes,
-        inserts.iter().map(|(_, place, _)| place.due_at).collect(),
-    )
+    let added = inserts.iter().map(|(queue, place, key)| Added {
+        queue: *queue,
+        spot: (i64::from(place.rank), key.0, key.1),
+        due_at: place.due_at,
+    });
+    let added = added.collect();
+    (changes, added)
 }
 
 fn leases<'a>(work: &'a Work, changes: &mut Vec<Change<'a>>) {

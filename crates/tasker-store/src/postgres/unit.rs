@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use diesel::result::QueryResult;
 use diesel::sql_types::BigInt;
-use futures_util::future::{try_join_all, try_join3, try_join5};
+use futures_util::future::{try_join, try_join_all, try_join3, try_join5};
 use tasker_engine::{Actor, Clock, NewTask, Scope, StoreError, Template, Want};
 use tasker_types::{Namespace, StepNo, TaskId, TaskState, Timestamp};
 
-use super::cache::{Cache, Contexts, now_and_queues};
-use super::claim::{self, Look, Reach, see};
+use super::cache::{Cache, Contexts};
+use super::claim::{self, Asked, Look, Moment, Reach, dead_places, see};
 use super::connection::{Company, Connection};
 use super::create::{Room, TASKS, room};
+use super::front::{Front, Spot};
 use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
     task_row,
@@ -40,6 +41,8 @@ pub(super) struct Session {
     pub(super) cache: Cache,
     /// Contexts that are known to all who write.
     pub(super) contexts: Arc<Contexts>,
+    /// Where the queues begin, so far as those who write know.
+    pub(super) front: Arc<Front>,
     /// What is added to the numbers of transactions in positions.
     pub(super) offset: i64,
     /// A name that no other connection has.
@@ -124,6 +127,7 @@ pub(super) struct Unit<'s> {
     pub(super) connection: &'s Connection<'s>,
     pub(super) cache: &'s mut Cache,
     pub(super) contexts: &'s Contexts,
+    pub(super) front: &'s Front,
     pub(super) offset: i64,
     /// The key of the actor that is the store itself.
     pub(super) system: i64,
@@ -138,6 +142,8 @@ pub(super) struct Unit<'s> {
     pub(super) knows_queues: bool,
     /// The places of the queue that were taken, for this turn and those that follow.
     pub(super) look: Option<Look>,
+    /// Places whose time has come, which are claimable once this is committed.
+    pub(super) unparked: Vec<(i64, Spot)>,
     /// What was looked up for tasks that are to be created.
     pub(super) room: Option<Room>,
     /// Namespaces whose part in a hand-out this transaction notes.
@@ -199,18 +205,28 @@ impl Session {
             )
             .await
         };
-        let now_and_queues = async {
+        let moment = async {
             if ahead.wants.is_empty() {
-                return Ok((self.now().await?, Vec::new()));
+                return Ok(Moment::at(self.now().await?));
             }
-            let (now, queues) = now_and_queues(&self.connection, last).await?;
-            Ok((clock.unwrap_or(now), queues))
+            let reach = look.as_ref().map(|(reach, _)| reach.ask(clock));
+            let asked = Asked {
+                last_queue: last,
+                ..reach.unwrap_or_default()
+            };
+            asked.answer(&self.connection).await
         };
         let seen = async {
-            match &look {
-                Some((reach, wanted)) => see(&self.connection, reach, clock, *wanted).await.map(Some),
-                None => Ok(None),
+            let Some((reach, wanted)) = &look else {
+                return Ok(None);
+            };
+            let seen = see(&self.connection, reach, clock, *wanted, self.front.start());
+            if self.front.wants_count() {
+                let (seen, dead) = try_join(seen, dead_places(&self.connection)).await?;
+                self.front.count(dead);
+                return Ok(Some(seen));
             }
+            seen.await.map(Some)
         };
         let room = async {
             match ahead.created.len() {
@@ -219,14 +235,16 @@ impl Session {
             }
         };
         let begun = self.connection.batch_execute("BEGIN");
-        let ((), (now, queues), (tasks, steps, counted), seen, room) =
-            try_join5(begun, now_and_queues, reported, seen, room).await?;
-        self.cache.learn(queues);
+        let ((), moment, (tasks, steps, counted), seen, room) =
+            try_join5(begun, moment, reported, seen, room).await?;
+        let now = clock.unwrap_or(moment.now);
+        self.cache.learn(moment.queues);
         let keys = (self.offset, system);
         let mut unit = Unit::new(
             &self.connection,
             &mut self.cache,
             &self.contexts,
+            &self.front,
             keys,
             Work::new(now),
         );
@@ -242,7 +260,7 @@ impl Session {
         let steps = steps.collect();
         unit.add_steps(steps)?;
         if let (Some((reach, wanted)), Some(seen)) = (look, seen) {
-            unit.look = Some(unit.take_in(&reach, wanted, seen).await?);
+            unit.look = Some(unit.take_in(&reach, wanted, seen, moment.next_due).await?);
         }
         Ok(unit)
     }
@@ -292,7 +310,6 @@ impl Session {
         read_tasks(connection, LOCKED_TASKS, Vec::new()).await?;
         load_steps(connection, STEPS, keys(&none)).await?;
         count(connection, COUNTS_AHEAD, LookedAt::default().ending()).await?;
-        now_and_queues(connection, i64::MAX).await?;
         claim::warm(connection).await
     }
 
@@ -328,6 +345,7 @@ impl<'s> Unit<'s> {
         connection: &'s Connection<'s>,
         cache: &'s mut Cache,
         contexts: &'s Contexts,
+        front: &'s Front,
         (offset, system): (i64, i64),
         work: Work,
     ) -> Self {
@@ -335,6 +353,7 @@ impl<'s> Unit<'s> {
             connection,
             cache,
             contexts,
+            front,
             offset,
             system,
             work,
@@ -343,6 +362,7 @@ impl<'s> Unit<'s> {
             counted: BTreeMap::new(),
             knows_queues: false,
             look: None,
+            unparked: Vec::new(),
             room: None,
             noted: BTreeSet::new(),
             steps_written: BTreeSet::new(),
@@ -500,8 +520,9 @@ impl Unit<'_> {
         self.cache.written.extend(texts);
         self.cache.noted.append(&mut self.noted);
         self.contexts.learn_created(&self.work);
-        let due = |due: &Option<Timestamp>| due.is_none_or(|due| due <= self.work.now);
-        Ok(self.work.woken || added.iter().any(due))
+        let places = added.iter().map(|place| (place.queue, place.spot));
+        self.front.added(places.chain(self.unparked.iter().copied()));
+        Ok(self.work.woken || added.iter().any(|place| place.is_due(self.work.now)))
     }
 }
 

@@ -22,7 +22,7 @@ use super::rows::Work;
 use super::statement::{Bind, Statement, execute};
 use super::unit::{Trouble, Unit};
 use super::wake::channel;
-use super::writer::Job;
+use super::writer::{Desk, Job};
 use crate::work::Graph;
 
 /// How often tasks are created anew of which another transaction took a name meanwhile.
@@ -87,7 +87,7 @@ impl Unit<'_> {
         for (sql, binds) in changes {
             execute(self.connection, sql, binds).await?;
         }
-        Ok(added.iter().any(|due| due.is_none_or(|due| due <= self.work.now)))
+        Ok(added.iter().any(|place| place.is_due(self.work.now)))
     }
 }
 
@@ -210,8 +210,8 @@ impl PostgresStore {
         };
         let mut cache = Cache::of(&prepared.actors, &prepared.graphs);
         let keys = (self.shared.offset, prepared.system);
-        let contexts = &self.shared.desk.contexts;
-        let mut unit = Unit::new(connection, &mut cache, contexts, keys, Work::new(now));
+        let Desk { contexts, front, .. } = &*self.shared.desk;
+        let mut unit = Unit::new(connection, &mut cache, contexts, front, keys, Work::new(now));
         // Nothing is read but what this transaction has written.
         unit.is_ordered = true;
         let (mut replies, _) = unit.create_all(std::slice::from_ref(request)).await?;

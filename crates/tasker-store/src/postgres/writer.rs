@@ -22,6 +22,7 @@ use super::cache::{Cache, Contexts};
 use super::connect::Target;
 use super::connection::Connection;
 use super::error::{Remedy, classify, remedy};
+use super::front::Front;
 use super::statement::Statement;
 use super::tokens::TokenChange;
 use super::turn;
@@ -31,8 +32,12 @@ use crate::pool::{Busy, Counted, Tally};
 use crate::tokens::Noted;
 use crate::work::Graphs;
 
-/// How many requests share a commit at most, and how many tasks each of them may create.
+/// How many requests share a commit at most, and how many tasks each of them may create. Those who bring less than so many
+/// outcomes and tasks together wait for a transaction that is under way: a few large ones cost less than many small ones.
 const SHARED: usize = 64;
+
+/// For how long: it may be one that waits for a lock.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How often a transaction is tried that meets others.
 const TRIES: u32 = 12;
@@ -59,6 +64,7 @@ pub(super) struct Desk {
     pub(super) target: Target,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) contexts: Arc<Contexts>,
+    pub(super) front: Arc<Front>,
     pub(super) graphs: Arc<Graphs>,
     /// Told when there may be work for others.
     pub(super) wake: watch::Sender<u64>,
@@ -68,6 +74,8 @@ pub(super) struct Desk {
     pub(super) hint: Arc<tokio::sync::Notify>,
     /// What keeps those who write busy.
     pub(super) busy: Busy,
+    /// Who carries out what several share, and who comes back from it.
+    pub(super) crowds: Crowds,
 }
 
 /// The tasks that write.
@@ -85,8 +93,11 @@ type Waiting = (Job, Counted);
 impl Writer {
     /// Starts so many tasks, the first with a connection that is open already; the first `size` of them work.
     pub(super) fn start(desk: &Arc<Desk>, most: u32, size: u32, first: Session) -> Self {
-        let (jobs, inbox) = mpsc::unbounded_channel();
-        let inbox = Arc::new(Mutex::new(inbox));
+        let (jobs, requests) = mpsc::unbounded_channel();
+        let inbox = Arc::new(Mutex::new(Inbox {
+            requests,
+            taken: Taken::default(),
+        }));
         let (size, sizes) = watch::channel(size);
         let mut session = Some(first);
         let tasks = (0..most)
@@ -157,6 +168,7 @@ pub(super) async fn begin(
     target: &Target,
     clock: Option<&Arc<dyn Clock>>,
     contexts: &Arc<Contexts>,
+    front: &Arc<Front>,
     graphs: &Arc<Graphs>,
     opened: &Tally,
 ) -> Result<Session, StoreError> {
@@ -170,6 +182,7 @@ pub(super) async fn begin(
         connection,
         cache: Cache::sharing(graphs),
         contexts: Arc::clone(contexts),
+        front: Arc::clone(front),
         offset,
         nonce,
         backend,
@@ -417,65 +430,148 @@ impl Crowd {
     fn len(&self) -> usize {
         self.creates.len() + self.turns.len()
     }
-}
 
-/// What a connection does next.
-enum Work {
-    /// Requests that share a transaction.
-    Crowd(Crowd),
-    /// Anything else.
-    Other(Job),
-}
-
-/// Takes what waits longest, and those that follow and can share its transaction; `next` is what came after them. Returns
-/// `None` when nothing will come any more. Nothing is lost when it is dropped.
-async fn take(inbox: &Mutex<mpsc::UnboundedReceiver<Waiting>>, next: &mut Option<Job>) -> Option<Work> {
-    let mut inbox = inbox.lock().await;
-    let mut crowd = Crowd::default();
-    let (first, _) = inbox.recv().await?;
-    if let Some(other) = crowd.take(first) {
-        return Some(Work::Other(other));
+    /// Tells whether it is worth a transaction beside another: it is large, or nobody else can share it.
+    fn is_large(&self) -> bool {
+        let outcomes = self.turns.iter().map(|turn| turn.outcomes.len());
+        let tasks = self.creates.iter().map(|create| create.tasks.len());
+        self.len() >= SHARED || outcomes.chain(tasks).sum::<usize>() >= SHARED
     }
-    *next = crowd.fill(&mut inbox);
-    Some(Work::Crowd(crowd))
+}
+
+/// What a connection does next: what requests share, and then one that wants a transaction of its own.
+#[derive(Default)]
+struct Taken {
+    crowd: Crowd,
+    other: Option<Job>,
+}
+
+impl Taken {
+    /// Takes a request in.
+    fn add(&mut self, job: Job) {
+        self.other = self.crowd.take(job);
+    }
+
+    /// Takes in those who have come and can share.
+    fn fill(&mut self, requests: &mut mpsc::UnboundedReceiver<Waiting>) {
+        if self.other.is_none() {
+            self.other = self.crowd.fill(requests);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.crowd.len() == 0 && self.other.is_none()
+    }
+}
+
+/// What was asked and is not carried out yet, and what somebody has begun to take of it.
+struct Inbox {
+    requests: mpsc::UnboundedReceiver<Waiting>,
+    taken: Taken,
+}
+
+/// The connections that carry out what several share.
+#[derive(Debug, Default)]
+pub(super) struct Crowds {
+    at_work: watch::Sender<usize>,
+    /// Those of them that are done, and want the next.
+    back: watch::Sender<usize>,
+}
+
+/// One of many, while this is there.
+struct OneOf<'c>(&'c watch::Sender<usize>);
+
+impl<'c> OneOf<'c> {
+    fn begin(many: &'c watch::Sender<usize>) -> Self {
+        many.send_modify(|count| *count += 1);
+        Self(many)
+    }
+}
+
+impl Drop for OneOf<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// What comes of waiting for requests.
+enum Next<'c> {
+    /// There is something to do.
+    Work(Box<Taken>, OneOf<'c>),
+    /// Another has it.
+    Left,
+    /// Nothing will come any more.
+    End,
+}
+
+/// Takes what waits longest, and those that follow and can share its transaction, for one that was `at_work` or is idle.
+///
+/// An idle one does not begin while another is at work and those who were taken are few: who comes meanwhile joins them, and
+/// the other takes them all when it is done, with those whom it answers and who come again at once. Nothing is lost when
+/// this is dropped.
+async fn take<'c>(inbox: &Mutex<Inbox>, crowds: &'c Crowds, at_work: Option<OneOf<'c>>) -> Next<'c> {
+    let back = at_work.is_some().then(|| OneOf::begin(&crowds.back));
+    let mut inbox = inbox.lock().await;
+    drop((back, at_work));
+    let Inbox { requests, taken } = &mut *inbox;
+    if taken.is_empty() {
+        let Some((first, _)) = requests.recv().await else {
+            return Next::End;
+        };
+        taken.add(first);
+    }
+    taken.fill(requests);
+    let (mut others, mut back) = (crowds.at_work.subscribe(), crowds.back.subscribe());
+    let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+    while taken.other.is_none() && !taken.crowd.is_large() {
+        tokio::select! {
+            biased;
+            _ = back.wait_for(|count| *count > 0) => return Next::Left,
+            _ = others.wait_for(|count| *count == 0) => break,
+            () = &mut patience => break,
+            joined = requests.recv() => match joined {
+                Some((job, _)) => taken.add(job),
+                None => break,
+            }
+        }
+    }
+    // Those whom the last commit answered come again.
+    tokio::task::yield_now().await;
+    taken.fill(requests);
+    Next::Work(Box::new(std::mem::take(taken)), OneOf::begin(&crowds.at_work))
 }
 
 impl Flusher {
-    async fn run(mut self, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Waiting>>>) {
-        let mut next = None;
+    async fn run(mut self, inbox: Arc<Mutex<Inbox>>) {
+        let desk = Arc::clone(&self.desk);
+        let mut at_work = None;
         loop {
-            let work = match next.take() {
-                Some(job) => Some(Work::Other(job)),
-                None => {
-                    if self.index >= *self.size.borrow_and_update() {
-                        self.session = None;
-                        if self.size.changed().await.is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                    tokio::select! {
-                        biased;
-                        Ok(()) = self.size.changed() => continue,
-                        work = take(&inbox, &mut next) => work,
-                    }
+            if self.index >= *self.size.borrow_and_update() {
+                (self.session, at_work) = (None, None);
+                if self.size.changed().await.is_err() {
+                    return;
                 }
+                continue;
+            }
+            let next = tokio::select! {
+                biased;
+                Ok(()) = self.size.changed() => continue,
+                next = take(&inbox, &desk.crowds, at_work.take()) => next,
             };
-            let Some(work) = work else { return };
-            let in_use = self.desk.busy.in_use.begin();
+            let (Taken { crowd, other }, own) = match next {
+                Next::Work(taken, own) => (*taken, own),
+                Next::Left => continue,
+                Next::End => return,
+            };
+            at_work = Some(own);
+            let in_use = desk.busy.in_use.begin();
             let work = async {
-                match work {
-                    Work::Other(job) => self.carry_out(job).await,
-                    Work::Crowd(mut crowd) => {
-                        // Those whom the last commit answered come again; unless another connection waits for them.
-                        tokio::task::yield_now().await;
-                        if next.is_none()
-                            && let Ok(mut inbox) = inbox.try_lock()
-                        {
-                            next = crowd.fill(&mut inbox);
-                        }
-                        self.crowd(crowd).await;
-                    }
+                if crowd.len() > 0 {
+                    self.crowd(crowd).await;
+                }
+                if let Some(other) = other {
+                    at_work = None;
+                    self.carry_out(other).await;
                 }
             };
             if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
@@ -492,12 +588,14 @@ impl Flusher {
                 target,
                 clock,
                 contexts,
+                front,
                 graphs,
                 busy,
                 ..
             } = &*self.desk;
             let connection = target.connect().await?;
-            let session = begin(connection, target, clock.as_ref(), contexts, graphs, &busy.open).await?;
+            let clock = clock.as_ref();
+            let session = begin(connection, target, clock, contexts, front, graphs, &busy.open).await?;
             self.session = Some(session);
         }
         self.session.as_mut().ok_or(StoreError::Closed)
