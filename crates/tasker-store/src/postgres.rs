@@ -6,6 +6,7 @@ mod claim;
 mod connect;
 mod connection;
 mod create;
+mod crowd;
 /// What is not as it should be with a server and a schema.
 pub mod doctor;
 mod error;
@@ -225,7 +226,7 @@ impl PostgresStore {
             nonce: session.nonce.clone(),
             hint: Arc::default(),
             busy,
-            crowds: writer::Crowds::default(),
+            crowds: crowd::Crowds::default(),
         });
         let listener = notifies.then(|| wake::Listener::start(&desk));
         let writer = Writer::start(&desk, budget.most(), sizes.writers, session);

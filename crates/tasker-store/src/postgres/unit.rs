@@ -93,7 +93,8 @@ impl Ahead<'_> {
             .skip(1)
             .filter(|want| reach(want) == first)
             .map(|want| want.limit);
-        let wanted: u32 = wants().take(1).map(|want| want.limit).chain(together).sum();
+        let wanted = wants().take(1).map(|want| want.limit).chain(together);
+        let wanted = wanted.fold(0, u32::saturating_add);
         let ready = u32::try_from(self.ready(graphs)).unwrap_or(u32::MAX);
         Some((first, wanted.saturating_sub(ready).max(1)))
     }

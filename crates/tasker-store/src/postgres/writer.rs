@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::cache::{Cache, Contexts};
 use super::connect::Target;
 use super::connection::Connection;
+use super::crowd::{Crowd, Crowds, Inbox, Next, Taken, take};
 use super::error::{Remedy, classify, remedy};
 use super::front::Front;
 use super::statement::Statement;
@@ -31,13 +32,6 @@ use super::within::Prepared;
 use crate::pool::{Busy, Counted, Tally};
 use crate::tokens::Noted;
 use crate::work::Graphs;
-
-/// How many requests share a commit at most, and how many tasks each of them may create. Those who bring less than so many
-/// outcomes and tasks together wait for a transaction that is under way: a few large ones cost less than many small ones.
-const SHARED: usize = 64;
-
-/// For how long: it may be one that waits for a lock.
-const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How often a transaction is tried that meets others.
 const TRIES: u32 = 12;
@@ -88,16 +82,13 @@ pub(super) struct Writer {
 }
 
 /// A request that nobody has taken yet.
-type Waiting = (Job, Counted);
+pub(super) type Waiting = (Job, Counted);
 
 impl Writer {
     /// Starts so many tasks, the first with a connection that is open already; the first `size` of them work.
     pub(super) fn start(desk: &Arc<Desk>, most: u32, size: u32, first: Session) -> Self {
         let (jobs, requests) = mpsc::unbounded_channel();
-        let inbox = Arc::new(Mutex::new(Inbox {
-            requests,
-            taken: Taken::default(),
-        }));
+        let inbox = Arc::new(Mutex::new(Inbox::new(requests)));
         let (size, sizes) = watch::channel(size);
         let mut session = Some(first);
         let tasks = (0..most)
@@ -386,159 +377,6 @@ enum Ended<T> {
     Failed(Trouble),
     /// The commit was sent, and its answer is missing.
     Unknown(diesel::result::Error),
-}
-
-/// Who share a transaction, and where their answers go.
-#[derive(Default)]
-struct Crowd {
-    creates: Vec<Create>,
-    created: Vec<Reply<CreateReply>>,
-    turns: Vec<Turn>,
-    turned: Vec<Reply<TurnReply>>,
-}
-
-impl Crowd {
-    /// Takes a request in, or returns it if it wants a transaction of its own: one that hands out what it creates, or
-    /// creates a lot.
-    fn take(&mut self, job: Job) -> Option<Job> {
-        match job {
-            Job::Turn(turn, reply) => {
-                self.turns.push(*turn);
-                self.turned.push(reply);
-            }
-            Job::Create(create, reply) if create.want.is_none() && create.tasks.len() <= SHARED => {
-                self.creates.push(*create);
-                self.created.push(reply);
-            }
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Takes in those who have come and can share; returns who comes after them.
-    fn fill(&mut self, inbox: &mut mpsc::UnboundedReceiver<Waiting>) -> Option<Job> {
-        while self.len() < SHARED
-            && let Ok((job, _)) = inbox.try_recv()
-        {
-            if let Some(other) = self.take(job) {
-                return Some(other);
-            }
-        }
-        None
-    }
-
-    fn len(&self) -> usize {
-        self.creates.len() + self.turns.len()
-    }
-
-    /// Tells whether it is worth a transaction beside another: it is large, or nobody else can share it.
-    fn is_large(&self) -> bool {
-        let outcomes = self.turns.iter().map(|turn| turn.outcomes.len());
-        let tasks = self.creates.iter().map(|create| create.tasks.len());
-        self.len() >= SHARED || outcomes.chain(tasks).sum::<usize>() >= SHARED
-    }
-}
-
-/// What a connection does next: what requests share, and then one that wants a transaction of its own.
-#[derive(Default)]
-struct Taken {
-    crowd: Crowd,
-    other: Option<Job>,
-}
-
-impl Taken {
-    /// Takes a request in.
-    fn add(&mut self, job: Job) {
-        self.other = self.crowd.take(job);
-    }
-
-    /// Takes in those who have come and can share.
-    fn fill(&mut self, requests: &mut mpsc::UnboundedReceiver<Waiting>) {
-        if self.other.is_none() {
-            self.other = self.crowd.fill(requests);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.crowd.len() == 0 && self.other.is_none()
-    }
-}
-
-/// What was asked and is not carried out yet, and what somebody has begun to take of it.
-struct Inbox {
-    requests: mpsc::UnboundedReceiver<Waiting>,
-    taken: Taken,
-}
-
-/// The connections that carry out what several share.
-#[derive(Debug, Default)]
-pub(super) struct Crowds {
-    at_work: watch::Sender<usize>,
-    /// Those of them that are done, and want the next.
-    back: watch::Sender<usize>,
-}
-
-/// One of many, while this is there.
-struct OneOf<'c>(&'c watch::Sender<usize>);
-
-impl<'c> OneOf<'c> {
-    fn begin(many: &'c watch::Sender<usize>) -> Self {
-        many.send_modify(|count| *count += 1);
-        Self(many)
-    }
-}
-
-impl Drop for OneOf<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// What comes of waiting for requests.
-enum Next<'c> {
-    /// There is something to do.
-    Work(Box<Taken>, OneOf<'c>),
-    /// Another has it.
-    Left,
-    /// Nothing will come any more.
-    End,
-}
-
-/// Takes what waits longest, and those that follow and can share its transaction, for one that was `at_work` or is idle.
-///
-/// An idle one does not begin while another is at work and those who were taken are few: who comes meanwhile joins them, and
-/// the other takes them all when it is done, with those whom it answers and who come again at once. Nothing is lost when
-/// this is dropped.
-async fn take<'c>(inbox: &Mutex<Inbox>, crowds: &'c Crowds, at_work: Option<OneOf<'c>>) -> Next<'c> {
-    let back = at_work.is_some().then(|| OneOf::begin(&crowds.back));
-    let mut inbox = inbox.lock().await;
-    drop((back, at_work));
-    let Inbox { requests, taken } = &mut *inbox;
-    if taken.is_empty() {
-        let Some((first, _)) = requests.recv().await else {
-            return Next::End;
-        };
-        taken.add(first);
-    }
-    taken.fill(requests);
-    let (mut others, mut back) = (crowds.at_work.subscribe(), crowds.back.subscribe());
-    let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
-    while taken.other.is_none() && !taken.crowd.is_large() {
-        tokio::select! {
-            biased;
-            _ = back.wait_for(|count| *count > 0) => return Next::Left,
-            _ = others.wait_for(|count| *count == 0) => break,
-            () = &mut patience => break,
-            joined = requests.recv() => match joined {
-                Some((job, _)) => taken.add(job),
-                None => break,
-            }
-        }
-    }
-    // Those whom the last commit answered come again.
-    tokio::task::yield_now().await;
-    taken.fill(requests);
-    Next::Work(Box::new(std::mem::take(taken)), OneOf::begin(&crowds.at_work))
 }
 
 impl Flusher {
