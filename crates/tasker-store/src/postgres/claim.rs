@@ -36,7 +36,8 @@ WITH clock AS MATERIALIZED (SELECT coalesce($2::bigint, (extract(epoch FROM now(
 r AS MATERIALIZED ( \
     SELECT c.* FROM unnest($1, $5, $6, $7) AS q (id, rank, task, step) CROSS JOIN LATERAL ( \
         SELECT r.queue, r.rank, r.task, r.step, age(r.xmin) AS age FROM ready_steps AS r \
-        WHERE r.queue = q.id AND NOT r.parked AND (r.rank, r.task, r.step) >= (q.rank, q.task, q.step) AND (r.due_at IS NULL OR r.due_at <= (SELECT clock.now FROM clock)) \
+        WHERE r.queue = q.id AND NOT r.parked AND (r.rank, r.task, r.step) >= (q.rank, q.task, q.step) \
+            AND (r.due_at IS NULL OR r.due_at <= (SELECT clock.now FROM clock)) \
             AND ($3::bigint IS NULL OR r.task = $3) \
         ORDER BY r.rank, r.task, r.step LIMIT $4 FOR UPDATE SKIP LOCKED) AS c), \
 begun AS MATERIALIZED ( \
@@ -163,7 +164,7 @@ async fn unpark(connection: &Connection<'_>, now: i64) -> QueryResult<Vec<(i64, 
     let rows = Statement::<(BigInt, SmallInt, BigInt, Integer)>::new(UNPARK, vec![Bind::Int(now)])
         .load::<(i64, i16, i64, i32)>(connection)
         .await?;
-    let spot = |(queue, rank, task, step)| (queue, (i64::from(rank), task, small(step)));
+    let spot = |(queue, rank, task, step)| (queue, (rank, task, small(step)));
     Ok(rows.into_iter().map(spot).collect())
 }
 
@@ -206,7 +207,7 @@ async fn take(
 ) -> QueryResult<Vec<TakenTuple>> {
     let queues = || reach.accepted.keys().copied();
     let starts = || queues().map(|queue| start.of(queue));
-    let ranks = starts().map(|spot| spot.map_or(i32::MIN, |spot| i32::try_from(spot.0).unwrap_or(i32::MIN)));
+    let ranks = starts().map(|spot| spot.map_or(i32::MIN, |spot| i32::from(spot.0)));
     let tasks = starts().map(|spot| spot.map_or(i64::MIN, |spot| spot.1));
     let steps = starts().map(|spot| spot.map_or(i32::MIN, |spot| number(spot.2)));
     let binds = vec![
@@ -430,10 +431,15 @@ impl Unit<'_> {
 
     /// Takes the first places of the queues.
     async fn look(&mut self, reach: &Reach, wanted: u32) -> Result<Look, Trouble> {
-        let now = Some(self.work.now);
-        let seen = see(self.connection, reach, now, wanted, self.start(reach));
-        let (moment, seen) = try_join(reach.ask(now).answer(self.connection), seen).await?;
+        let (moment, seen) = self.see(reach, wanted, self.start(reach)).await?;
         self.take_in(reach, wanted, seen, moment.next_due).await
+    }
+
+    /// Learns what the queues show now.
+    async fn see(&self, reach: &Reach, wanted: u32, start: Start) -> QueryResult<(Moment, Seen)> {
+        let now = Some(self.work.now);
+        let seen = see(self.connection, reach, now, wanted, start);
+        try_join(reach.ask(now).answer(self.connection), seen).await
     }
 
     /// Takes up what a look at the queue showed; when there are steps that have become due, it looks again with them.
@@ -452,14 +458,13 @@ impl Unit<'_> {
             for (queue, spot) in &self.unparked {
                 start.include(*queue, *spot);
             }
-            let again = see(self.connection, reach, Some(now), wanted, start);
             let moment;
-            (moment, seen) = try_join(reach.ask(Some(now)).answer(self.connection), again).await?;
+            (moment, seen) = self.see(reach, wanted, start).await?;
             next_due = moment.next_due;
         }
         if reach.task.is_none() {
             let places = seen.places.iter();
-            let places = places.map(|row| (row.0.3, (i64::from(row.0.0), row.0.1, small(row.0.2))));
+            let places = places.map(|row| (row.0.3, (row.0.0, row.0.1, small(row.0.2))));
             self.front.found(&seen.start, places);
         }
         let mut served = seen.served;

@@ -11,10 +11,10 @@ use tokio::sync::{Mutex, mpsc, watch};
 use super::writer::{Job, Reply, Waiting};
 
 /// How many requests share a commit at most, and how many tasks each of them may create. Those who bring less than so many
-/// outcomes and tasks together wait for a transaction that is under way: a few large ones cost less than many small ones.
+/// outcomes and tasks together wait for a transaction that is under way.
 const SHARED: usize = 64;
 
-/// For how long: it may be one that waits for a lock.
+/// For how long they wait: it may be one that waits for a lock.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Who share a transaction, and where their answers go.

@@ -470,7 +470,7 @@ fn queue(work: &Work) -> (Vec<Change<'static>>, Vec<Added>) {
     }
     let added = inserts.iter().map(|(queue, place, key)| Added {
         queue: *queue,
-        spot: (i64::from(place.rank), key.0, key.1),
+        spot: (place.rank, key.0, key.1),
         due_at: place.due_at,
     });
     let added = added.collect();

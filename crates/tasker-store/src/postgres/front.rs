@@ -22,7 +22,7 @@ const COUNTING: Duration = Duration::from_secs(1);
 const REST: u32 = 20;
 
 /// A place in a queue: rank, task, step.
-pub(super) type Spot = (i64, i64, u32);
+pub(super) type Spot = (i16, i64, u32);
 
 /// Where looks at the queues begin, for all connections of a process.
 #[derive(Debug)]
