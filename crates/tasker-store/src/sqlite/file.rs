@@ -113,7 +113,7 @@ impl SqliteFile {
         let pragmas = format!(
             "PRAGMA busy_timeout = {wait}; PRAGMA synchronous = {synchronous}; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; \
-             PRAGMA mmap_size = 268435456; PRAGMA wal_autocheckpoint = 8000; PRAGMA query_only = {query_only};"
+             PRAGMA mmap_size = 268435456; PRAGMA query_only = {query_only};"
         );
         connection
             .batch_execute(&pragmas)

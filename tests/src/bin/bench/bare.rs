@@ -27,7 +27,6 @@ pub(crate) fn pairs_per_second(batch: usize) -> anyhow::Result<f64> {
     let mut connection = SqliteConnection::establish(&path.display().to_string())?;
     connection.batch_execute(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
-         PRAGMA wal_autocheckpoint = 8000; \
          CREATE TABLE steps (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, result TEXT) STRICT; \
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {PAIRS}) \
          INSERT INTO steps SELECT i, 0, NULL FROM n;"
@@ -58,7 +57,6 @@ pub(crate) fn commits_per_second() -> anyhow::Result<f64> {
     let mut connection = SqliteConnection::establish(&path.display().to_string())?;
     connection.batch_execute(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; \
-         PRAGMA wal_autocheckpoint = 8000; \
          CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL) STRICT; \
          CREATE TABLE history (id INTEGER PRIMARY KEY, account INTEGER NOT NULL, change INTEGER NOT NULL) STRICT; \
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS}) \
