@@ -1,6 +1,10 @@
 //! Writing a request back, a statement for each kind of row.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+#[cfg(test)]
+use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use tasker_types::{StepState, TaskState, Timestamp};
 
@@ -88,15 +92,25 @@ const INSERT_READY: &str = "\
 INSERT INTO ready_steps (queue, parked, rank, task, step, due_at) \
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6)";
 
+macro_rules! end_leases {
+    () => {
+        "DELETE FROM leases AS l USING unnest($1, $2, $3) AS u (token, actor, ended) \
+         WHERE l.token = u.token AND l.actor = u.actor AND cardinality(l.tasks) <= u.ended"
+    };
+}
+
+macro_rules! begin_leases {
+    () => {
+        "INSERT INTO leases AS l (token, actor, until, tasks, steps) \
+         SELECT u.token, u.actor, min(u.until), array_agg(u.task), array_agg(u.step) \
+         FROM unnest($4, $5, $6, $7, $8) AS u (token, actor, until, task, step) GROUP BY u.token, u.actor \
+         ON CONFLICT (token, actor) DO UPDATE SET until = least(l.until, excluded.until), \
+             tasks = l.tasks || excluded.tasks, steps = l.steps || excluded.steps"
+    };
+}
+
 /// Hand-outs that end and that begin. One of which all steps are reported at once need not be looked at any more.
-const CHANGE_LEASES: &str = "\
-WITH ended AS (DELETE FROM leases AS l USING unnest($1, $2, $3) AS u (token, actor, ended) \
-    WHERE l.token = u.token AND l.actor = u.actor AND cardinality(l.tasks) <= u.ended) \
-INSERT INTO leases AS l (token, actor, until, tasks, steps) \
-SELECT u.token, u.actor, min(u.until), array_agg(u.task), array_agg(u.step) \
-FROM unnest($4, $5, $6, $7, $8) AS u (token, actor, until, task, step) GROUP BY u.token, u.actor \
-ON CONFLICT (token, actor) DO UPDATE SET until = least(l.until, excluded.until), \
-    tasks = l.tasks || excluded.tasks, steps = l.steps || excluded.steps";
+const CHANGE_LEASES: &str = concat!("WITH ended AS (", end_leases!(), ") ", begin_leases!());
 
 const DELETE_PAYLOADS: &str = "\
 DELETE FROM payloads AS p USING unnest($1, $2, $3::text[]) AS u (task, step, kind) \
@@ -112,48 +126,132 @@ INSERT INTO payloads (task, step, kind, body) \
 SELECT u.task, u.step, u.kind::\"char\", u.body FROM unnest($1, $2, $3::text[], $4) AS u (task, step, kind, body) \
 ON CONFLICT (task, step, kind) DO UPDATE SET body = excluded.body, encoding = excluded.encoding";
 
-/// The history, and where each task has a part in it.
-const INSERT_HISTORY: &str = "\
-WITH written AS (INSERT INTO history (position, at, entries) \
-    SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last, $2, u.entries \
-    FROM unnest($3, $4) AS u (last, entries)) \
-INSERT INTO task_history (task, position) \
-SELECT u.task, (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last FROM unnest($5, $6) AS u (task, last)";
+macro_rules! insert_history {
+    () => {
+        "INSERT INTO history (position, at, entries) \
+         SELECT (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last, $2, u.entries \
+         FROM unnest($3, $4) AS u (last, entries)"
+    };
+}
 
-/// The statements that a turn ends with, each with the types of its values.
-#[cfg(test)]
-pub(super) const ENDINGS: [(&str, &str); 11] = [
+macro_rules! insert_task_history {
+    () => {
+        "INSERT INTO task_history (task, position) \
+         SELECT u.task, (((SELECT pg_current_xact_id()::text::bigint) + $1) << 19) + u.last \
+         FROM unnest($5, $6) AS u (task, last)"
+    };
+}
+
+/// The history, and where each task has a part in it.
+const INSERT_HISTORY: &str = concat!(
+    "WITH written AS (",
+    insert_history!(),
+    ") ",
+    insert_task_history!()
+);
+
+/// What most turns end with: statements that do not depend on one another, the parts of each, and the types of its values.
+const USUAL: [(&str, &[&str], &str); 6] = [
     (
         UPDATE_TASKS,
+        &[UPDATE_TASKS],
         "bigint[], text[], text[], integer[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[]",
     ),
-    (
-        UPDATE_STEPS,
-        "bigint[], integer[], text[], integer[], integer[], bigint[], boolean[], integer[], bigint[], bigint[], \
-         bigint[], bigint[], bigint[], bigint[], bigint[]",
-    ),
-    (COMPLETE_STEPS, "bigint[], integer[], bigint"),
+    (COMPLETE_STEPS, &[COMPLETE_STEPS], "bigint[], integer[], bigint"),
     (
         CLAIM_STEPS,
+        &[CLAIM_STEPS],
         "bigint[], integer[], integer[], bigint[], bigint[], bigint[], bigint",
-    ),
-    (DELETE_READY, "bigint[], integer[], bigint[], integer[]"),
-    (
-        INSERT_READY,
-        "bigint[], boolean[], integer[], bigint[], integer[], bigint[]",
     ),
     (
         CHANGE_LEASES,
+        &[end_leases!(), begin_leases!()],
         "bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], integer[]",
     ),
-    (DELETE_PAYLOADS, "bigint[], integer[], text[]"),
-    (INSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
-    (UPSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
+    (
+        INSERT_PAYLOADS,
+        &[INSERT_PAYLOADS],
+        "bigint[], integer[], text[], text[]",
+    ),
     (
         INSERT_HISTORY,
+        &[insert_history!(), insert_task_history!()],
         "bigint, bigint, bigint[], text[], bigint[], bigint[]",
     ),
 ];
+
+/// Returns those of the [`USUAL`] statements that these bits say as one, as a statement costs more than most have to do, with
+/// the types of its values.
+fn joined(which: usize) -> (String, String) {
+    let (mut parts, mut types) = (Vec::new(), Vec::new());
+    for (bit, (_, own, own_types)) in USUAL.iter().enumerate() {
+        if which & (1 << bit) != 0 {
+            parts.extend(own.iter().map(|part| shifted(part, types.len())));
+            types.extend(own_types.split(", "));
+        }
+    }
+    let last = parts.pop().unwrap_or_default();
+    let parts = parts.iter().enumerate();
+    let parts: Vec<String> = parts
+        .map(|(number, part)| format!("p{number} AS ({part})"))
+        .collect();
+    (format!("WITH {} {last}", parts.join(", ")), types.join(", "))
+}
+
+/// Returns a text whose placeholders have greater numbers.
+fn shifted(sql: &str, by: usize) -> String {
+    let mut pieces = sql.split('$');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, rest) = piece.split_at(end);
+        let number = number.parse::<usize>().unwrap_or_default() + by;
+        let _ = write!(text, "${number}{rest}");
+    }
+    text
+}
+
+/// Puts [`USUAL`] statements into one, after all others, unless there is but one of them.
+pub(super) fn together(changes: Vec<Change<'_>>) -> Vec<Change<'_>> {
+    static TEXTS: [OnceLock<String>; 1 << USUAL.len()] = [const { OnceLock::new() }; 1 << USUAL.len()];
+    let bit = |sql: &str| USUAL.iter().position(|(own, ..)| *own == sql);
+    let (mut usual, mut others): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|(sql, _)| bit(sql).is_some());
+    usual.sort_by_key(|(sql, _)| bit(sql));
+    // Two changes of leases may be of the same row.
+    if usual.len() < 2 || usual.windows(2).any(|two| two[0].0 == two[1].0) {
+        others.append(&mut usual);
+        return others;
+    }
+    let bits = usual.iter().filter_map(|(sql, _)| bit(sql));
+    let which = bits.fold(0, |which, bit| which | 1 << bit);
+    let sql = TEXTS[which].get_or_init(|| joined(which).0);
+    others.push((sql, usual.into_iter().flat_map(|(_, binds)| binds).collect()));
+    others
+}
+
+/// The statements that a turn ends with, each with the types of its values.
+#[cfg(test)]
+pub(super) fn endings() -> Vec<(&'static str, &'static str)> {
+    let usual = USUAL.iter().map(|(sql, _, types)| (*sql, *types));
+    let others = [
+        (
+            UPDATE_STEPS,
+            "bigint[], integer[], text[], integer[], integer[], bigint[], boolean[], integer[], bigint[], bigint[], \
+             bigint[], bigint[], bigint[], bigint[], bigint[]",
+        ),
+        (DELETE_READY, "bigint[], integer[], bigint[], integer[]"),
+        (
+            INSERT_READY,
+            "bigint[], boolean[], integer[], bigint[], integer[], bigint[]",
+        ),
+        (DELETE_PAYLOADS, "bigint[], integer[], text[]"),
+        (UPSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
+    ];
+    static ALL: LazyLock<(String, String)> = LazyLock::new(|| joined((1 << USUAL.len()) - 1));
+    let all = (ALL.0.as_str(), ALL.1.as_str());
+    usual.chain(others).chain([all]).collect()
+}
 
 /// A place that is added to a queue.
 #[derive(Clone, Copy, Debug)]

@@ -85,7 +85,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
     begins
         .into_iter()
         .chain(claim::LOOKS)
-        .chain(flush::ENDINGS)
+        .chain(flush::endings())
         .chain(sweep::SWEEPS)
         .collect()
 }

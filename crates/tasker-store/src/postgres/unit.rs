@@ -19,6 +19,7 @@ use super::cache::{Cache, Contexts};
 use super::claim::{self, Asked, Look, Moment, Reach, dead_places, see};
 use super::connection::{Company, Connection};
 use super::create::{Room, TASKS, room};
+use super::flush::together;
 use super::front::{Front, Spot};
 use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
@@ -499,6 +500,7 @@ impl Unit<'_> {
         self.work.count_live();
         let connection = self.connection;
         let (changes, added) = self.changes(0);
+        let changes = together(changes);
         let texts: Vec<&'static str> = changes.iter().map(|(sql, _)| *sql).collect();
         if texts.iter().all(|sql| self.cache.written.contains(sql)) {
             let mut sent: Vec<Sent<'_>> = Vec::new();
