@@ -190,6 +190,9 @@ pub struct Want {
     pub accepts: Arc<dyn Accepts>,
     /// Only steps of these tasks.
     pub scope: Scope,
+    /// Whether the queue is to fill up what the request makes ready itself. Where it is not, a store need not look there, as
+    /// long as everything fits that the request makes ready.
+    pub top_up: bool,
     /// For how long.
     pub lease: Duration,
     /// The token under which the claims are kept: new for every request, the same when it is repeated.

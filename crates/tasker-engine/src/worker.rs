@@ -37,7 +37,7 @@ use crate::store::{
     Swept, Turn, TurnReply, Want,
 };
 use execute::{Ended, Environment, Stop, StopReason};
-use pace::{Pace, seconds};
+use pace::{ASK, Pace, seconds};
 
 /// How many steps a worker runs at a time when neither it nor the configuration says so.
 const DEFAULT_CONCURRENCY: u32 = 8;
@@ -174,6 +174,7 @@ enum Answer {
     Turned(Turn, Result<TurnReply, StoreError>),
     Created {
         wanted: u32,
+        topped_up: bool,
         token: LeaseToken,
         /// Whether one of the tasks has a deadline.
         deadlines: bool,
@@ -191,6 +192,16 @@ struct Held {
     said: Said,
     /// What is logged of it is logged within.
     span: Span,
+    since: Instant,
+    /// How many hints the worker had when the store last said that the lease is held.
+    hints: u64,
+}
+
+impl Held {
+    /// Tells whether the lease may have ended, so far as hints tell.
+    fn is_doubtful(&self, hints: u64) -> bool {
+        self.hints < hints
+    }
 }
 
 /// What changes while the worker runs.
@@ -199,6 +210,12 @@ struct Shift {
     /// Every claim whose outcome is not recorded yet.
     held: BTreeMap<Lease, Held>,
     outcomes: VecDeque<Outcome>,
+    /// Claims whose handlers are not started yet, with the hints that the worker had when it asked for them.
+    arrived: Vec<(Claim, u64)>,
+    /// How often the store said that something changed.
+    hints: u64,
+    /// How often when the call under way began.
+    hints_before: u64,
     requests: VecDeque<Request>,
     /// The token of a creation that was not answered: what it may have handed out is asked for before anything else.
     unheard: Option<LeaseToken>,
@@ -274,6 +291,9 @@ impl Worker {
             running: JoinSet::new(),
             held: BTreeMap::new(),
             outcomes: VecDeque::new(),
+            arrived: Vec::new(),
+            hints: 0,
+            hints_before: 0,
             requests: VecDeque::new(),
             unheard: None,
             pace: Pace::new(&self.execution),
@@ -287,15 +307,18 @@ impl Worker {
         let mut grace_ends: Option<Instant> = None;
         loop {
             if call.is_none() {
+                shift.hints_before = shift.hints;
                 call = self.next_call(&mut shift);
             }
-            if shift.stopping && call.is_none() && shift.running.is_empty() {
+            if shift.stopping && call.is_none() && shift.arrived.is_empty() && shift.running.is_empty() {
                 return Ok(());
             }
             let look_at = (call.is_none() && self.free_slots(&shift) > 0).then(|| shift.pace.turn_at());
             tokio::select! {
                 biased;
                 answer = poll(&mut call) => call = self.answered(&mut shift, answer)?,
+                // The store has the next call by now.
+                () = std::future::ready(()), if !shift.arrived.is_empty() => self.begin(&mut shift),
                 Some(ended) = shift.running.join_next() => {
                     shift.ended(ended);
                     while let Some(ended) = shift.running.try_join_next() {
@@ -304,6 +327,7 @@ impl Worker {
                 }
                 Some(request) = self.requests.recv(), if !shift.stopping => shift.requests.push_back(request),
                 Ok(()) = wake.changed() => {
+                    shift.hints += 1;
                     shift.pace.hurry();
                     shift.pace.ask_soon();
                 }
@@ -345,14 +369,16 @@ impl Worker {
             return 0;
         }
         let slots = self.execution.max_concurrent_steps.unwrap_or(DEFAULT_CONCURRENCY);
-        slots.saturating_sub(u32::try_from(shift.running.len()).unwrap_or(u32::MAX))
+        let taken = shift.running.len() + shift.arrived.len();
+        slots.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX))
     }
 
-    fn want(&self, limit: u32) -> Want {
+    fn want(&self, limit: u32, top_up: bool) -> Want {
         Want {
             limit: limit.min(self.execution.claim_batch),
             accepts: Arc::clone(&self.accepts),
             scope: self.scope,
+            top_up,
             lease: seconds(self.execution.lease_seconds),
             token: LeaseToken((self.entropy.next_u64() >> 1).cast_signed()),
         }
@@ -366,10 +392,11 @@ impl Worker {
     /// Returns the call that is due now, if one is.
     fn next_call(&self, shift: &mut Shift) -> Call<Answer> {
         let free = self.free_slots(shift);
+        let is_due = shift.pace.turn_at() <= Instant::now();
         if let Some(token) = shift.unheard.take() {
             let want = Want {
                 token,
-                ..self.want(free)
+                ..self.want(free, true)
             };
             let turn = Turn {
                 again: true,
@@ -378,7 +405,7 @@ impl Worker {
             return Some(self.call_turn(turn, Duration::ZERO));
         }
         if let Some(Request { actor, tasks, reply }) = shift.requests.pop_front() {
-            let want = self.want(free);
+            let want = self.want(free, is_due);
             let (wanted, token) = (want.limit, want.token);
             let deadlines = tasks.iter().any(|task| task.deadline_at.is_some());
             let delays = tasks.iter().any(|task| task.start_at.is_some());
@@ -390,6 +417,7 @@ impl Worker {
             return Some(Box::pin(async move {
                 Answer::Created {
                     wanted,
+                    topped_up: is_due,
                     token,
                     deadlines,
                     delays,
@@ -398,12 +426,15 @@ impl Worker {
                 }
             }));
         }
-        let looks = free > 0 && shift.pace.turn_at() <= Instant::now();
+        let looks = free > 0 && is_due;
         if shift.outcomes.is_empty() && !looks {
             return None;
         }
         let outcomes = shift.next_outcomes(self.execution.claim_batch);
-        Some(self.call_turn(Turn::new(self.id, outcomes, self.want(free)), Duration::ZERO))
+        Some(self.call_turn(
+            Turn::new(self.id, outcomes, self.want(free, looks)),
+            Duration::ZERO,
+        ))
     }
 
     fn call_turn(&self, mut turn: Turn, after: Duration) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
@@ -423,6 +454,7 @@ impl Worker {
         match answer {
             Answer::Created {
                 wanted,
+                topped_up,
                 token,
                 deadlines,
                 delays,
@@ -444,12 +476,12 @@ impl Worker {
                                 .look(SystemEvent::ObservabilityTaskEnqueue, *task, |_| {});
                         }
                     }
-                    shift.pace.turned(count(&created.claims), wanted, None);
+                    shift.pace.turned(count(&created.claims), wanted, None, topped_up);
                     if delays {
                         // Only a turn tells how far off they are.
                         shift.pace.hurry();
                     }
-                    self.begin(shift, wanted, created.claims);
+                    self.arrive(shift, wanted, created.claims);
                     self.announce(&created.finished);
                     created.tasks
                 }));
@@ -470,10 +502,13 @@ impl Worker {
                     }
                     shift.held.remove(&outcome.lease);
                 }
-                shift
-                    .pace
-                    .turned(count(&reply.claims), turn.want.limit, reply.next_due_in);
-                self.begin(shift, turn.want.limit, reply.claims);
+                shift.pace.turned(
+                    count(&reply.claims),
+                    turn.want.limit,
+                    reply.next_due_in,
+                    turn.want.top_up,
+                );
+                self.arrive(shift, turn.want.limit, reply.claims);
                 self.announce(&reply.finished);
             }
             Answer::Turned(mut turn, Err(error)) if error.is_transient() => {
@@ -487,8 +522,8 @@ impl Worker {
         Ok(None)
     }
 
-    /// Starts the handlers of claims; hands the claims back when the worker is stopping.
-    fn begin(&self, shift: &mut Shift, wanted: u32, claims: Vec<Claim>) {
+    /// Takes claims in.
+    fn arrive(&self, shift: &mut Shift, wanted: u32, claims: Vec<Claim>) {
         if wanted > 0 {
             let idle = claims.is_empty();
             if !idle || !shift.idle {
@@ -496,13 +531,23 @@ impl Worker {
             }
             shift.idle = idle;
         }
-        for claim in claims {
+        let hints = shift.hints_before;
+        shift
+            .arrived
+            .extend(claims.into_iter().map(|claim| (claim, hints)));
+    }
+
+    /// Starts the handlers of claims; hands the claims back when the worker is stopping.
+    fn begin(&self, shift: &mut Shift) {
+        for (claim, hints) in std::mem::take(&mut shift.arrived) {
             let lease = claim.lease;
             let (stop, said) = (Stop::default(), Said::new(Arc::clone(&self.said)));
             let held = Held {
                 stop: stop.clone(),
                 said: said.clone(),
                 span: telling::span(&claim),
+                since: Instant::now(),
+                hints,
             };
             let span = held.span.clone();
             shift.held.insert(lease, held);
@@ -531,18 +576,32 @@ impl Worker {
         }
     }
 
+    /// Renews all leases when it is time to; before that, those of which a handler has something to tell, and those that may
+    /// have ended.
     fn renew(&self, shift: &mut Shift) -> Call<Renewed> {
-        shift.pace.renewed();
-        if shift.held.is_empty() {
+        let all = shift.pace.renewed();
+        let now = Instant::now();
+        let mut renewal = Renewal::new(self.id, Vec::new(), seconds(self.execution.lease_seconds));
+        let mut old_enough: Option<Instant> = None;
+        for (lease, held) in &mut shift.held {
+            let said = held.said.take();
+            let is_doubtful = held.is_doubtful(shift.hints);
+            let looked_at = held.since + ASK;
+            if all || said.is_some() || (is_doubtful && looked_at <= now) {
+                held.hints = shift.hints;
+                renewal.leases.push(*lease);
+                renewal.progress.extend(said.map(|said| (*lease, said)));
+            } else if is_doubtful {
+                old_enough = old_enough.max(Some(looked_at));
+            }
+        }
+        if let Some(time) = old_enough {
+            shift.pace.ask_at(time);
+        }
+        if renewal.leases.is_empty() {
             return None;
         }
-        let leases: Vec<_> = shift.held.keys().copied().collect();
-        let mut renewal = Renewal::new(self.id, leases.clone(), seconds(self.execution.lease_seconds));
-        let said = shift
-            .held
-            .iter()
-            .filter_map(|(lease, held)| Some((*lease, held.said.take()?)));
-        renewal.progress = said.collect();
+        let leases = renewal.leases.clone();
         let store = Arc::clone(&self.store);
         Some(Box::pin(async move { (leases, store.renew(renewal).await) }))
     }

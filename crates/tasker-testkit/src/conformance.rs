@@ -165,6 +165,8 @@ cases! { $
         a_child_waits_for_all_its_parents
         both_parents_in_one_turn_start_the_child_once
         children_over_the_limit_are_left_for_others
+        a_ready_child_is_handed_over_where_the_queue_is_left_alone
+        a_child_that_fills_the_hand_does_not_come_before_what_is_more_urgent
         a_child_without_a_handler_here_is_left_for_others
         a_child_out_of_scope_is_left_for_others
         children_see_the_results_of_their_parents_in_step_order

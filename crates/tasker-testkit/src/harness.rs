@@ -86,6 +86,7 @@ impl Harness {
             limit,
             accepts: Arc::new(Everything),
             scope: Scope::All,
+            top_up: true,
             lease: Self::LEASE,
             token,
         }

@@ -108,6 +108,7 @@ impl World {
             limit,
             accepts: Arc::<Everything>::clone(&self.accepts),
             scope: Scope::All,
+            top_up: true,
             lease: LEASE,
             token,
         }

@@ -169,6 +169,7 @@ fn want(limit: u32) -> Want {
         limit,
         accepts: Arc::new(Anything),
         scope: Scope::All,
+        top_up: true,
         lease,
         token: LeaseToken(1),
     }

@@ -11,8 +11,9 @@ const BREATH: Duration = Duration::from_millis(1);
 /// What handlers say is told at most so often.
 const TELL: Duration = Duration::from_secs(1);
 
-/// When the store wakes a worker, it is asked what became of leases at most so often.
-const ASK: Duration = Duration::from_millis(100);
+/// When the store wakes a worker, it is asked what became of leases at most so often, and of none that is younger: most steps
+/// end sooner.
+pub(super) const ASK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -21,8 +22,12 @@ pub(super) struct Pace {
     interval: Duration,
     turn_at: Instant,
     heartbeat: Duration,
+    /// When leases were last renewed, all of them or some.
     renewed_at: Instant,
-    renewal_at: Instant,
+    /// When all leases are renewed next.
+    beat_at: Instant,
+    /// When some leases are looked at before that.
+    ask_at: Option<Instant>,
     sweep_at: Instant,
 }
 
@@ -42,7 +47,8 @@ impl Pace {
             turn_at: now,
             heartbeat,
             renewed_at: now,
-            renewal_at: now + heartbeat,
+            beat_at: now + heartbeat,
+            ask_at: None,
             sweep_at: now,
         }
     }
@@ -58,11 +64,24 @@ impl Pace {
         self.turn_at = Instant::now();
     }
 
-    /// Plans the next look after a turn that handed out `claimed` of `wanted` steps.
-    pub(super) fn turned(&mut self, claimed: u32, wanted: u32, next_due_in: Option<Duration>) {
+    /// Plans the next look after a turn that handed out `claimed` of `wanted` steps; where that was no look at the queue, one
+    /// stays as it was planned, unless a step is due before.
+    pub(super) fn turned(
+        &mut self,
+        claimed: u32,
+        wanted: u32,
+        next_due_in: Option<Duration>,
+        topped_up: bool,
+    ) {
         let now = Instant::now();
         if claimed >= wanted && wanted > 0 {
             self.hurry();
+            return;
+        }
+        if !topped_up {
+            if let Some(due) = next_due_in {
+                self.turn_at = self.turn_at.min(now + due.max(BREATH));
+            }
             return;
         }
         self.interval = if claimed > 0 {
@@ -80,25 +99,40 @@ impl Pace {
         self.interval
     }
 
-    /// Returns when the leases are renewed next.
+    /// Returns when leases are renewed next, all of them or some.
     pub(super) fn renewal_at(&self) -> Instant {
-        self.renewal_at
+        self.ask_at.map_or(self.beat_at, |ask| ask.min(self.beat_at))
     }
 
-    /// Plans the next renewal.
-    pub(super) fn renewed(&mut self) {
-        self.renewed_at = Instant::now();
-        self.renewal_at = self.renewed_at + self.heartbeat;
+    /// Plans the next renewal; tells whether this one is of all leases.
+    pub(super) fn renewed(&mut self) -> bool {
+        let now = Instant::now();
+        self.renewed_at = now;
+        self.ask_at = None;
+        let all = self.beat_at <= now;
+        if all {
+            self.beat_at = now + self.heartbeat;
+        }
+        all
     }
 
-    /// Has leases renewed sooner, since a handler has something to tell; but not more often than once in a while.
+    /// Has what handlers tell passed on; but not more often than once in a while.
     pub(super) fn renew_soon(&mut self) {
-        self.renewal_at = self.renewal_at.min(self.renewed_at + TELL);
+        self.ask_within(TELL);
     }
 
     /// Has leases looked at, since something changed that may have ended one: at once, unless that was done a moment ago.
     pub(super) fn ask_soon(&mut self) {
-        self.renewal_at = self.renewal_at.min(self.renewed_at + ASK);
+        self.ask_within(ASK);
+    }
+
+    fn ask_within(&mut self, wait: Duration) {
+        self.ask_at(self.renewed_at + wait);
+    }
+
+    /// Has leases looked at at this time, or before.
+    pub(super) fn ask_at(&mut self, time: Instant) {
+        self.ask_at = Some(self.ask_at.map_or(time, |ask| ask.min(time)));
     }
 
     /// Returns when the worker sweeps next.

@@ -303,6 +303,40 @@ async fn a_cancelled_step_is_told_and_its_end_is_late() {
     bench.stop().await;
 }
 
+/// Has the store say that something changed, after a time, and returns how long the lease of a step has left after another.
+async fn left_after_a_hint(bench: &Bench, hint: u64, look: u64) -> Duration {
+    // None was looked at for a while.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let task = bench.create(&single("hang")).await;
+    tokio::time::sleep(Duration::from_millis(hint)).await;
+    let time = Timestamp::from_micros(1_000_000_000);
+    let (id, creator) = (TaskId::new(time, 9), WorkerId::new(time, 9));
+    let other = NewTask::new(id, single("elsewhere"), Json::null());
+    let create = Create::new(creator, Actor::System, vec![other]);
+    bench.store.create(create).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(look - hint)).await;
+    let snapshot = bench.snapshot(task).await;
+    let lease = snapshot.steps[0].lease.unwrap();
+    lease.until.since(snapshot.task.started_at.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_not_looked_at_before_its_step_has_run_for_a_moment() {
+    let bench = Bench::start([hang()]);
+    let lease = Duration::from_secs(30);
+    assert_eq!(left_after_a_hint(&bench, 50, 90).await, lease);
+    bench.stop().await;
+    let bench = Bench::start([hang()]);
+    let asked = Duration::from_millis(100);
+    assert_eq!(left_after_a_hint(&bench, 50, 300).await, lease + asked);
+    bench.stop().await;
+    // One that is older is looked at at once.
+    let bench = Bench::start([hang()]);
+    let asked = Duration::from_millis(700);
+    assert_eq!(left_after_a_hint(&bench, 700, 710).await, lease + asked);
+    bench.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_runs_may_end_within_the_grace() {
     let slow = handler(async || {

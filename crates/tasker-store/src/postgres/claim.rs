@@ -372,14 +372,15 @@ impl Unit<'_> {
             return Ok(Vec::new());
         }
         let fresh = self.work.fresh(&reach.accepted, reach.task);
-        if !self.look.as_ref().is_some_and(|look| look.is_at(reach)) {
+        let tops_up = want.top_up || fresh.len() >= want.limit as usize;
+        if tops_up && !self.look.as_ref().is_some_and(|look| look.is_at(reach)) {
             let ready = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
             let own = want.limit.saturating_sub(ready).max(1);
             self.look = Some(self.look(reach, own).await?);
         }
         let choice = loop {
-            let Some(look) = &self.look else {
-                break Choice::default();
+            let Some(look) = self.look.as_ref().filter(|_| tops_up) else {
+                break Choice::of(fresh, want.limit, &reach.accepted, &BTreeMap::new());
             };
             // What this transaction handed out before is no longer there.
             let is_left = |place: &&Candidate| self.work.step((place.1, place.2)).queued(true);
@@ -662,10 +663,12 @@ impl Unit<'_> {
     }
 
     /// Returns how long until the earliest step in scope is due that waits for its time.
-    pub(super) async fn next_due_in(&mut self, reach: &Reach) -> QueryResult<Option<Duration>> {
+    /// Where the queue was not to be looked at, of those that this turn changed.
+    pub(super) async fn next_due_in(&mut self, want: &Want, reach: &Reach) -> QueryResult<Option<Duration>> {
         let looked = self.look.as_ref().filter(|look| look.is_at(reach));
         let read = match looked {
             Some(look) => look.next_due,
+            None if !want.top_up => None,
             None => {
                 let asked = Asked {
                     parked_after: self.work.now.as_micros(),

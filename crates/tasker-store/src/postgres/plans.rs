@@ -1,10 +1,11 @@
 //! What statements cost: those of a turn find their rows by a key or an index, those of lists from their place on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use diesel::sql_types::Text;
-use tasker_engine::{Create, Store as _};
-use tasker_testkit::{Cluster, Harness, ManualClock, shapes};
+use tasker_engine::{Create, Store as _, Turn, Want};
+use tasker_testkit::{Cluster, Harness, ManualClock, shapes, succeed};
+use tasker_types::DatabaseValues;
 
 use super::read::PLACES;
 use super::rows::{LOCKED_TASKS, STEPS};
@@ -12,6 +13,54 @@ use super::statement::Statement;
 use super::unit::{COUNTS, COUNTS_AHEAD, LOCK_PLACES};
 use super::{PostgresOptions, PostgresStore, claim, flush, list, sweep};
 use crate::list::{Gathering, examples};
+use crate::probe::{Fault, Moment, Probe};
+
+/// Notes every statement that is sent.
+#[derive(Debug, Default)]
+struct Texts(Mutex<Vec<String>>);
+
+impl Probe for Texts {
+    fn pass(&self, sql: &str) -> Option<(Moment, Fault)> {
+        self.0.lock().unwrap().push(sql.to_owned());
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_leaves_the_queue_alone_takes_six_statements() {
+    let cluster = Cluster::shared();
+    let texts = Arc::new(Texts::default());
+    let values = DatabaseValues {
+        writers: 1,
+        ..DatabaseValues::default()
+    };
+    let options = PostgresOptions::new(cluster.url())
+        .schema(cluster.schema())
+        .settings(&values.try_into().unwrap())
+        .probe(Arc::<Texts>::clone(&texts));
+    let store = PostgresStore::open(options).await.unwrap();
+    let h = Harness::new(Arc::new(store.clone()), ManualClock::new());
+    h.create(shapes::linear(6)).await;
+    let mut claim = h.claim_one().await;
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        let want = Want {
+            top_up: false,
+            ..h.want(9)
+        };
+        texts.0.lock().unwrap().clear();
+        let turn = Turn::new(h.worker(), vec![succeed(&claim)], want);
+        claim = store.turn(turn).await.unwrap().claims.remove(0);
+        sent = texts.0.lock().unwrap().clone();
+    }
+    let begins: Vec<&str> = sent.iter().map(|sql| sql.split(' ').next().unwrap()).collect();
+    assert_eq!(
+        begins,
+        ["BEGIN", "SELECT", "SELECT", "SELECT", "WITH", "COMMIT"],
+        "{sent:#?}"
+    );
+    store.close().await.unwrap();
+}
 
 /// Returns the lines of a statement's plan.
 async fn plan(store: &PostgresStore, gathering: Gathering) -> Vec<String> {

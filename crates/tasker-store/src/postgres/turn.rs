@@ -67,7 +67,7 @@ impl Unit<'_> {
             if reply.claims.is_empty() {
                 reply.claims = self.claim(turn.worker, &turn.want, &reach).await?;
             }
-            reply.next_due_in = self.next_due_in(&reach).await?;
+            reply.next_due_in = self.next_due_in(&turn.want, &reach).await?;
             if self.passed_over && reply.claims.len() < turn.want.limit as usize {
                 let soon = reply.next_due_in.map_or(SOON, |due| due.min(SOON));
                 reply.next_due_in = Some(soon);

@@ -77,10 +77,11 @@ impl Ahead<'_> {
         graphs: &BTreeMap<i64, Arc<Graph>>,
         queues: &BTreeMap<i64, Queue>,
     ) -> Option<(Reach, u32)> {
+        let ready = u32::try_from(self.ready(graphs)).unwrap_or(u32::MAX);
+        let looks = |want: &&&Want| want.limit > 0 && (want.top_up || want.limit <= ready);
         let wants = || {
-            self.wants
-                .iter()
-                .filter(|want| want.limit > 0 && want.scope == Scope::All)
+            let wants = self.wants.iter().filter(looks);
+            wants.filter(|want| want.scope == Scope::All)
         };
         let reach = |want: &Want| Reach {
             accepted: accepted(want, queues),
@@ -96,7 +97,6 @@ impl Ahead<'_> {
             .map(|want| want.limit);
         let wanted = wants().take(1).map(|want| want.limit).chain(together);
         let wanted = wanted.fold(0, u32::saturating_add);
-        let ready = u32::try_from(self.ready(graphs)).unwrap_or(u32::MAX);
         Some((first, wanted.saturating_sub(ready).max(1)))
     }
 
@@ -208,7 +208,7 @@ impl Session {
             .await
         };
         let moment = async {
-            if ahead.wants.is_empty() {
+            if look.is_none() && !ahead.wants.iter().any(|want| want.top_up) {
                 return Ok(Moment::at(self.now().await?));
             }
             let reach = look.as_ref().map(|(reach, _)| reach.ask(clock));

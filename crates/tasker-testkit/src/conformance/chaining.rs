@@ -9,7 +9,7 @@ use tasker_types::{StepNo, TaskState, Version};
 use super::{A, B, C, D, fork, pair};
 use crate::accepts::Only;
 use crate::harness::Harness;
-use crate::outcome::{succeed, succeed_with};
+use crate::outcome::{fail, succeed, succeed_with};
 use crate::shapes;
 
 fn steps(claims: &[Claim]) -> Vec<StepNo> {
@@ -55,6 +55,36 @@ pub(super) async fn children_over_the_limit_are_left_for_others(h: &Harness) {
     assert_eq!(h.queued(task).await, [C]);
     let other = Turn::new(h.another_worker(), Vec::new(), h.want(9));
     assert_eq!(steps(&h.store.turn(other).await.unwrap().claims), [C]);
+}
+
+fn without_top_up(h: &Harness, limit: u32) -> Want {
+    Want {
+        top_up: false,
+        ..h.want(limit)
+    }
+}
+
+pub(super) async fn a_ready_child_is_handed_over_where_the_queue_is_left_alone(h: &Harness) {
+    let task = h.create(shapes::linear(3)).await;
+    let claim = h.claim_one().await;
+    let turn = Turn::new(h.worker(), vec![succeed(&claim)], without_top_up(h, 9));
+    let reply = h.store.turn(turn).await.unwrap();
+    assert_eq!(steps(&reply.claims), [B]);
+    let wait = std::time::Duration::from_secs(4);
+    let failed = vec![fail(&reply.claims[0], wait)];
+    let turn = Turn::new(h.worker(), failed, without_top_up(h, 9));
+    assert_eq!(h.store.turn(turn).await.unwrap().next_due_in, Some(wait));
+    assert_eq!(h.look(task).await, "in_progress: complete error pending");
+}
+
+pub(super) async fn a_child_that_fills_the_hand_does_not_come_before_what_is_more_urgent(h: &Harness) {
+    h.create(shapes::linear(2)).await;
+    let claim = h.claim_one().await;
+    let urgent = h.create(shapes::single()).await;
+    h.demand(urgent, Demand::SetPriority(1)).await;
+    let turn = Turn::new(h.worker(), vec![succeed(&claim)], without_top_up(h, 1));
+    let claims = h.store.turn(turn).await.unwrap().claims;
+    assert_eq!(claims[0].lease.task, urgent);
 }
 
 pub(super) async fn a_child_without_a_handler_here_is_left_for_others(h: &Harness) {

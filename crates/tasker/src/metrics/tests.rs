@@ -104,6 +104,7 @@ fn want() -> Want {
         limit: 1,
         accepts: Arc::new(Anything),
         scope: Scope::All,
+        top_up: true,
         lease: Duration::from_secs(30),
         token: LeaseToken(9),
     }

@@ -136,6 +136,7 @@ impl Life {
             limit,
             accepts: Arc::new(Everything),
             scope,
+            top_up: true,
             lease: LEASE,
             token: LeaseToken((self.entropy.next_u64() >> 1).cast_signed()),
         }
