@@ -27,6 +27,7 @@ mod rows;
 mod secret;
 mod statement;
 mod sweep;
+mod together;
 mod tokens;
 #[cfg(feature = "sqlite")]
 pub(crate) mod transfer;

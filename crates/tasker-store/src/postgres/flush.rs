@@ -1,10 +1,8 @@
 //! Writing a request back, a statement for each kind of row.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 #[cfg(test)]
 use std::sync::LazyLock;
-use std::sync::OnceLock;
 
 use tasker_types::{StepState, TaskState, Timestamp};
 
@@ -151,7 +149,7 @@ const INSERT_HISTORY: &str = concat!(
 );
 
 /// What most turns end with: statements that do not depend on one another, the parts of each, and the types of its values.
-const USUAL: [(&str, &[&str], &str); 6] = [
+pub(super) const USUAL: [(&str, &[&str], &str); 6] = [
     (
         UPDATE_TASKS,
         &[UPDATE_TASKS],
@@ -180,56 +178,6 @@ const USUAL: [(&str, &[&str], &str); 6] = [
     ),
 ];
 
-/// Returns those of the [`USUAL`] statements that these bits say as one, as a statement costs more than most have to do, with
-/// the types of its values.
-fn joined(which: usize) -> (String, String) {
-    let (mut parts, mut types) = (Vec::new(), Vec::new());
-    for (bit, (_, own, own_types)) in USUAL.iter().enumerate() {
-        if which & (1 << bit) != 0 {
-            parts.extend(own.iter().map(|part| shifted(part, types.len())));
-            types.extend(own_types.split(", "));
-        }
-    }
-    let last = parts.pop().unwrap_or_default();
-    let parts = parts.iter().enumerate();
-    let parts: Vec<String> = parts
-        .map(|(number, part)| format!("p{number} AS ({part})"))
-        .collect();
-    (format!("WITH {} {last}", parts.join(", ")), types.join(", "))
-}
-
-/// Returns a text whose placeholders have greater numbers.
-fn shifted(sql: &str, by: usize) -> String {
-    let mut pieces = sql.split('$');
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, rest) = piece.split_at(end);
-        let number = number.parse::<usize>().unwrap_or_default() + by;
-        let _ = write!(text, "${number}{rest}");
-    }
-    text
-}
-
-/// Puts [`USUAL`] statements into one, after all others, unless there is but one of them.
-pub(super) fn together(changes: Vec<Change<'_>>) -> Vec<Change<'_>> {
-    static TEXTS: [OnceLock<String>; 1 << USUAL.len()] = [const { OnceLock::new() }; 1 << USUAL.len()];
-    let bit = |sql: &str| USUAL.iter().position(|(own, ..)| *own == sql);
-    let (mut usual, mut others): (Vec<_>, Vec<_>) =
-        changes.into_iter().partition(|(sql, _)| bit(sql).is_some());
-    usual.sort_by_key(|(sql, _)| bit(sql));
-    // Two changes of leases may be of the same row.
-    if usual.len() < 2 || usual.windows(2).any(|two| two[0].0 == two[1].0) {
-        others.append(&mut usual);
-        return others;
-    }
-    let bits = usual.iter().filter_map(|(sql, _)| bit(sql));
-    let which = bits.fold(0, |which, bit| which | 1 << bit);
-    let sql = TEXTS[which].get_or_init(|| joined(which).0);
-    others.push((sql, usual.into_iter().flat_map(|(_, binds)| binds).collect()));
-    others
-}
-
 /// The statements that a turn ends with, each with the types of its values.
 #[cfg(test)]
 pub(super) fn endings() -> Vec<(&'static str, &'static str)> {
@@ -248,7 +196,7 @@ pub(super) fn endings() -> Vec<(&'static str, &'static str)> {
         (DELETE_PAYLOADS, "bigint[], integer[], text[]"),
         (UPSERT_PAYLOADS, "bigint[], integer[], text[], text[]"),
     ];
-    static ALL: LazyLock<(String, String)> = LazyLock::new(|| joined((1 << USUAL.len()) - 1));
+    static ALL: LazyLock<(String, String)> = LazyLock::new(super::together::all);
     let all = (ALL.0.as_str(), ALL.1.as_str());
     usual.chain(others).chain([all]).collect()
 }

@@ -19,7 +19,6 @@ use super::cache::{Cache, Contexts};
 use super::claim::{self, Asked, Look, Moment, Reach, dead_places, see};
 use super::connection::{Company, Connection};
 use super::create::{Room, TASKS, room};
-use super::flush::together;
 use super::front::{Front, Spot};
 use super::rows::{
     self, Age, LOCKED_TASKS, STEPS, STEPS_OF_TASKS, TaskTuple, keys, load_steps, overtakes, read_tasks,
@@ -27,6 +26,7 @@ use super::rows::{
 };
 use super::rows::{ReadStep, Work};
 use super::statement::{Bind, Statement, execute, execute_in};
+use super::together::together;
 use crate::pool::Counted;
 use crate::work::{Counts, Graph, Queue, StepKey, accepted};
 
