@@ -108,7 +108,7 @@ macro_rules! begin_leases {
 }
 
 /// Hand-outs that end and that begin. One of which all steps are reported at once need not be looked at any more.
-const CHANGE_LEASES: &str = concat!("WITH ended AS (", end_leases!(), ") ", begin_leases!());
+const CHANGE_LEASES: &str = concat!("WITH written AS (", end_leases!(), ") ", begin_leases!());
 
 const DELETE_PAYLOADS: &str = "\
 DELETE FROM payloads AS p USING unnest($1, $2, $3::text[]) AS u (task, step, kind) \

@@ -15,11 +15,15 @@ fn joined(which: usize) -> (String, String) {
         }
     }
     let last = parts.pop().unwrap_or_default();
-    let parts = parts.iter().enumerate();
-    let parts: Vec<String> = parts
-        .map(|(number, part)| format!("p{number} AS ({part})"))
-        .collect();
-    (format!("WITH {} {last}", parts.join(", ")), types.join(", "))
+    let mut text = String::from("WITH p0 AS (");
+    for (number, part) in parts.iter().enumerate() {
+        if number > 0 {
+            let _ = write!(text, "), p{number} AS (");
+        }
+        text.push_str(part);
+    }
+    let _ = write!(text, ") {last}");
+    (text, types.join(", "))
 }
 
 /// Returns a text whose placeholders have greater numbers.
