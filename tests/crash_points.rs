@@ -160,8 +160,9 @@ fn check(place: Place, one_of: usize) {
         "statements of {place} without a point: {without:#?}"
     );
     assert!(outcome.played.len() > 20, "only {} lives", outcome.played.len());
+    // Of two faults in a life the second may find nothing to befall: what comes after the first is joined otherwise.
     assert!(
-        outcome.missed() * 10 <= outcome.played.len(),
+        outcome.missed() * 5 <= outcome.played.len(),
         "{} faults did not come about",
         outcome.missed()
     );
