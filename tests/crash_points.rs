@@ -160,7 +160,7 @@ fn check(place: Place, one_of: usize) {
         "statements of {place} without a point: {without:#?}"
     );
     assert!(outcome.played.len() > 20, "only {} lives", outcome.played.len());
-    // Of two faults in a life the second may find nothing to befall: what comes after the first is joined otherwise.
+    // Of two faults in a life the second may find nothing to befall: what comes after the first may be joined otherwise.
     assert!(
         outcome.missed() * 5 <= outcome.played.len(),
         "{} faults did not come about",
